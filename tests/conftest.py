@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import os
+import warnings
+from typing import Optional
+
+import pytest
+from django.db import DatabaseError, connections
+from pytest_django.plugin import blocking_manager_key
+
+#: With this set to 1, as in CI, a server that cannot be reached fails the run.
+REQUIRE_DATABASES = "REWIND_REQUIRE_DATABASES"
+
+_unreachable = pytest.StashKey[Optional[str]]()
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    with session.config.stash[blocking_manager_key].unblock():
+        reason = _why_unreachable()
+    session.config.stash[_unreachable] = reason
+    if reason and os.environ.get(REQUIRE_DATABASES) == "1":
+        pytest.exit(f"{reason} ({REQUIRE_DATABASES}=1)", returncode=1)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if reason := config.stash[_unreachable]:
+        for item in items:
+            item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if reason := config.stash[_unreachable]:
+        terminalreporter.line(f"All tests skipped: {reason}")
+
+
+def _why_unreachable() -> str | None:
+    for connection in connections.all():
+        if connection.vendor == "sqlite":
+            continue
+        try:
+            # Django warns before it tries other databases than `postgres`.
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                # Not the database itself, which the test runner makes later.
+                with connection._nodb_cursor():
+                    pass
+        except DatabaseError as error:
+            return _describe(connection.settings_dict, error)
+        finally:
+            connection.close()
+    return None
+
+
+def _describe(settings: dict[str, object], error: DatabaseError) -> str:
+    engine = str(settings["ENGINE"]).rpartition(".")[2]
+    cause = str(error).strip().splitlines()[0]
+    address = f"{settings['HOST']}:{settings['PORT']}"
+    return f"cannot reach {engine} at {address}: {cause}"
