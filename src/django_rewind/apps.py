@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from django.apps import AppConfig
+from django.core.signals import setting_changed
+from django.db import connections
+from django.db.models.signals import post_migrate, pre_save
+from django.utils.translation import gettext_lazy as _
+
+from . import conf
+
+
+class RewindConfig(AppConfig):
+    name = "django_rewind"
+    verbose_name = _("Migration sources")
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from . import checks, store  # noqa: F401 (registers the checks)
+
+        pre_save.connect(store.keep_stored_row, dispatch_uid="django_rewind.keep_stored_row")
+        post_migrate.connect(
+            reconcile_after_migrate, sender=self, dispatch_uid="django_rewind.reconcile"
+        )
+        setting_changed.connect(follow_setting, dispatch_uid="django_rewind.follow_setting")
+        follow_setting(setting="DJANGO_REWIND_ENABLED")
+
+
+def follow_setting(*, setting: str, **kwargs: Any) -> None:
+    """Hook into Django, or leave it as Django ships it, as the setting says."""
+    if setting != "DJANGO_REWIND_ENABLED":
+        return
+    from . import hooks
+
+    if conf.enabled():
+        hooks.install()
+    else:
+        hooks.uninstall()
+
+
+def reconcile_after_migrate(*, using: str, **kwargs: Any) -> None:
+    """Fill in what is applied and unstored. Without a plan it was `flush` that called."""
+    from . import capture
+
+    if conf.in_force() and "plan" in kwargs:
+        if kwargs["plan"] or kwargs.get("verbosity", 1) >= 2:
+            warn = _to_stderr
+        else:
+            # Said when it was applied; once is enough.
+            warn = _to_nowhere
+        capture.reconcile(connections[using], warn=warn)
+
+
+def _to_stderr(line: str) -> None:
+    sys.stderr.write(f"Warning: {line}\n")
+
+
+def _to_nowhere(line: str) -> None:
+    pass

@@ -1,0 +1,149 @@
+"""What is stored before a run, and what is filled in after it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Optional
+from weakref import WeakKeyDictionary
+
+from django.db import DatabaseError
+from django.db.migrations import Migration
+from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.recorder import MigrationRecorder
+
+from .models import Provenance
+from .source import SourceUnavailable, describe, module_of, read_text
+from .store import APP_LABEL, Entry, Store
+from .types import Applied, Key, label
+
+__all__ = ["capture", "forget_outcome", "hand_over", "reconcile"]
+
+logger = logging.getLogger("django_rewind")
+
+# Takes one line about something that could not be stored.
+Warn = Callable[[str], None]
+
+
+def capture(
+    connection: Any, migrations: Iterable[Migration], *, fake: bool = False, warn: Warn
+) -> set[Key]:
+    """
+    Store the sources of migrations that are about to be applied, in one go.
+
+    A migration that is only recorded (`--fake`) has not run: its text is noted as
+    filled in from disk.
+
+    Returns:
+        the keys that are stored now and have to be proven when they are recorded.
+    """
+    provenance = Provenance.BACKFILLED if fake else Provenance.CAPTURED
+    entries = [
+        entry
+        for migration in migrations
+        if (entry := _entry(migration, provenance, warn=warn)) is not None
+    ]
+    return _put(connection, entries, warn=warn)
+
+
+def _entry(
+    migration: Migration, provenance: str, *, warn: Warn, record_id: Optional[int] = None
+) -> Optional[Entry]:
+    key = (migration.app_label, migration.name)
+    try:
+        module = module_of(key)
+        text = read_text(module)
+    except LookupError:
+        # Made in memory for an app that does not exist: there is no source.
+        return None
+    except SourceUnavailable as error:
+        warn(f"The source of {label(key)} cannot be stored: {error}.")
+        return None
+    return Entry(
+        key=key,
+        module=module,
+        text=text,
+        metadata=describe(migration),
+        provenance=provenance,
+        record_id=record_id,
+    )
+
+
+def _put(connection: Any, entries: list[Entry], *, warn: Warn) -> set[Key]:
+    store = Store(connection)
+    if not entries or not store.is_allowed or not store.exists():
+        return set()
+    try:
+        store.put(entries)
+    except (DatabaseError, UnicodeError) as error:
+        # Not a reason to keep somebody from migrating.
+        names = ", ".join(label(entry.key) for entry in entries)
+        warn(f"The sources of {names} cannot be stored: {error}")
+        return set()
+    return {entry.key for entry in entries}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an executor knows at the end of its run, so that nobody has to ask again."""
+
+    applied: Applied
+    disk: Mapping[Key, Migration]
+
+
+# From the end of executor.migrate() to the post_migrate signal of the same command.
+_outcomes: WeakKeyDictionary[Any, Outcome] = WeakKeyDictionary()
+
+
+def hand_over(connection: Any, applied: Applied, disk: Mapping[Key, Migration]) -> None:
+    """Keep what a run has found out for the `reconcile` that follows it."""
+    _outcomes[connection] = Outcome(applied=applied, disk=disk)
+
+
+def forget_outcome(connection: Any) -> None:
+    """Throw away what an earlier run has left behind."""
+    _outcomes.pop(connection, None)
+
+
+def reconcile(connection: Any, *, warn: Warn = logger.debug) -> None:
+    """
+    Store whatever is applied, on disk and still unstored.
+
+    That is everything at the first installation, later squashed migrations that
+    were recorded on the side, and what a process without us has applied since.
+    One query where there is nothing to do.
+    """
+    outcome = _outcomes.pop(connection, None) or _look(connection)
+    ours = [key for key in outcome.disk if key[0] == APP_LABEL]
+    if not ours or not all(key in outcome.applied for key in ours):
+        return
+    known = Store(connection).record_ids()
+    unstored = [
+        key for key, record_id in outcome.applied.items()
+        if key in outcome.disk and (key not in known or _is_stale(known[key], record_id))
+    ]
+    if not unstored:
+        return
+    records = _record_ids(connection)
+    entries = [
+        _entry(outcome.disk[key], Provenance.BACKFILLED, warn=warn, record_id=records.get(key))
+        for key in sorted(unstored)
+    ]
+    _put(connection, [entry for entry in entries if entry is not None], warn=warn)
+
+
+def _is_stale(proven_for: Optional[int], record_id: int) -> bool:
+    """Say whether another record has taken the place of the one that was proven."""
+    return bool(record_id) and proven_for is not None and proven_for != record_id
+
+
+def _look(connection: Any) -> Outcome:
+    loader = MigrationLoader(connection, load=False)
+    loader.load_disk()
+    return Outcome(applied=_record_ids(connection), disk=loader.disk_migrations or {})
+
+
+def _record_ids(connection: Any) -> Applied:
+    recorded = MigrationRecorder(connection).applied_migrations()
+    return {key: record.pk for key, record in recorded.items()}

@@ -1,0 +1,154 @@
+"""
+Whether stored source and file would do the same.
+
+Comments, layout and the names of migrations do not count. What cannot be decided
+differs: then it is the stored source, which ran, that is reversed.
+"""
+
+from __future__ import annotations
+
+import ast
+from types import CodeType, FunctionType, MethodType, ModuleType
+from typing import Any
+
+from django.db.migrations import Migration
+
+__all__ = ["same_operations", "same_text"]
+
+
+def same_text(stored: str, on_disk: str) -> bool:
+    """
+    Say whether two texts are the same program.
+
+    Both are parsed now: a dump of a tree is another one in another Python.
+    """
+    if stored == on_disk:
+        return True
+    try:
+        return _tree(stored) == _tree(on_disk)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+
+
+def _tree(text: str) -> str:
+    tree = ast.parse(text)
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+            node.body = [one for one in body if not _is_docstring(one)] if body else body
+    return ast.dump(tree)
+
+
+def _is_docstring(node: ast.stmt) -> bool:
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )
+
+
+def same_operations(stored: Migration, on_disk: Migration) -> bool:
+    """Say whether two loaded migrations would do the same to database and state."""
+    if stored.atomic != on_disk.atomic:
+        return False
+    return _Comparison().same(list(stored.operations), list(on_disk.operations))
+
+
+class _Comparison:
+    """
+    A walk over two values side by side.
+
+    Pairs under way count as the same: functions may refer to each other.
+    """
+
+    def __init__(self) -> None:
+        self.under_way: set[tuple[int, int]] = set()
+
+    def same(self, a: Any, b: Any) -> bool:
+        if a is b:
+            return True
+        pair = (id(a), id(b))
+        if pair in self.under_way:
+            return True
+        self.under_way.add(pair)
+        try:
+            return self._same(a, b)
+        finally:
+            self.under_way.discard(pair)
+
+    def _same(self, a: Any, b: Any) -> bool:
+        if isinstance(a, FunctionType) and isinstance(b, FunctionType):
+            return self._same_function(a, b)
+        if isinstance(a, MethodType) and isinstance(b, MethodType):
+            return self.same(a.__func__, b.__func__) and self.same(a.__self__, b.__self__)
+        if type(a) is not type(b):
+            return False
+        if isinstance(a, (list, tuple)):
+            return len(a) == len(b) and all(map(self.same, a, b))
+        if isinstance(a, dict):
+            return a.keys() == b.keys() and all(self.same(a[key], b[key]) for key in a)
+        if isinstance(a, (type, ModuleType)):
+            # Two of them with the same name, defined by the two texts.
+            return False
+        if hasattr(a, "deconstruct"):
+            return self._same_deconstructed(a, b)
+        return self._equal(a, b)
+
+    def _same_deconstructed(self, a: Any, b: Any) -> bool:
+        # A field is (name, path, args, kwargs), an operation (name, args, kwargs).
+        return self.same(list(a.deconstruct()), list(b.deconstruct()))
+
+    def _same_function(self, a: FunctionType, b: FunctionType) -> bool:
+        """Compare what is executed and everything that is carried along."""
+        if not self._same_code(a.__code__, b.__code__):
+            return False
+        carried = [(a.__defaults__, b.__defaults__), (a.__kwdefaults__, b.__kwdefaults__)]
+        carried.append((_closure(a), _closure(b)))
+        carried += [
+            (a.__globals__.get(name), b.__globals__.get(name)) for name in _names(a.__code__)
+        ]
+        return all(self.same(one, other) for one, other in carried)
+
+    def _same_code(self, a: CodeType, b: CodeType) -> bool:
+        return (
+            a.co_code == b.co_code
+            and a.co_names == b.co_names
+            and a.co_varnames == b.co_varnames
+            and a.co_freevars == b.co_freevars
+            and a.co_argcount == b.co_argcount
+            and a.co_kwonlyargcount == b.co_kwonlyargcount
+            and a.co_flags == b.co_flags
+            and self._same_constants(a, b)
+        )
+
+    def _same_constants(self, a: CodeType, b: CodeType) -> bool:
+        if len(a.co_consts) != len(b.co_consts):
+            return False
+        for one, other in zip(a.co_consts, b.co_consts):
+            if isinstance(one, CodeType) and isinstance(other, CodeType):
+                if not self._same_code(one, other):
+                    return False
+            # 1, 1.0 and True are equal, and not the same.
+            elif type(one) is not type(other) or repr(one) != repr(other):
+                return False
+        return True
+
+    @staticmethod
+    def _equal(a: Any, b: Any) -> bool:
+        try:
+            return bool(a == b)
+        except Exception:
+            return False
+
+
+def _closure(function: FunctionType) -> list[Any]:
+    return [cell.cell_contents for cell in function.__closure__ or ()]
+
+
+def _names(code: CodeType) -> set[str]:
+    """Return the global names that a function and those inside it may look up."""
+    names = set(code.co_names)
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            names |= _names(constant)
+    return names

@@ -1,0 +1,40 @@
+"""The settings, one function for each, read at the moment of use."""
+
+from __future__ import annotations
+
+from django.apps import apps
+from django.conf import settings
+
+__all__ = ["enabled", "in_force", "signing_keys"]
+
+
+def enabled() -> bool:
+    """
+    Say whether migrations are captured and recovered at all.
+
+    ``DJANGO_REWIND_ENABLED``, by default ``True``.
+    """
+    return bool(getattr(settings, "DJANGO_REWIND_ENABLED", True))
+
+
+def signing_keys() -> list[str]:
+    """
+    Return the keys for stored source: the first signs, all of them verify.
+
+    ``DJANGO_REWIND_SIGNING_KEYS``, by default ``SECRET_KEY`` and then
+    ``SECRET_KEY_FALLBACKS`` (which Django has since 4.1).
+    """
+    keys = getattr(settings, "DJANGO_REWIND_SIGNING_KEYS", None)
+    if keys:
+        return [str(key) for key in keys]
+    return [settings.SECRET_KEY, *getattr(settings, "SECRET_KEY_FALLBACKS", [])]
+
+
+def in_force() -> bool:
+    """
+    Say whether the hooks have anything to do.
+
+    Installed apps are switched off and on within one process, by Django's own
+    test suite and by `available_apps`; hooks on Django's classes outlive that.
+    """
+    return enabled() and apps.is_installed("django_rewind")

@@ -1,0 +1,322 @@
+"""
+What a migration does to models, tables and columns, as data.
+
+It is written down when a migration is stored, so that questions about it (does
+this drop a table that is needed? does that rename a model that it refers to?)
+can be answered without executing stored code. Operations that nobody can look
+into (RunPython, RunSQL, other packages' own) are "opaque".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Optional
+
+from django.db import models
+from django.db.migrations import Migration, operations
+from django.db.migrations.operations.base import Operation
+from django.db.migrations.operations.fields import FieldOperation
+from django.db.migrations.operations.models import IndexOperation, ModelOperation
+
+from .types import Effect
+
+__all__ = ["Loss", "Names", "conflict", "effects_of", "operations_in"]
+
+# A table (column None) or a column that disappears when a migration is undone.
+Loss = tuple[str, Optional[str]]
+
+_MODEL_GONE = {"delete_model", "rename_model"}
+_FIELD_GONE = {"remove_field", "rename_field"}
+
+
+def operations_in(migration: Migration, *, database: bool) -> Iterator[Operation]:
+    """
+    Yield the operations that work on the database (or on the state), flattened.
+
+    `SeparateDatabaseAndState` hides what it holds: Django asks only its own
+    `reversible`, which is True around an irreversible RunPython.
+    """
+    yield from _flatten(migration.operations, database=database)
+
+
+def _flatten(listed: Iterable[Operation], *, database: bool) -> Iterator[Operation]:
+    for operation in listed:
+        if isinstance(operation, operations.SeparateDatabaseAndState):
+            inner = operation.database_operations if database else operation.state_operations
+            yield from _flatten(inner, database=database)
+        else:
+            yield operation
+
+
+def effects_of(migration: Migration) -> list[Effect]:
+    """Return what the migration does, in order, ready to be written as JSON."""
+    return [effect for operation in migration.operations for effect in _effects(operation)]
+
+
+def _effects(
+    operation: Operation, *, in_database: bool = True, in_state: bool = True
+) -> Iterator[Effect]:
+    if isinstance(operation, operations.SeparateDatabaseAndState):
+        for inner in operation.database_operations:
+            yield from _effects(inner, in_database=in_database, in_state=False)
+        for inner in operation.state_operations:
+            yield from _effects(inner, in_database=False, in_state=in_state)
+        return
+    effect = _effect(operation)
+    effect["database"] = in_database
+    effect["state"] = in_state
+    yield effect
+
+
+def _effect(operation: Operation) -> Effect:
+    if isinstance(operation, operations.CreateModel):
+        return _create_model(operation)
+    if isinstance(operation, operations.RenameModel):
+        return _on(operation.old_name, "rename_model", to=operation.new_name.lower())
+    if isinstance(operation, operations.DeleteModel):
+        return _on(operation.name, "delete_model")
+    if isinstance(operation, operations.AlterModelTable):
+        return _on(operation.name, "alter_table", table=operation.table)
+    if isinstance(operation, operations.RenameField):
+        return _on(
+            operation.model_name,
+            "rename_field",
+            field=operation.old_name.lower(),
+            to=operation.new_name.lower(),
+        )
+    if isinstance(operation, operations.RemoveField):
+        return _on(operation.model_name, "remove_field", field=operation.name.lower())
+    if isinstance(operation, (operations.AddField, operations.AlterField)):
+        kind = "add_field" if isinstance(operation, operations.AddField) else "alter_field"
+        return _on(
+            operation.model_name,
+            kind,
+            field=operation.name.lower(),
+            refers=_refers(operation.field),
+            **_column(operation.name, operation.field),
+        )
+    if isinstance(operation, (FieldOperation, IndexOperation)):
+        return _on(operation.model_name, "alter_model")
+    if isinstance(operation, ModelOperation):
+        return _on(operation.name, "alter_model")
+    return {"effect": "opaque"}
+
+
+def _on(model: str, kind: str, **details: Any) -> Effect:
+    return {"effect": kind, "model": model.lower(), **details}
+
+
+def _create_model(operation: operations.CreateModel) -> Effect:
+    options = operation.options
+    columns: dict[str, Any] = {}
+    refers: list[list[str]] = []
+    for name, model_field in operation.fields:
+        columns[name.lower()] = _column(name, model_field)
+        refers += _refers(model_field)
+    for base in operation.bases:
+        if isinstance(base, str) and "." in base:
+            refers.append([part.lower() for part in base.split(".", 1)])
+    return _on(
+        operation.name,
+        "create_model",
+        table=options.get("db_table"),
+        # Neither a proxy nor an unmanaged model has a table of the migration's making.
+        without_table=bool(options.get("proxy")) or options.get("managed") is False,
+        fields=columns,
+        refers=refers,
+    )
+
+
+def _column(name: str, model_field: models.Field[Any, Any]) -> dict[str, Any]:
+    """Return the column of a field, or the table of a many-to-many one."""
+    if model_field.many_to_many:
+        through = getattr(model_field.remote_field, "through", None)
+        own = through is None or getattr(getattr(through, "_meta", None), "auto_created", False)
+        return {"column": None, "many_to_many": own, "table": getattr(model_field, "db_table", None)}
+    bound = model_field.clone()
+    bound.set_attributes_from_name(name)
+    return {"column": bound.column}
+
+
+def _refers(model_field: models.Field[Any, Any]) -> list[list[str]]:
+    """Return the models that a field points to, as [[app label, model], …]."""
+    remote = getattr(model_field, "remote_field", None)
+    targets = [getattr(remote, "model", None), getattr(remote, "through", None)] if remote else []
+    found = []
+    for target in targets:
+        if isinstance(target, str):
+            app_label, _, model = target.rpartition(".")
+            found.append([app_label.lower(), model.lower()])
+        elif target is not None:
+            found.append([target._meta.app_label, target._meta.model_name])
+    return found
+
+
+@dataclass
+class Names:
+    """
+    The tables and columns behind models and fields, after some migrations.
+
+    Follow a history with `follow`; what was never created here (because the
+    migration that did it is not known) is assumed to bear Django's default name.
+    """
+
+    tables: dict[tuple[str, str], str] = field(default_factory=dict)
+    columns: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+
+    def table(self, app_label: str, model: str) -> str:
+        return self.tables.get((app_label, model), f"{app_label}_{model}")
+
+    def follow(self, app_label: str, effects: Iterable[Effect]) -> None:
+        """Take over what the effects do to the state."""
+        for effect in effects:
+            if effect.get("state") and effect["effect"] != "opaque":
+                self._follow(app_label, effect)
+
+    def _follow(self, app_label: str, effect: Effect) -> None:
+        kind, model = effect["effect"], effect["model"]
+        key = (app_label, model)
+        columns = self.columns.setdefault(key, {})
+        if kind == "create_model":
+            self.tables[key] = effect["table"] or f"{app_label}_{model}"
+            self.columns[key] = dict(effect["fields"])
+            if effect["without_table"]:
+                del self.tables[key], self.columns[key]
+        elif kind == "delete_model":
+            self.tables.pop(key, None)
+            del self.columns[key]
+        elif kind == "rename_model":
+            renamed = (app_label, effect["to"])
+            table = self.tables.pop(key, None)
+            default = f"{app_label}_{model}"
+            self.tables[renamed] = f"{app_label}_{effect['to']}" if table in (None, default) else table
+            self.columns[renamed] = self.columns.pop(key)
+        elif kind == "alter_table":
+            self.tables[key] = effect["table"] or f"{app_label}_{model}"
+        elif kind in ("add_field", "alter_field"):
+            columns[effect["field"]] = effect
+        elif kind == "remove_field":
+            columns.pop(effect["field"], None)
+        elif kind == "rename_field":
+            self._rename_field(columns, effect)
+
+    def _rename_field(self, columns: dict[str, Any], effect: Effect) -> None:
+        old = columns.pop(effect["field"], {"column": effect["field"]})
+        column = old["column"]
+        if column and column.startswith(effect["field"]):
+            # The default column follows the name, with the "_id" of a relation.
+            column = effect["to"] + column[len(effect["field"]) :]
+        columns[effect["to"]] = {**old, "column": column}
+
+    def losses(self, app_label: str, effects: Iterable[Effect]) -> list[Loss]:
+        """Return what disappears from the database when these effects are undone."""
+        lost: list[Loss] = []
+        for effect in effects:
+            if effect.get("database"):
+                lost += self._losses(app_label, effect)
+        return lost
+
+    def _losses(self, app_label: str, effect: Effect) -> list[Loss]:
+        kind = effect["effect"]
+        if kind == "create_model" and not effect["without_table"]:
+            table = effect["table"] or f"{app_label}_{effect['model']}"
+            return [
+                (table, None),
+                *(
+                    (self._join_table(table, name, column), None)
+                    for name, column in effect["fields"].items()
+                    if column.get("many_to_many")
+                ),
+            ]
+        if kind == "add_field":
+            table = self.table(app_label, effect["model"])
+            if effect.get("many_to_many"):
+                return [(self._join_table(table, effect["field"], effect), None)]
+            return [(table, effect["column"])] if effect["column"] else []
+        return []
+
+    @staticmethod
+    def _join_table(table: str, name: str, column: dict[str, Any]) -> str:
+        return column.get("table") or f"{table}_{name}"
+
+    def needed_by(self, app_label: str, effects: Iterable[Effect]) -> set[Loss]:
+        """Return the tables and columns of the models that these effects are about."""
+        models = {
+            effect["to"] if effect["effect"] == "rename_model" else effect["model"]
+            for effect in effects
+            if "model" in effect
+        }
+        mine = Names(
+            {key: table for key, table in self.tables.items() if key[0] == app_label and key[1] in models},
+            {key: found for key, found in self.columns.items() if key[0] == app_label and key[1] in models},
+        )
+        return mine.needed()
+
+    def needed(self) -> set[Loss]:
+        """Return every table and column that these models live in."""
+        found: set[Loss] = {(table, None) for table in self.tables.values()}
+        for (app_label, model), columns in self.columns.items():
+            table = self.table(app_label, model)
+            for name, column in columns.items():
+                if column.get("many_to_many"):
+                    found.add((self._join_table(table, name, column), None))
+                elif column["column"]:
+                    found.add((table, column["column"]))
+        return found
+
+
+def conflict(
+    step: tuple[str, list[Effect]], missing: tuple[str, list[Effect]]
+) -> Optional[str]:
+    """
+    Say what a step to be applied does to something that a missing migration uses.
+
+    Args:
+        step: app label and effects of the step that would be applied.
+        missing: app label and effects of the applied migration without a file.
+
+    Returns:
+        words that fit behind the name of the step, or None.
+    """
+    app_label, effects = step
+    used_models, used_fields, made = _uses(*missing)
+    for effect in effects:
+        kind = effect["effect"]
+        if kind == "opaque":
+            continue
+        model = (app_label, effect["model"])
+        name = (*model, effect.get("field", ""))
+        if kind in _MODEL_GONE and model in used_models:
+            verb = "deletes" if kind == "delete_model" else "renames"
+            return f"{verb} the model '{effect['model']}'"
+        if kind in _FIELD_GONE and name in used_fields:
+            verb = "removes" if kind == "remove_field" else "renames"
+            return f"{verb} the field '{effect['model']}.{effect['field']}'"
+        if kind == "create_model" and (*model, "") in made:
+            return f"creates the model '{effect['model']}' again"
+        if kind == "add_field" and name in made:
+            return f"adds the field '{effect['model']}.{effect['field']}' again"
+    return None
+
+
+def _uses(
+    app_label: str, effects: list[Effect]
+) -> tuple[set[tuple[str, str]], set[tuple[str, str, str]], set[tuple[str, str, str]]]:
+    """Return the models and the fields that the effects touch, and what they make."""
+    used_models: set[tuple[str, str]] = set()
+    used_fields: set[tuple[str, str, str]] = set()
+    made: set[tuple[str, str, str]] = set()
+    for effect in effects:
+        if effect["effect"] == "opaque":
+            continue
+        model = (app_label, effect["model"])
+        used_models.add(model)
+        used_models |= {(a or app_label, m) for a, m in effect.get("refers", [])}
+        if "field" in effect:
+            used_fields.add((*model, effect["field"]))
+        if effect["effect"] == "create_model":
+            made.add((*model, ""))
+        elif effect["effect"] == "add_field":
+            made.add((*model, effect["field"]))
+    return used_models, used_fields, made

@@ -1,0 +1,116 @@
+"""
+What can stand in the way, each with its data and its message in one place.
+
+All are `CommandError`s: Django's own `migrate` prints those as one message with
+exit status 1 and no traceback, and code that drives an executor can catch them.
+"""
+
+from __future__ import annotations
+
+from typing import Iterable
+
+from django.core.management.base import CommandError
+
+from .types import Key, label
+
+__all__ = [
+    "BlockedRewind",
+    "ConflictsWithMissing",
+    "IrreversibleRewind",
+    "NotRecoverable",
+    "RewindError",
+    "StateNotBuilt",
+    "UnknownColumns",
+]
+
+UNCHANGED = "Nothing has been changed."
+
+
+class RewindError(CommandError):
+    """Base class: something stands in the way and nothing has been changed."""
+
+    def __init__(self, problem: str, next_step: str = "") -> None:
+        self.problem = problem
+        self.next_step = next_step
+        super().__init__("\n".join(filter(None, [problem, next_step, UNCHANGED])))
+
+
+class NotRecoverable(RewindError):
+    """An applied migration has no file, and its source cannot be used either."""
+
+    def __init__(self, key: Key, reason: str, next_step: str = "") -> None:
+        self.key = key
+        self.reason = reason
+        super().__init__(
+            f"Migration {label(key)} cannot be recovered: {reason}",
+            next_step or f"Bring back the file of {label(key)} and try again.",
+        )
+
+
+class IrreversibleRewind(RewindError):
+    """A step that would have to be undone holds an irreversible operation."""
+
+    def __init__(self, key: Key, operation: str) -> None:
+        self.key = key
+        self.operation = operation
+        super().__init__(
+            f"Migration {label(key)} cannot be undone: its operation "
+            f"'{operation}' is not reversible.",
+            f"Choose a target after {label(key)}, or undo it by hand and then "
+            "forget it with 'migrate --fake'.",
+        )
+
+
+class BlockedRewind(RewindError):
+    """A step cannot be undone as things are in the database or the project."""
+
+    def __init__(self, key: Key, reason: str, next_step: str) -> None:
+        self.key = key
+        super().__init__(f"Migration {label(key)} cannot be undone: {reason}", next_step)
+
+
+class ConflictsWithMissing(RewindError):
+    """A step to be applied collides with an applied migration without a file."""
+
+    def __init__(self, key: Key, missing: Key, what: str) -> None:
+        self.key = key
+        self.missing = missing
+        super().__init__(
+            f"Migration {label(key)} {what}, and {label(missing)}, which is applied "
+            "but has no file in this checkout, needs it as it is.",
+            f"Run 'manage.py rewind' to undo {label(missing)} first, or bring back its file.",
+        )
+
+
+class StateNotBuilt(RewindError):
+    """The state before a step cannot be built or rendered."""
+
+    def __init__(self, key: Key, culprit: Key, error: Exception, suspects: Iterable[Key]) -> None:
+        self.key = key
+        self.culprit = culprit
+        others = ", ".join(label(suspect) for suspect in suspects if suspect != culprit)
+        reason = f"{type(error).__name__}: {error}"
+        super().__init__(
+            f"The models as they were around {label(key)} cannot be built: "
+            f"{label(culprit)} fails with {reason}"
+            + (f" (with {others} taken into account)." if others else "."),
+            "Undo the migrations that contradict each other in the order in which they "
+            "were applied, or bring back the files of those that are missing.",
+        )
+
+
+class UnknownColumns(RewindError):
+    """SQLite would rebuild a table without columns that only the database knows."""
+
+    def __init__(self, key: Key, table: str, columns: Iterable[str], missing: Iterable[Key]) -> None:
+        self.key = key
+        self.table = table
+        self.columns = sorted(columns)
+        names = ", ".join(f"'{column}'" for column in self.columns)
+        causes = ", ".join(label(one) for one in sorted(missing))
+        super().__init__(
+            f"Migration {label(key)} would have SQLite rebuild the table '{table}', and "
+            f"its columns {names}, of which no usable migration knows, would be lost "
+            f"with their data. Applied, but not usable here: {causes}.",
+            f"Bring back the files of {causes} and try again.",
+        )

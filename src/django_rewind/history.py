@@ -1,0 +1,287 @@
+"""
+What disk, record and store say of one another.
+
+Only `django_migrations` says what is applied; the store says what we know about
+it. For every migration that is applied and has no file, `History` says what that
+means. It is pure: it is given what was read, and touches no database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from functools import cached_property
+from typing import Optional
+
+from django.db.migrations import Migration
+
+from .effects import Loss, Names, effects_of
+from .exceptions import NotRecoverable
+from .plan import closure
+from .revive import why_unusable
+from .signing import Verdict
+from .store import StoredMigration
+from .types import Applied, Effect, Key, label
+
+__all__ = ["History", "Standing"]
+
+
+class Standing(Enum):
+    """What it means that an applied migration has no file, in the words that we print."""
+
+    MISSING = "missing"
+    # Missing, but a table that it made is in use: not part of a bare rewind.
+    IN_USE = "missing, its table is in use"
+    REPLACED = "replaced"
+    SUPERSEDED = "superseded"
+    BASELINE = "baseline"
+    REMOVED_APP = "app removed"
+    LEFT_ALONE = "migrations disabled"
+
+
+_UNDOABLE = (Standing.MISSING, Standing.REMOVED_APP)
+
+
+@dataclass(frozen=True)
+class History:
+    """
+    The applied migrations without a file, and what each of them is.
+
+    A squashed migration that Django keeps in its graph and counts as applied is
+    given in `replacing`, as it is on disk.
+    """
+
+    disk: Mapping[Key, Migration]
+    applied: Applied
+    stored: Mapping[Key, StoredMigration]
+    baseline: Applied = field(default_factory=dict)
+    replacing: Iterable[Key] = ()
+    installed: frozenset[str] = frozenset()
+    # Apps whose entry in MIGRATION_MODULES is None.
+    left_alone: frozenset[str] = frozenset()
+    # The tables of the installed models.
+    tables_in_use: frozenset[str] = frozenset()
+
+    @cached_property
+    def without_file(self) -> list[Key]:
+        """Applied and not on disk, in the order in which they were applied."""
+        return sorted((key for key in self.applied if key not in self.disk), key=self.applied.__getitem__)
+
+    @cached_property
+    def standing(self) -> dict[Key, Standing]:
+        """What each migration without a file is."""
+        found = {key: self._standing(key) for key in self.without_file}
+        for key in self._spread(self.superseded_by, found):
+            found[key] = Standing.SUPERSEDED
+        for key in self._in_use(found):
+            found[key] = Standing.IN_USE
+        return found
+
+    def _standing(self, key: Key) -> Standing:
+        if key[0] in self.left_alone:
+            return Standing.LEFT_ALONE
+        if key in self._replaced or self._follows_its_originals(key):
+            return Standing.REPLACED
+        if self.baseline.get(key) == self.applied[key]:
+            return Standing.BASELINE
+        if key[0] not in self.installed:
+            return Standing.REMOVED_APP
+        return Standing.MISSING
+
+    def of(self, *standings: Standing) -> list[Key]:
+        """Return the keys with one of these standings, in applied order."""
+        return [key for key in self.without_file if self.standing[key] in standings]
+
+    def reason_against(self, key: Key) -> Optional[NotRecoverable]:
+        """Return why a migration without a file cannot be recovered, or None."""
+        stored = self.stored.get(key)
+        if stored is None:
+            return NotRecoverable(key, "its source was never stored in this database.")
+        if stored.record_id is not None and stored.record_id != self.applied[key]:
+            return NotRecoverable(
+                key,
+                "it was applied again by a process without django-rewind, and the stored "
+                "source is from an earlier time.",
+            )
+        return why_unusable(stored)
+
+    # Replaced ---------------------------------------------------------------
+
+    @cached_property
+    def _replaced(self) -> set[Key]:
+        """
+        Every migration that a squashed one stands for, on disk or stored.
+
+        People delete `replaces` from a squashed migration after a while; what was
+        stored when it was recorded still has it.
+        """
+        replaced: set[Key] = set()
+        for key in self.replacing:
+            replaced.update(self.disk[key].replaces)
+        for key, replaces in self._stored_squashes.items():
+            if not self._follows_its_originals(key):
+                replaced.update(replaces)
+        return replaced
+
+    @cached_property
+    def _stored_squashes(self) -> dict[Key, list[Key]]:
+        return {
+            key: stored.metadata.replaces
+            for key, stored in self.stored.items()
+            # Looked for in the text first: most rows need not be parsed.
+            if key in self.applied
+            and '"replaces": []' not in stored.metadata_text
+            and stored.verdict is Verdict.VERIFIED
+        }
+
+    def _follows_its_originals(self, key: Key) -> bool:
+        """Say whether a squashed migration is back to its originals on disk."""
+        replaces = self._stored_squashes.get(key)
+        return bool(replaces) and key not in self.disk and all(one in self.disk for one in replaces)
+
+    @cached_property
+    def companions(self) -> dict[Key, set[Key]]:
+        """
+        For a migration: the records that go when it is unapplied.
+
+        Those that it superseded, and the squashed migration that stands for it
+        while its originals are on disk.
+        """
+        found: dict[Key, set[Key]] = {}
+        for key, replaces in self._stored_squashes.items():
+            if self._follows_its_originals(key):
+                for original in replaces:
+                    found.setdefault(original, set()).add(key)
+        for key, standing in self.standing.items():
+            if standing is Standing.SUPERSEDED:
+                found.setdefault(self._superseder(key), set()).add(key)
+        return found
+
+    # Superseded -------------------------------------------------------------
+
+    @cached_property
+    def superseded_by(self) -> dict[Key, Key]:
+        """
+        Missing migrations whose undoing would take what a file's migration made.
+
+        People remake 0001 and leave the old rows behind.
+        """
+        found = {}
+        for key, losses in self._losses.items():
+            taken = next((loss for loss in losses if loss in self._needed), None)
+            if taken is None:
+                continue
+            needed, maker = self._made_on_disk(without=self._descendants(key))
+            taken = next((loss for loss in losses if loss in needed), None)
+            if taken is not None:
+                found[key] = maker.get(taken) or next(iter(maker.values()))
+        return found
+
+    def _superseder(self, key: Key) -> Key:
+        direct = self.superseded_by.get(key)
+        if direct:
+            return direct
+        group = closure([key], self._ties(self.without_file))
+        return next(self.superseded_by[one] for one in sorted(group) if one in self.superseded_by)
+
+    def _spread(self, start: Iterable[Key], among: Mapping[Key, Standing]) -> set[Key]:
+        """What hangs together with a superseded migration is as old as that."""
+        missing = [key for key, standing in among.items() if standing in _UNDOABLE]
+        wanted = [key for key in start if key in missing]
+        return closure(wanted, self._ties(missing))
+
+    def _ties(self, keys: Iterable[Key]) -> dict[Key, set[Key]]:
+        """Return dependencies in both directions among the keys, within their apps."""
+        ties: dict[Key, set[Key]] = {}
+        wanted = set(keys)
+        for key in wanted:
+            for parent in self._dependencies(key):
+                if parent in wanted and parent[0] == key[0]:
+                    ties.setdefault(key, set()).add(parent)
+                    ties.setdefault(parent, set()).add(key)
+        return ties
+
+    def _in_use(self, found: Mapping[Key, Standing]) -> set[Key]:
+        """Missing migrations without which an installed model has no table."""
+        missing = [key for key, standing in found.items() if standing in _UNDOABLE]
+        keepers = [
+            key
+            for key in missing
+            if any(column is None and table in self.tables_in_use for table, column in self._losses.get(key, ()))
+        ]
+        parents = {
+            key: [parent for parent in self._dependencies(key) if parent in missing]
+            for key in missing
+        }
+        return closure(keepers, parents)
+
+    @cached_property
+    def _losses(self) -> dict[Key, list[Loss]]:
+        """What would disappear if a migration without a file were undone."""
+        names = Names()
+        found = {}
+        for key in sorted(self.applied, key=self.applied.__getitem__):
+            effects = self.effects(key)
+            if key not in self.disk:
+                found[key] = names.losses(key[0], effects)
+            names.follow(key[0], effects)
+        return found
+
+    @cached_property
+    def _needed(self) -> set[Loss]:
+        return self._made_on_disk(without=set())[0]
+
+    def _made_on_disk(self, without: set[Key]) -> tuple[set[Loss], dict[Loss, Key]]:
+        """Return the tables and columns of what is applied from disk, and who made each."""
+        names = Names()
+        maker: dict[Loss, Key] = {}
+        for key in sorted(self.applied, key=self.applied.__getitem__):
+            if key in self.disk and key not in without:
+                names.follow(key[0], self.effects(key))
+                for made in names.needed_by(key[0], self.effects(key)):
+                    maker.setdefault(made, key)
+        return names.needed(), maker
+
+    def effects(self, key: Key) -> list[Effect]:
+        """Return what a migration does: from its file, else from what was stored."""
+        if key in self.disk:
+            return effects_of(self.disk[key])
+        stored = self.stored.get(key)
+        if stored is None or why_unusable(stored) is not None:
+            return []
+        return stored.metadata.effects
+
+    def _dependencies(self, key: Key) -> list[Key]:
+        if key in self.disk:
+            return [(app_label, name) for app_label, name in self.disk[key].dependencies]
+        stored = self.stored.get(key)
+        if stored is None or why_unusable(stored) is not None:
+            return []
+        return stored.metadata.dependencies
+
+    def _descendants(self, key: Key) -> set[Key]:
+        return closure([key], self._children) - {key}
+
+    @cached_property
+    def _children(self) -> dict[Key, list[Key]]:
+        children: dict[Key, list[Key]] = {}
+        for key in {*self.disk, *self.without_file}:
+            for parent in self._dependencies(key):
+                children.setdefault(parent, []).append(key)
+        return children
+
+    def dependents_in_removed_apps(self, undone: Iterable[Key]) -> list[tuple[Key, Key]]:
+        """Return (dependent, undone) for migrations of apps that are not installed."""
+        wanted = set(undone)
+        return [
+            (key, parent)
+            for key in self.of(Standing.REMOVED_APP)
+            for parent in self._dependencies(key)
+            if parent in wanted and key not in wanted
+        ]
+
+
+def names_of(keys: Iterable[Key]) -> str:
+    """Return keys as one readable list: ``shop.0002_a, shop.0003_b``."""
+    return ", ".join(label(key) for key in keys)

@@ -1,0 +1,352 @@
+"""Django's loader, plus the migrations that are applied and have no file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Optional
+
+from django.apps import apps
+from django.conf import settings
+from django.db.migrations import Migration
+from django.db.migrations.exceptions import (
+    AmbiguityError,
+    CircularDependencyError,
+    NodeNotFoundError,
+)
+from django.db.migrations.graph import MigrationGraph
+from django.db.migrations.loader import MigrationLoader
+
+from . import conf
+from .exceptions import NotRecoverable
+from .history import History, Standing
+from .plan import closure
+from .revive import RecoveredMigration
+from .store import APP_LABEL, Store
+from .types import Applied, Key, label
+
+__all__ = ["RewindLoader"]
+
+
+class DiskMigrations(dict):  # type: ignore[type-arg]
+    """
+    The migrations on disk, where a look-up also finds recovered ones.
+
+    `migrate --prune` goes through it to see what has a file; `record_migration`
+    of Django 6.0 and later looks `replaces` up in it.
+    """
+
+    def __init__(self, disk: Mapping[Key, Migration], recovered: Mapping[Key, Migration]) -> None:
+        super().__init__(disk)
+        self._recovered = recovered
+
+    def __missing__(self, key: Key) -> Migration:
+        return self._recovered[key]
+
+    def get(self, key: Key, default: Any = None) -> Any:
+        return super().get(key, self._recovered.get(key, default))
+
+
+class RewindLoader(MigrationLoader):
+    """
+    Build Django's graph, and again with the missing migrations if there are any.
+
+    It knows disk, record and store, and what each says; it executes nothing.
+    Recovered migrations are nodes of the graph. Everything that describes the
+    disk (conflicts, the state that models are compared with, `--prune`, prefixes
+    that match a file) goes on describing the disk.
+
+    It is bound in the module of Django's executor only. `makemigrations` and
+    every other user of Django's loader see what Django shows them.
+    """
+
+    # Apps that are not installed and whose migrations are wanted; None for all.
+    removed_apps: Optional[frozenset[str]] = frozenset()
+
+    recovered: Mapping[Key, RecoveredMigration] = {}
+    # Missing ones that cannot be nodes, each with the error that says why.
+    unusable: Mapping[Key, NotRecoverable] = {}
+    history: Optional[History] = None
+    # The targets that were asked for by name or prefix.
+    asked: frozenset[Key] = frozenset()
+
+    _disk: Optional[Mapping[Key, Migration]] = None
+    _disk_graph: Optional[MigrationGraph] = None
+
+    # Building ---------------------------------------------------------------
+
+    def build_graph(self) -> None:
+        self.recovered, self.unusable, self.history = {}, {}, None
+        self._disk = self._disk_graph = None
+        broken: Optional[NodeNotFoundError] = None
+        try:
+            super().build_graph()
+        except NodeNotFoundError as error:
+            # Perhaps a file depends on one whose file is gone.
+            broken = error
+        if self._is_active():
+            self._look_for_missing()
+            if self.recovered:
+                broken = self._build_with_recovered(broken)
+        if broken is not None:
+            raise broken
+
+    def load_disk(self) -> None:
+        if self._disk is None:
+            super().load_disk()
+            return
+        self.disk_migrations = {**self._disk, **self.recovered}
+        for app_label, _ in self.recovered:
+            # An app whose files are all gone is still one that can be migrated back.
+            self.migrated_apps.add(app_label)
+            self.unmigrated_apps.discard(app_label)
+
+    def _is_active(self) -> bool:
+        if self.connection is None or not conf.in_force():
+            return False
+        return self.store_is_ready or self._run_ours_first()
+
+    @property
+    def store_is_ready(self) -> bool:
+        """Whether all of our own migrations are recorded. It costs no query."""
+        ours = [key for key in self.disk_migrations or () if key[0] == APP_LABEL]
+        return bool(ours) and all(key in self.applied_migrations for key in ours)
+
+    def _run_ours_first(self) -> bool:
+        """
+        Have whatever is applied next wait for our tables, so that it is captured.
+
+        It ends when they are there; what is applied already never waits.
+        """
+        ours = [key for key in self.graph.nodes if key[0] == APP_LABEL]
+        if not ours or not Store(self.connection).is_allowed:
+            return False
+        newest = self.graph.leaf_nodes(APP_LABEL)[0]
+        for key, migration in list(self.graph.nodes.items()):
+            parents = self.graph.node_map[key].parents
+            is_next = all(parent.key in self.applied_migrations for parent in parents)
+            if key[0] != APP_LABEL and key not in self.applied_migrations and is_next:
+                self.graph.add_dependency(migration, key, newest, skip_validation=True)
+        return False
+
+    def _look_for_missing(self) -> None:
+        history = self._history(stored={}, baseline={})
+        if not history.of(Standing.MISSING, Standing.REMOVED_APP):
+            return
+        store = Store(self.connection)
+        self.history = self._history(stored=store.rows(), baseline=store.baseline())
+        self._sort_out(store)
+
+    def _history(self, **from_store: Any) -> History:
+        assert self.disk_migrations is not None
+        return History(
+            disk=self.disk_migrations,
+            applied=self.record_ids,
+            replacing=[
+                key
+                for key in self.replacements
+                if key in self.graph.nodes and key in self.applied_migrations
+            ],
+            installed=frozenset(config.label for config in apps.get_app_configs()),
+            left_alone=frozenset(
+                app_label
+                for app_label, module in settings.MIGRATION_MODULES.items()
+                if module is None
+            ),
+            tables_in_use=frozenset(model._meta.db_table for model in apps.get_models()),
+            **from_store,
+        )
+
+    @property
+    def record_ids(self) -> Applied:
+        """
+        The id of each applied migration in `django_migrations`.
+
+        A squashed migration has the highest id of the rows that it replaces: it
+        stands for all of them, recorded or not.
+        """
+        ids: Applied = {
+            key: record.pk
+            for key, record in self.applied_migrations.items()
+            if not isinstance(record, Migration)
+        }
+        for key, migration in self.replacements.items():
+            if key in self.applied_migrations:
+                ids[key] = self._highest_id(migration, ids)
+        return ids
+
+    def _highest_id(self, migration: Migration, ids: Applied) -> int:
+        """Squashed migrations may have been squashed again."""
+        return max(
+            (
+                self._highest_id(self.replacements[key], ids)
+                if key in self.replacements
+                else ids.get(key, 0)
+                for key in migration.replaces
+            ),
+            default=0,
+        )
+
+    def _sort_out(self, store: Store) -> None:
+        """Divide what has no file into nodes-to-be and those that cannot be nodes."""
+        assert self.history is not None
+        candidates: dict[Key, RecoveredMigration] = {}
+        unusable: dict[Key, NotRecoverable] = {}
+        for key in self._wanted():
+            error = self.history.reason_against(key)
+            if error is None:
+                candidates[key] = RecoveredMigration(self.history.stored[key], store)
+            elif self.history.standing[key] is not Standing.BASELINE:
+                unusable[key] = error
+        unusable.update(self._drop_orphans(candidates))
+        for migration in candidates.values():
+            # A child that is no node would be a hole in the graph.
+            known = {*candidates, *(self.disk_migrations or ())}
+            migration.run_before = [key for key in migration.run_before if key in known]
+        self.recovered, self.unusable = candidates, unusable
+
+    def _wanted(self) -> list[Key]:
+        assert self.history is not None
+        standings = [Standing.MISSING, Standing.IN_USE, Standing.BASELINE]
+        wanted = self.history.of(*standings)
+        for key in self.history.of(Standing.REMOVED_APP):
+            if self.removed_apps is None or key[0] in self.removed_apps:
+                wanted.append(key)
+        return wanted
+
+    def _drop_orphans(self, candidates: dict[Key, RecoveredMigration]) -> dict[Key, NotRecoverable]:
+        """
+        Take out candidates that depend on something which is not an applied node.
+
+        They would break rendering and trip `check_consistent_history`.
+        """
+        dropped: dict[Key, NotRecoverable] = {}
+        while True:
+            orphans = {
+                key: parent
+                for key, migration in candidates.items()
+                for parent in migration.dependencies
+                if not self._is_applied_node(parent, key[0], candidates)
+            }
+            for key, parent in orphans.items():
+                del candidates[key]
+                dropped[key] = NotRecoverable(
+                    key, f"it depends on {label(parent)}, which is {self._why_no_node(parent)}."
+                )
+            if not orphans:
+                return dropped
+
+    def _is_applied_node(
+        self, key: Key, of_app: str, candidates: Mapping[Key, RecoveredMigration]
+    ) -> bool:
+        assert self.history is not None
+        if key[1] in ("__first__", "__latest__"):
+            known = {*self.migrated_apps, *self.unmigrated_apps, *(one[0] for one in candidates)}
+            return key[0] == of_app or key[0] in known
+        if key in candidates:
+            return True
+        is_replaced = self.history.standing.get(key) is Standing.REPLACED
+        return (key in self.disk_migrations or is_replaced) and key in self.history.applied
+
+    def _why_no_node(self, key: Key) -> str:
+        assert self.history is not None
+        if key not in self.history.applied:
+            return "not applied"
+        standing = self.history.standing.get(key)
+        if standing is Standing.MISSING:
+            return "missing as well and cannot be recovered"
+        return standing.value if standing else "not known"
+
+    def _build_with_recovered(self, broken: Optional[NodeNotFoundError]) -> Optional[NodeNotFoundError]:
+        """Build again with the recovered migrations; return what is still broken."""
+        assert self.disk_migrations is not None
+        self._disk = self.disk_migrations
+        self._disk_graph = None if broken else self.graph
+        try:
+            super().build_graph()
+        except (NodeNotFoundError, CircularDependencyError, ValueError) as error:
+            # ValueError: a dependency on an app of which Django knows nothing.
+            return self._go_on_without_recovered(error, broken)
+        self.disk_migrations = DiskMigrations(self._disk, self.recovered)
+        for key in self.recovered:
+            # `--prune` refuses while a squashed migration that it finds there is in use.
+            self.replacements.pop(key, None)
+        return None
+
+    def _go_on_without_recovered(
+        self, error: Exception, broken: Optional[NodeNotFoundError]
+    ) -> Optional[NodeNotFoundError]:
+        self.unusable = {
+            **self.unusable,
+            **{
+                key: NotRecoverable(key, f"it does not fit into the graph ({error}).")
+                for key in self.recovered
+            },
+        }
+        self.recovered, self._disk = {}, None
+        if broken is None:
+            super().build_graph()
+        return broken
+
+    # What Django asks -------------------------------------------------------
+
+    def get_migration_by_prefix(self, app_label: str, name_prefix: str) -> Migration:
+        """
+        Find a file's migration, and only if there is none, a recovered one.
+
+        Raises:
+            NotRecoverable: what was asked for is missing and cannot be recovered.
+        """
+        try:
+            migration = super().get_migration_by_prefix(app_label, name_prefix)
+        except KeyError:
+            found = self._by_prefix(app_label, name_prefix)
+            if found is None:
+                raise
+            migration = found
+        self.asked = self.asked | {(migration.app_label, migration.name)}
+        return migration
+
+    def _by_prefix(self, app_label: str, prefix: str) -> Optional[Migration]:
+        def matching(keys: Iterable[Key]) -> Iterator[Key]:
+            return (key for key in keys if key[0] == app_label and key[1].startswith(prefix))
+
+        names = sorted(matching(self.recovered))
+        if len(names) > 1:
+            raise AmbiguityError(
+                f"There is more than one migration for '{app_label}' with the prefix '{prefix}'"
+            )
+        if names:
+            return self.recovered[names[0]]
+        for key in sorted(matching(self.unusable)):
+            raise self.unusable[key]
+        return None
+
+    def detect_conflicts(self) -> dict[str, list[str]]:
+        """Return the conflicts among files, as if the recovered ones were not there."""
+        if not self.recovered:
+            return super().detect_conflicts()
+        leaves: dict[str, list[str]] = {}
+        for app_label, name in self._leaves_on_disk():
+            leaves.setdefault(app_label, []).append(name)
+        return {app_label: sorted(names) for app_label, names in leaves.items() if len(names) > 1}
+
+    def _leaves_on_disk(self) -> list[Key]:
+        """A file is a leaf when no file of its app comes after it, however far after."""
+        children = {
+            key: [child.key for child in node.children if child.key[0] == key[0]]
+            for key, node in self.graph.node_map.items()
+        }
+        files = [key for key in self.graph.nodes if key not in self.recovered]
+        return [
+            key
+            for key in files
+            if all(one in self.recovered for one in closure(children[key], children))
+        ]
+
+    def project_state(self, nodes: Any = None, at_end: bool = True) -> Any:
+        """Return Django's state; the state of everything is that of the disk."""
+        if nodes is None and self.recovered and self._disk_graph is not None:
+            return self._disk_graph.make_state(
+                nodes=None, at_end=at_end, real_apps=self.unmigrated_apps
+            )
+        return super().project_state(nodes=nodes, at_end=at_end)

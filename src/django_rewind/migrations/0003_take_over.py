@@ -1,0 +1,23 @@
+"""
+Sign the rows of version 0.1.0 once, and remember what has no file already.
+
+In a migration of its own: PostgreSQL does not alter a table in a transaction
+that has changed its rows.
+"""
+
+from django.db import migrations
+
+
+def take_over(apps, schema_editor):
+    """Sign what version 0.1.0 stored, and remember the baseline"""
+    # Imported here: a migration is imported by every command, this is run once.
+    from django_rewind.takeover import remember_baseline, sign_inherited
+
+    sign_inherited(apps, schema_editor.connection)
+    remember_baseline(apps, schema_editor.connection)
+
+
+class Migration(migrations.Migration):
+    dependencies = [("django_rewind", "0002_signed_source")]
+
+    operations = [migrations.RunPython(take_over, migrations.RunPython.noop, elidable=False)]

@@ -1,0 +1,141 @@
+"""
+What is stored about applied migrations.
+
+No table here is managed by Django: `flush` and `TransactionTestCase` empty the
+tables of managed models, and what is kept here has to survive them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+__all__ = ["BaselineMigration", "MigrationCode", "MigrationCodeHistory", "Provenance"]
+
+
+class Provenance(models.TextChoices):
+    """Where a stored text came from."""
+
+    CAPTURED = "captured", _("captured as it was applied")
+    BACKFILLED = "backfilled", _("filled in later from disk")
+    INHERITED = "inherited", _("taken over from version 0.1.0")
+
+
+class _NotDumpedQuerySet(models.QuerySet[Any]):
+    """
+    A queryset that `dumpdata` finds empty.
+
+    `dumpdata` asks for the default manager (with ``--all`` for the base manager)
+    and reads it with `iterator()`. Stored source is no data of the project: it
+    may hold secrets, and loading it elsewhere would claim that it was applied.
+    """
+
+    def iterator(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
+        return iter(())
+
+
+class _StoredText(models.Model):
+    """The columns that a stored text keeps when it moves into the history."""
+
+    module = models.CharField(_("module"), max_length=255, default="")
+    metadata = models.TextField(_("metadata"), default="{}")
+    provenance = models.CharField(
+        _("provenance"),
+        max_length=16,
+        choices=Provenance.choices,
+        default=Provenance.CAPTURED,
+    )
+    digest = models.CharField(_("digest"), max_length=64, default="")
+    signature = models.CharField(_("signature"), max_length=64, default="")
+    key_fingerprint = models.CharField(_("key fingerprint"), max_length=16, default="")
+    # The row of django_migrations for which this text is proven to be what ran.
+    record_id = models.BigIntegerField(_("record"), null=True)
+
+    objects = models.Manager()
+    not_dumped = models.Manager.from_queryset(_NotDumpedQuerySet)()
+
+    class Meta:
+        abstract = True
+
+
+class MigrationCode(_StoredText):
+    """The source of a migration that was applied to this database."""
+
+    app_label = models.CharField(_("app label"), max_length=255, db_index=True)
+    migration_name = models.CharField(_("migration"), max_length=255, db_index=True)
+    source_code = models.TextField(_("source code"))
+    stored_at = models.DateTimeField(_("stored at"), auto_now_add=True, db_index=True)
+
+    class Meta:
+        managed = False
+        db_table = "django_migrations_code"
+        verbose_name = _("stored migration")
+        verbose_name_plural = _("stored migrations")
+        ordering = ["app_label", "migration_name"]
+        unique_together = [["app_label", "migration_name"]]
+        indexes = [
+            models.Index(
+                fields=["app_label", "migration_name"], name="django_migr_app_lab_d98bd3_idx"
+            ),
+            models.Index(fields=["stored_at"], name="django_migr_stored__87212c_idx"),
+        ]
+        default_manager_name = "not_dumped"
+        base_manager_name = "not_dumped"
+
+    def __str__(self) -> str:
+        return f"{self.app_label}.{self.migration_name}"
+
+
+class MigrationCodeHistory(_StoredText):
+    """A text that was stored for a migration before it was applied with another."""
+
+    app_label = models.CharField(_("app label"), max_length=255)
+    migration_name = models.CharField(_("migration"), max_length=255)
+    source_code = models.TextField(_("source code"))
+    stored_at = models.DateTimeField(_("stored at"))
+    replaced_at = models.DateTimeField(_("replaced at"), auto_now_add=True)
+
+    class Meta:
+        managed = False
+        db_table = "django_migrations_code_history"
+        verbose_name = _("earlier text of a migration")
+        verbose_name_plural = _("earlier texts of migrations")
+        ordering = ["app_label", "migration_name", "replaced_at", "id"]
+        indexes = [
+            models.Index(
+                fields=["app_label", "migration_name"], name="django_migr_code_history_idx"
+            ),
+        ]
+        default_manager_name = "not_dumped"
+        base_manager_name = "not_dumped"
+
+    def __str__(self) -> str:
+        return f"{self.app_label}.{self.migration_name}"
+
+
+class BaselineMigration(models.Model):
+    """A migration that was applied and already without a file when we were installed."""
+
+    app_label = models.CharField(_("app label"), max_length=255)
+    migration_name = models.CharField(_("migration"), max_length=255)
+    # A row of django_migrations with another id was applied later: no baseline.
+    record_id = models.BigIntegerField(_("record"))
+
+    objects = models.Manager()
+    not_dumped = models.Manager.from_queryset(_NotDumpedQuerySet)()
+
+    class Meta:
+        managed = False
+        db_table = "django_migrations_baseline"
+        verbose_name = _("baseline migration")
+        verbose_name_plural = _("baseline migrations")
+        ordering = ["app_label", "migration_name"]
+        unique_together = [["app_label", "migration_name"]]
+        default_manager_name = "not_dumped"
+        base_manager_name = "not_dumped"
+
+    def __str__(self) -> str:
+        return f"{self.app_label}.{self.migration_name}"

@@ -1,0 +1,208 @@
+"""From stored text back to a migration. Nothing is compiled that is not verified."""
+
+from __future__ import annotations
+
+import importlib
+import linecache
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Optional
+
+from django.db.migrations import Migration
+from django.db.migrations.operations.base import Operation
+
+from . import signing
+from .exceptions import NotRecoverable
+from .signing import Verdict
+from .store import Store, StoredMigration
+from .types import Key, label
+
+__all__ = ["RecoveredMigration", "why_unusable"]
+
+_SIGNED_BY_ANOTHER = (
+    "Add the key that signed it to DJANGO_REWIND_SIGNING_KEYS, or bring back the file of {name}."
+)
+
+
+class StoredOperation(Operation):
+    """
+    An operation in the words that were written down when it was stored.
+
+    It stands in for the real one until the run needs that, so that a plan can be
+    shown without executing stored code.
+    """
+
+    def __init__(self, text: str, reversible: bool, actions: Optional[list[Any]] = None) -> None:
+        self.text = text
+        self.reversible = reversible
+        if actions is not None:
+            # What describe_operation() of `migrate` looks at; None is irreversible.
+            self.sql, self.reverse_sql = actions
+
+    def describe(self) -> str:
+        return self.text
+
+    def state_forwards(self, app_label: str, state: Any) -> None:
+        raise NotImplementedError(f"'{self.text}' is a description and cannot be run.")
+
+    database_forwards = database_backwards = state_forwards  # type: ignore[assignment]
+
+
+class RecoveredMigration(Migration):
+    """
+    A migration rebuilt from its stored source, a node like any other.
+
+    Its place in the graph comes from the stored metadata. Its operations are
+    descriptions until `load()` executes the stored text; whatever needs the real
+    ones (`mutate_state`, `apply`, `unapply`) loads by itself.
+    """
+
+    def __init__(self, stored: StoredMigration, store: Store) -> None:
+        self.stored = stored
+        self._store = store
+        self._loaded: Optional[Migration] = None
+        # In a fake run, when it does not load: it only has to be forgotten.
+        self.is_inert = False
+        metadata = stored.metadata
+        app_label, name = stored.key
+        super().__init__(name, app_label)
+        self.operations = [StoredOperation(**described) for described in metadata.operations]
+        self.dependencies = list(metadata.dependencies)
+        self.run_before = list(metadata.run_before)
+        self.replaces = list(metadata.replaces)
+        self.initial = metadata.initial
+        self.atomic = metadata.atomic
+
+    def __str__(self) -> str:
+        return f"{super().__str__()} (from stored code)"
+
+    @property
+    def key(self) -> Key:
+        return (self.app_label, self.name)
+
+    @property
+    def is_loaded(self) -> bool:
+        return self._loaded is not None
+
+    @property
+    def loaded(self) -> Migration:
+        """The migration that the stored text defines."""
+        self.load()
+        assert self._loaded is not None
+        return self._loaded
+
+    def load(self) -> None:
+        """
+        Verify the stored text, execute it, and take its operations.
+
+        Raises:
+            NotRecoverable: it does not verify, or it does not load.
+        """
+        if self._loaded is None:
+            self._loaded = _load(self.stored, self._store)
+            # The same list: receivers of pre_migrate add operations to it.
+            self.operations = self._loaded.operations
+
+    def mutate_state(self, project_state: Any, preserve: bool = True) -> Any:
+        if self.is_inert:
+            return project_state.clone() if preserve else project_state
+        return self.loaded.mutate_state(project_state, preserve)
+
+    def apply(self, project_state: Any, schema_editor: Any, collect_sql: bool = False) -> Any:
+        return self.loaded.apply(project_state, schema_editor, collect_sql)
+
+    def unapply(self, project_state: Any, schema_editor: Any, collect_sql: bool = False) -> Any:
+        return self.loaded.unapply(project_state, schema_editor, collect_sql)
+
+
+def why_unusable(stored: StoredMigration) -> Optional[NotRecoverable]:
+    """
+    Return what keeps a stored migration out of the graph, before its text is read.
+    """
+    name = label(stored.key)
+    if stored.verdict is Verdict.FOREIGN:
+        return NotRecoverable(
+            stored.key, stored.verdict.value + ".", _SIGNED_BY_ANOTHER.format(name=name)
+        )
+    if stored.verdict is not Verdict.VERIFIED:
+        return NotRecoverable(stored.key, stored.verdict.value + ".")
+    try:
+        stored.metadata
+    except ValueError as error:
+        return NotRecoverable(stored.key, f"its {error}.")
+    return None
+
+
+def _load(stored: StoredMigration, store: Store) -> Migration:
+    unusable = why_unusable(stored)
+    if unusable is not None:
+        raise unusable
+    text = store.texts([stored.key]).get(stored.key)
+    if text is None:
+        raise NotRecoverable(stored.key, "its stored source has gone from the database.")
+    if signing.digest(text) != stored.digest:
+        raise NotRecoverable(stored.key, Verdict.TAMPERED.value + ".")
+    try:
+        module = _execute(stored, text)
+        migration = module.Migration(stored.key[1], stored.key[0])
+    except (Exception, SystemExit) as error:
+        reason = f"its stored source does not load ({type(error).__name__}: {error})."
+        raise NotRecoverable(
+            stored.key,
+            reason,
+            f"Make importable what {label(stored.key)} needs, or bring back its file.",
+        ) from error
+    if not isinstance(migration, Migration):
+        raise NotRecoverable(stored.key, "its stored source has no class Migration of Django's.")
+    return migration
+
+
+def _execute(stored: StoredMigration, text: str) -> ModuleType:
+    """Execute a verified text as the module that it was."""
+    filename = f"<stored {stored.module}>"
+    # Without a modification time it stays until the process ends: tracebacks,
+    # debuggers and inspect.getsource() find the text there.
+    linecache.cache[filename] = (len(text), None, text.splitlines(keepends=True), filename)
+    module = ModuleType(stored.module)
+    module.__package__ = stored.module.rpartition(".")[0]
+    module.__spec__ = ModuleSpec(stored.module, loader=None, origin=filename)
+    path = _former_path(stored.module)
+    if path:
+        module.__file__ = path
+    code = compile(text, filename, "exec", dont_inherit=True)
+    with _importable(module):
+        exec(code, module.__dict__)  # noqa: S102 (verified by the only caller)
+    return module
+
+
+@contextmanager
+def _importable(module: ModuleType) -> Iterator[None]:
+    """
+    Keep the module in `sys.modules` while it is executed, and not a moment longer.
+
+    A dataclass looks its own module up there; an import from disk must not meet it.
+    """
+    name = module.__name__
+    before = sys.modules.get(name)
+    sys.modules[name] = module
+    try:
+        yield
+    finally:
+        if before is None:
+            sys.modules.pop(name, None)
+        else:
+            sys.modules[name] = before
+
+
+def _former_path(module_name: str) -> Optional[str]:
+    """Return where the file would lie, for those that look beside themselves."""
+    package, _, name = module_name.rpartition(".")
+    try:
+        folders = list(importlib.import_module(package).__path__)
+    except (ImportError, AttributeError, ValueError):
+        return None
+    return str(Path(folders[0]) / f"{name}.py") if folders else None

@@ -1,0 +1,74 @@
+"""
+Sign what is stored, and tell a foreign signature from a forged one.
+
+Whoever can write to the table could otherwise have code executed by the next
+`migrate`. A signature covers everything that decides what a stored migration
+does: where it belongs, its metadata and its text.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from enum import Enum
+from typing import Any
+
+from django.utils.crypto import constant_time_compare, salted_hmac
+
+from . import conf
+
+__all__ = ["Verdict", "digest", "sign", "verify"]
+
+_SALT = "django_rewind.signing"
+
+
+class Verdict(Enum):
+    """What can be said of a signature, in the words of an error message."""
+
+    VERIFIED = "verified"
+    UNSIGNED = "its stored source is not signed"
+    FOREIGN = "its stored source was signed with another key"
+    TAMPERED = "its stored source was changed after it was signed"
+
+
+def digest(text: str) -> str:
+    """Return the SHA-256 of a text as hexadecimal digits."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def sign(payload: Any) -> tuple[str, str]:
+    """
+    Return the signature of a payload and the fingerprint of the key.
+
+    Args:
+        payload: anything that `json` can write; the same at verification.
+    """
+    key = conf.signing_keys()[0]
+    return _signature(payload, key), _fingerprint(key)
+
+
+def verify(payload: Any, signature: str, fingerprint: str) -> Verdict:
+    """
+    Compare a payload with the signature that was stored beside it.
+
+    The fingerprint only chooses the wording: a row that none of our keys
+    verifies is refused, whatever fingerprint it claims.
+    """
+    if not signature:
+        return Verdict.UNSIGNED
+    keys = conf.signing_keys()
+    if any(constant_time_compare(_signature(payload, key), signature) for key in keys):
+        return Verdict.VERIFIED
+    if fingerprint in {_fingerprint(key) for key in keys}:
+        return Verdict.TAMPERED
+    return Verdict.FOREIGN
+
+
+def _signature(payload: Any, key: str) -> str:
+    text = json.dumps(payload, sort_keys=True, separators=(",", ":"))
+    return salted_hmac(_SALT, text, secret=key, algorithm="sha256").hexdigest()
+
+
+def _fingerprint(key: str) -> str:
+    name = salted_hmac(_SALT + ".fingerprint", "", secret=key, algorithm="sha256")
+    return name.hexdigest()[:16]

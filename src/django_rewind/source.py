@@ -1,0 +1,218 @@
+"""
+From a migration to its text and to what is written down beside it.
+
+Text, not objects: contenttypes adds operations to planned migrations in memory,
+so what is kept is the file as written.
+"""
+
+from __future__ import annotations
+
+import ast
+import io
+import json
+import platform
+import sys
+import tokenize
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Optional
+
+import django
+from django.conf import settings
+from django.db.migrations import Migration
+from django.db.migrations.loader import MigrationLoader
+
+
+from .effects import effects_of
+from .types import Effect, Key
+
+__all__ = ["Metadata", "SourceUnavailable", "describe", "module_of", "parse", "payload", "read_text"]
+
+# Django truncates what an operation does to 40 characters; more need not be kept.
+_ACTION_LENGTH = 60
+
+
+class SourceUnavailable(Exception):
+    """There is no text to store: the message says why."""
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """
+    What the graph and a plan need to know of a stored migration.
+
+    It is stored as data, so that neither has to execute anything.
+    """
+
+    dependencies: list[Key]
+    run_before: list[Key]
+    replaces: list[Key]
+    initial: Optional[bool]
+    atomic: bool
+    # [{"text", "reversible", "actions"?}, …]: what `migrate --plan` prints.
+    operations: list[dict[str, Any]]
+    effects: list[Effect]
+    # Versions at the time, for messages.
+    django: str = ""
+    python: str = ""
+
+    def as_text(self) -> str:
+        """Return the JSON that is stored and signed."""
+        return json.dumps(vars(self), sort_keys=True)
+
+    @classmethod
+    def from_text(cls, text: str) -> Metadata:
+        """
+        Return what `as_text()` wrote.
+
+        Raises:
+            ValueError: when the text does not have that form.
+        """
+        try:
+            data = json.loads(text)
+            for name in ("dependencies", "run_before", "replaces"):
+                data[name] = [(str(app), str(migration)) for app, migration in data[name]]
+            return cls(**data)
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
+            raise ValueError(f"metadata cannot be read ({error})") from error
+
+
+def module_of(key: Key) -> str:
+    """
+    Return the dotted name of the module that Django loads a migration from.
+
+    Not `type(migration).__module__`: a migration module may import the class.
+    """
+    package, _ = MigrationLoader.migrations_module(key[0])
+    return f"{package}.{key[1]}"
+
+
+def read_text(module_name: str) -> str:
+    """
+    Return the text of an imported module, decoded, with line ends as they were.
+
+    `get_source()` of a module loader would normalise the line ends; the encoding
+    is found as Python finds it (PEP 263).
+
+    Raises:
+        SourceUnavailable: not imported, nothing but bytecode, or unreadable.
+    """
+    module = sys.modules.get(module_name)
+    if module is None:
+        raise SourceUnavailable(f"the module {module_name} has not been imported")
+    path = getattr(module, "__file__", None)
+    if not path or not path.endswith(".py"):
+        raise SourceUnavailable(f"the module {module_name} has no source file, only {path}")
+    get_data = getattr(module.__loader__, "get_data", None)
+    try:
+        # A loader that knows archives (zipimport) reads what a path cannot.
+        data = get_data(path) if get_data else Path(path).read_bytes()
+        encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
+        return data.decode(encoding)
+    except (OSError, SyntaxError, UnicodeDecodeError) as error:
+        raise SourceUnavailable(f"the file {path} cannot be read ({error})") from error
+
+
+def describe(migration: Migration) -> Metadata:
+    """Return what is written down beside the text of a migration from disk."""
+    # A fresh instance, without what others added to this one in memory.
+    fresh = type(migration)(migration.name, migration.app_label)
+    return Metadata(
+        dependencies=_keys(fresh.dependencies),
+        run_before=_keys(fresh.run_before),
+        replaces=_keys(fresh.replaces),
+        initial=fresh.initial,
+        atomic=fresh.atomic,
+        operations=[_describe_operation(operation) for operation in fresh.operations],
+        effects=effects_of(fresh),
+        django=django.get_version(),
+        python=platform.python_version(),
+    )
+
+
+def _keys(pairs: Any) -> list[Key]:
+    return [(str(app_label), str(name)) for app_label, name in pairs]
+
+
+def _describe_operation(operation: Any) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "text": str(operation.describe()),
+        "reversible": bool(operation.reversible),
+    }
+    # The two kinds of action that describe_operation() of `migrate` knows.
+    if hasattr(operation, "code"):
+        actions = (_docstring(operation.code), _docstring(operation.reverse_code))
+    elif hasattr(operation, "sql"):
+        actions = (_sql(operation.sql), _sql(operation.reverse_sql))
+    else:
+        return described
+    return {**described, "actions": actions}
+
+
+def _docstring(code: Any) -> Optional[str]:
+    return (code.__doc__ or "")[:_ACTION_LENGTH] if code else None
+
+
+def _sql(statements: Any) -> Optional[str]:
+    return None if statements is None else str(statements)[:_ACTION_LENGTH]
+
+
+def payload(
+    key: Key, *, module: str, metadata: str, source_digest: str, provenance: str
+) -> list[str]:
+    """Return what a signature covers. The text is covered by its digest."""
+    return ["1", *key, module, metadata, source_digest, provenance]
+
+
+def parse(text: str) -> Metadata:
+    """
+    Read the metadata out of a text without executing it.
+
+    For rows of version 0.1.0, which hold nothing but the text.
+
+    Raises:
+        ValueError: when an attribute is not written down as a literal.
+    """
+    try:
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise ValueError(f"it cannot be parsed ({error})") from error
+    body = next(
+        (node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Migration"),
+        None,
+    )
+    if body is None:
+        raise ValueError("it has no class Migration")
+    found = {name: _literal(value) for name, value in _assignments(body)}
+    return Metadata(
+        dependencies=_keys(found.get("dependencies", [])),
+        run_before=_keys(found.get("run_before", [])),
+        replaces=_keys(found.get("replaces", [])),
+        initial=found.get("initial"),
+        atomic=found.get("atomic", True),
+        operations=[],
+        effects=[{"effect": "opaque", "database": True, "state": True}],
+    )
+
+
+def _assignments(body: ast.ClassDef) -> list[tuple[str, ast.expr]]:
+    wanted = {"dependencies", "run_before", "replaces", "initial", "atomic"}
+    return [
+        (target.id, node.value)
+        for node in body.body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name) and target.id in wanted
+    ]
+
+
+def _literal(node: ast.expr) -> Any:
+    if isinstance(node, (ast.List, ast.Tuple)):
+        return [_literal(element) for element in node.elts]
+    if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("swappable_dependency"):
+        # The one call that Django itself writes into `dependencies`.
+        setting = ast.unparse(node.args[0]).rpartition(".")[2]
+        return (str(getattr(settings, setting)).split(".")[0], "__first__")
+    return ast.literal_eval(node)
+
+

@@ -1,0 +1,296 @@
+"""The only place that touches our tables. A `Store` belongs to one connection."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Callable, Optional
+
+from django.db import DatabaseError, router, transaction
+from django.db.migrations.recorder import MigrationRecorder
+from django.db.models import Model, QuerySet, Subquery
+from django.utils.timezone import now
+
+from . import signing
+from .models import BaselineMigration, MigrationCode, MigrationCodeHistory
+from .signing import Verdict
+from .source import Metadata, payload
+from .types import Applied, Key
+
+__all__ = ["APP_LABEL", "Entry", "Store", "StoredMigration", "keep_stored_row"]
+
+APP_LABEL = "django_rewind"
+
+_IN_CURRENT_SCHEMA = (
+    "tableoid IN (SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+    " WHERE n.nspname = current_schema())"
+)
+_EXISTS_IN_CURRENT_SCHEMA = (
+    "SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+    " WHERE n.nspname = current_schema() AND c.relname = %s"
+)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A text on its way into the store."""
+
+    key: Key
+    module: str
+    text: str
+    metadata: Metadata
+    provenance: str
+    # Known already when a text is filled in; else proven when it is recorded.
+    record_id: Optional[int] = None
+
+
+@dataclass(frozen=True)
+class StoredMigration:
+    """A row of the store, without its text."""
+
+    key: Key
+    module: str
+    metadata_text: str = field(repr=False)
+    provenance: str
+    digest: str
+    signature: str = field(repr=False)
+    key_fingerprint: str
+    record_id: Optional[int]
+
+    @cached_property
+    def verdict(self) -> Verdict:
+        """What the signature is worth. The text has to match `digest` as well."""
+        signed = payload(
+            self.key,
+            module=self.module,
+            metadata=self.metadata_text,
+            source_digest=self.digest,
+            provenance=self.provenance,
+        )
+        return signing.verify(signed, self.signature, self.key_fingerprint)
+
+    @cached_property
+    def metadata(self) -> Metadata:
+        """
+        The metadata as data. Look at `verdict` first.
+
+        Raises:
+            ValueError: when it cannot be read.
+        """
+        return Metadata.from_text(self.metadata_text)
+
+
+class Store:
+    """
+    What one database knows of the sources of its migrations.
+
+    Nothing is cached: within PostgreSQL a connection may look at another schema
+    the next moment, and each schema has a store of its own.
+    """
+
+    def __init__(self, connection: Any) -> None:
+        self.connection = connection
+
+    @property
+    def is_allowed(self) -> bool:
+        """Whether the routers let our table exist on this alias."""
+        return bool(router.allow_migrate_model(self.connection.alias, MigrationCode))
+
+    def exists(self) -> bool:
+        """Look for our table, on PostgreSQL in the current schema alone."""
+        table = MigrationCode._meta.db_table
+        with self.connection.cursor() as cursor:
+            if self.connection.vendor == "postgresql":
+                cursor.execute(_EXISTS_IN_CURRENT_SCHEMA, [table])
+                return cursor.fetchone() is not None
+            return table in self.connection.introspection.table_names(cursor)
+
+    def record_ids(self) -> dict[Key, Optional[int]]:
+        """Return the keys of all stored migrations with the record they are proven for."""
+        columns = ("app_label", "migration_name", "record_id")
+        rows = self._read(lambda: self._rows(MigrationCode).values_list(*columns))
+        return {(app_label, name): record_id for app_label, name, record_id in rows}
+
+    def rows(self) -> dict[Key, StoredMigration]:
+        """Return everything but the texts."""
+        return {row.key: row for row in map(_stored, self._read(self._without_text))}
+
+    def texts(self, keys: Iterable[Key]) -> dict[Key, str]:
+        """Return the texts of some stored migrations."""
+        wanted = set(keys)
+        columns = ("app_label", "migration_name", "source_code")
+        names = sorted({name for _, name in wanted})
+        # The names alone go to the database: pairs would be one condition each.
+        found: dict[Key, str] = {}
+        for batch in (names[i : i + 500] for i in range(0, len(names), 500)):
+            rows = self._read(
+                lambda batch=batch: self._rows(MigrationCode)  # type: ignore[misc]
+                .filter(migration_name__in=batch)
+                .values_list(*columns)
+            )
+            found.update({(a, n): text for a, n, text in rows if (a, n) in wanted})
+        return found
+
+    def baseline(self) -> Applied:
+        """Return what was already without a file when we were installed."""
+        columns = ("app_label", "migration_name", "record_id")
+        rows = self._read(lambda: self._rows(BaselineMigration).values_list(*columns))
+        return {(app_label, name): record_id for app_label, name, record_id in rows}
+
+    def put(self, entries: Iterable[Entry]) -> None:
+        """
+        Store texts in one go. What another text replaces moves into the history.
+        """
+        stored = self.rows()
+        fresh = {entry.key: _row(entry) for entry in entries}
+        new = [row for key, row in fresh.items() if key not in stored]
+        changed = {
+            key: row
+            for key, row in fresh.items()
+            if key in stored and not _is_same(stored[key], row)
+        }
+        if not new and not changed:
+            return
+        with transaction.atomic(using=self.connection.alias):
+            self._keep_as_history({key for key in changed if stored[key].digest != fresh[key].digest})
+            for (app_label, name), row in changed.items():
+                values = {column: getattr(row, column) for column in _TEXT_COLUMNS}
+                self._rows(MigrationCode).filter(app_label=app_label, migration_name=name).update(
+                    **values, source_code=row.source_code, stored_at=now()
+                )
+            # Another process may be storing the same at this moment.
+            self._manager(MigrationCode).bulk_create(new, batch_size=100, ignore_conflicts=True)
+
+    def prove(self, key: Key) -> None:
+        """Note that what is stored is what the newest record of this migration stands for."""
+        records = MigrationRecorder.Migration.objects.using(self.connection.alias)
+        newest = records.filter(app=key[0], name=key[1]).order_by("-id").values("id")[:1]
+        self._rows(MigrationCode).filter(app_label=key[0], migration_name=key[1]).update(
+            record_id=Subquery(newest)
+        )
+
+    def _keep_as_history(self, keys: set[Key]) -> None:
+        if not keys:
+            return
+        names = {name for _, name in keys}
+        columns = [*_TEXT_COLUMNS, "app_label", "migration_name", "source_code", "stored_at"]
+        rows = self._rows(MigrationCode).filter(migration_name__in=names).values(*columns)
+        self._manager(MigrationCodeHistory).bulk_create(
+            [
+                MigrationCodeHistory(**row)
+                for row in rows
+                if (row["app_label"], row["migration_name"]) in keys
+            ],
+            batch_size=100,
+        )
+
+    def _without_text(self) -> QuerySet[Any, Any]:
+        return self._rows(MigrationCode).values("app_label", "migration_name", *_TEXT_COLUMNS)
+
+    def _manager(self, model: type[Model]) -> Any:
+        return model._default_manager.using(self.connection.alias)
+
+    def _rows(self, model: type[Model]) -> Any:
+        """Return the rows of a table of ours, never those of another schema."""
+        rows = model.objects.using(self.connection.alias).order_by()  # type: ignore[attr-defined]
+        if self.connection.vendor == "postgresql":
+            # A tenant's search_path goes on to the public schema, whose table is not ours.
+            rows = rows.extra(where=[_IN_CURRENT_SCHEMA])
+        return rows
+
+    def _read(self, query: Callable[[], QuerySet[Any, Any]]) -> list[Any]:
+        """
+        Run a query on our table, and answer nothing where there is no table.
+
+        That our migrations are recorded does not mean that the table is there:
+        they may have been faked, or the table dropped by hand.
+        """
+        aborts = self.connection.vendor == "postgresql" and self.connection.in_atomic_block
+        if aborts and not self.exists():
+            # A failing query would take the surrounding transaction with it.
+            return []
+        try:
+            return list(query())
+        except DatabaseError:
+            if self.exists():
+                raise
+            return []
+
+
+_TEXT_COLUMNS = (
+    "module",
+    "metadata",
+    "provenance",
+    "digest",
+    "signature",
+    "key_fingerprint",
+    "record_id",
+)
+
+
+def _stored(row: dict[str, Any]) -> StoredMigration:
+    return StoredMigration(
+        key=(row["app_label"], row["migration_name"]),
+        module=row["module"],
+        metadata_text=row["metadata"],
+        provenance=row["provenance"],
+        digest=row["digest"],
+        signature=row["signature"],
+        key_fingerprint=row["key_fingerprint"],
+        record_id=row["record_id"],
+    )
+
+
+def _row(entry: Entry) -> MigrationCode:
+    metadata = entry.metadata.as_text()
+    source_digest = signing.digest(entry.text)
+    signature, fingerprint = signing.sign(
+        payload(
+            entry.key,
+            module=entry.module,
+            metadata=metadata,
+            source_digest=source_digest,
+            provenance=entry.provenance,
+        )
+    )
+    return MigrationCode(
+        app_label=entry.key[0],
+        migration_name=entry.key[1],
+        source_code=entry.text,
+        module=entry.module,
+        metadata=metadata,
+        provenance=entry.provenance,
+        digest=source_digest,
+        signature=signature,
+        key_fingerprint=fingerprint,
+        record_id=entry.record_id,
+    )
+
+
+def _is_same(stored: StoredMigration, row: MigrationCode) -> bool:
+    # The signature covers text, metadata, module and provenance.
+    same_record = row.record_id is None or row.record_id == stored.record_id
+    return stored.signature == row.signature and stored.digest == row.digest and same_record
+
+
+def keep_stored_row(*, instance: Model, raw: bool, using: str, **kwargs: Any) -> None:
+    """
+    Keep `loaddata` from replacing a stored row: what is here ran here.
+
+    A receiver of `pre_save`, which cannot refuse a row, but can make it the one
+    that is there already. A row that is not there is added, proven for nothing.
+    """
+    if not raw or not isinstance(instance, (MigrationCode, MigrationCodeHistory, BaselineMigration)):
+        return
+    rows = type(instance).objects.using(using)
+    present = rows.filter(
+        app_label=instance.app_label, migration_name=instance.migration_name
+    ).first()
+    if present is None or isinstance(instance, MigrationCodeHistory):
+        instance.pk = None
+        if isinstance(instance, MigrationCode):
+            instance.record_id = None
+        return
+    for column in instance._meta.concrete_fields:
+        setattr(instance, column.attname, getattr(present, column.attname))

@@ -1,0 +1,27 @@
+"""Names for the shapes that travel between the modules."""
+
+from __future__ import annotations
+
+from typing import Any, Optional
+
+from django.db.migrations import Migration
+
+# (app label, migration name), as Django's graph and recorder have it.
+Key = tuple[str, str]
+
+# What Django calls a target: the name is None for "zero".
+Target = tuple[str, Optional[str]]
+
+# [(migration, backwards), …], as Django's executor has it.
+Plan = list[tuple[Migration, bool]]
+
+# key -> id of its row in django_migrations; the ids are the order of application.
+Applied = dict[Key, int]
+
+# What a migration does to a model, as data. See the module `effects`.
+Effect = dict[str, Any]
+
+
+def label(key: Key) -> str:
+    """Return the key the way Django prints a migration: ``shop.0001_initial``."""
+    return f"{key[0]}.{key[1]}"
