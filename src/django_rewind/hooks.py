@@ -24,7 +24,7 @@ from .executor import Rewinding
 from .loader import RewindLoader
 from .recorder import RewindRecorder
 
-__all__ = ["install", "is_installed", "uninstall"]
+__all__ = ["beside", "install", "is_installed", "uninstall"]
 
 _MARK = "_django_rewind_wraps"
 
@@ -73,13 +73,13 @@ def _wrap(original: Callable[..., Any], wrapper: Callable[..., Any]) -> Callable
         call = functools.partial(original, executor)
         if not conf.in_force() or not isinstance(executor.loader, RewindLoader):
             return call(*args, **kwargs)
-        return wrapper(_beside(executor), call, *args, **kwargs)
+        return wrapper(beside(executor), call, *args, **kwargs)
 
     setattr(wrapped, _MARK, original)
     return wrapped
 
 
-def _beside(executor: Any) -> Rewinding:
+def beside(executor: Any) -> Rewinding:
     """Return what stands beside this executor, for as long as it lives."""
     if "_rewinding" not in executor.__dict__:
         executor._rewinding = Rewinding(executor)

@@ -129,12 +129,17 @@ class RewindLoader(MigrationLoader):
         return False
 
     def _look_for_missing(self) -> None:
-        history = self._history(stored={}, baseline={})
-        if not history.of(Standing.MISSING, Standing.REMOVED_APP):
-            return
+        without_store = self._history(stored={}, baseline={})
+        if without_store.of(Standing.MISSING, Standing.REMOVED_APP):
+            self.history = self.read_history()
+            self._sort_out()
+
+    def read_history(self) -> History:
+        """Return what disk, record and store say now; the store is asked for it."""
         store = Store(self.connection)
-        self.history = self._history(stored=store.rows(), baseline=store.baseline())
-        self._sort_out(store)
+        if not self.store_is_ready:
+            return self._history(stored={}, baseline={})
+        return self._history(stored=store.rows(), baseline=store.baseline())
 
     def _history(self, **from_store: Any) -> History:
         assert self.disk_migrations is not None
@@ -186,9 +191,10 @@ class RewindLoader(MigrationLoader):
             default=0,
         )
 
-    def _sort_out(self, store: Store) -> None:
+    def _sort_out(self) -> None:
         """Divide what has no file into nodes-to-be and those that cannot be nodes."""
         assert self.history is not None
+        store = Store(self.connection)
         candidates: dict[Key, RecoveredMigration] = {}
         unusable: dict[Key, NotRecoverable] = {}
         for key in self._wanted():

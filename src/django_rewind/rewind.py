@@ -1,0 +1,230 @@
+"""
+Undo what this checkout knows nothing of: the work behind `manage.py rewind`.
+
+It plans with the executor that `migrate` uses, so both mean the same by missing,
+by order and by what stands in the way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Optional
+
+from django.apps import apps
+from django.core.management.base import CommandError
+from django.core.management.sql import emit_post_migrate_signal, emit_pre_migrate_signal
+from django.db.migrations.exceptions import AmbiguityError
+from django.db.migrations.executor import MigrationExecutor
+from django.db.migrations.state import ModelState
+
+from . import hooks
+from .effects import Loss, Names, effects_of
+from .history import History, Standing
+from .loader import RewindLoader
+from .plan import closure, in_applied_order
+from .revive import RecoveredMigration
+from .types import Key, Plan, label
+
+__all__ = ["Rewind"]
+
+
+class Rewind:
+    """
+    One rewind of one database: plan it, look at what it costs, run it.
+
+    Args:
+        connection: the database.
+        progress: what Django's executor reports to, as `migrate` has it.
+        removed_apps: apps that are not installed and may be undone; None for all.
+
+    Raises:
+        CommandError: django-rewind is switched off, or not migrated yet.
+    """
+
+    def __init__(
+        self,
+        connection: Any,
+        progress: Optional[Callable[..., None]] = None,
+        removed_apps: Optional[Iterable[str]] = (),
+    ) -> None:
+        self.connection = connection
+        self.executor = MigrationExecutor(connection, progress)
+        if not isinstance(self.executor.loader, RewindLoader):
+            raise CommandError(
+                "django-rewind is switched off: set DJANGO_REWIND_ENABLED to True to rewind."
+            )
+        self.loader: RewindLoader = self.executor.loader
+        if not self.loader.store_is_ready:
+            raise CommandError(
+                f"Nothing is stored in the database '{connection.alias}' yet: run "
+                f"'manage.py migrate --database {connection.alias}' first."
+            )
+        if removed_apps is None or list(removed_apps):
+            self.loader.removed_apps = None if removed_apps is None else frozenset(removed_apps)
+            self.loader.build_graph()
+        self.history: History = self.loader.history or self.loader.read_history()
+
+    # Planning ---------------------------------------------------------------
+
+    def plan(self, app_label: Optional[str] = None) -> Plan:
+        """
+        Return what undoes exactly the missing migrations and what depends on them.
+
+        Args:
+            app_label: only the missing migrations of this app.
+
+        Raises:
+            NotRecoverable: one of them cannot be recovered.
+        """
+        goals = [
+            key
+            for key in self.history.of(Standing.MISSING, Standing.REMOVED_APP)
+            if app_label in (None, key[0]) and self._is_wanted(key)
+        ]
+        for key in goals:
+            if key in self.loader.unusable:
+                raise self.loader.unusable[key]
+        nodes = self.loader.graph.node_map
+        children = {key: [child.key for child in node.children] for key, node in nodes.items()}
+        parents = {key: [parent.key for parent in node.parents] for key, node in nodes.items()}
+        ids = self.loader.record_ids
+        undone = [key for key in closure(goals, children) if key in self.loader.applied_migrations]
+        order = in_applied_order(undone, parents, ids)
+        plan = [(self.loader.graph.nodes[key], True) for key in reversed(order)]
+        return hooks.beside(self.executor).planned([], plan)
+
+    def _is_wanted(self, key: Key) -> bool:
+        if self.history.standing[key] is Standing.MISSING:
+            return True
+        return self.loader.removed_apps is None or key[0] in self.loader.removed_apps
+
+    def plan_to(self, app_label: str, name: str) -> Plan:
+        """
+        Return what goes back to a target, in an installed app or another.
+
+        Args:
+            name: a name, a prefix, or ``zero``.
+
+        Raises:
+            CommandError: there is no such target, or it is not applied.
+        """
+        target = (app_label, None if name == "zero" else self._find(app_label, name))
+        if target[1] is not None and target not in self.loader.applied_migrations:
+            raise CommandError(
+                f"{app_label}.{target[1]} is not applied, and rewind only goes back: use "
+                f"'manage.py migrate {app_label} {target[1]}'."
+            )
+        plan: Plan = self.executor.migration_plan([target])
+        return plan
+
+    def _find(self, app_label: str, prefix: str) -> str:
+        try:
+            return self.loader.get_migration_by_prefix(app_label, prefix).name
+        except AmbiguityError:
+            raise CommandError(
+                f"More than one migration matches '{prefix}' in app '{app_label}'. "
+                "Please be more specific."
+            ) from None
+        except KeyError:
+            raise CommandError(
+                f"Cannot find a migration matching '{prefix}' from app '{app_label}', "
+                "neither on disk nor among those that are stored."
+            ) from None
+
+    def knows(self, app_label: str) -> bool:
+        """Say whether an app is installed or has migrations applied."""
+        return app_label in {config.label for config in apps.get_app_configs()} or any(
+            key[0] == app_label for key in self.loader.applied_migrations
+        )
+
+    def left_alone(self, plan: Plan) -> list[tuple[Key, Standing]]:
+        """Return what has no file and is not undone by the plan, with its standing."""
+        undone = {(migration.app_label, migration.name) for migration, _ in plan}
+        return [
+            (key, standing)
+            for key, standing in self.history.standing.items()
+            if key not in undone and standing is not Standing.REPLACED
+        ]
+
+    # Costs ------------------------------------------------------------------
+
+    def losses(self, plan: Plan) -> list[Loss]:
+        """Return the tables and columns that go with the plan and hold something."""
+        steps = {(migration.app_label, migration.name): migration for migration, _ in plan}
+        names = Names()
+        lost: list[Loss] = []
+        for key, _ in sorted(self.loader.record_ids.items(), key=lambda item: item[1]):
+            effects = _effects(steps[key]) if key in steps else self.history.effects(key)
+            if key in steps:
+                lost += names.losses(key[0], effects)
+            names.follow(key[0], effects)
+        return self._that_hold_something(lost)
+
+    def _that_hold_something(self, lost: list[Loss]) -> list[Loss]:
+        introspection, quote = self.connection.introspection, self.connection.ops.quote_name
+        found = []
+        with self.connection.cursor() as cursor:
+            tables = set(introspection.table_names(cursor))
+            dropped = {table for table, column in lost if column is None}
+            for table, column in lost:
+                if table not in tables or (column is not None and table in dropped):
+                    continue
+                condition = ""
+                if column is not None:
+                    columns = introspection.get_table_description(cursor, table)
+                    if column not in {one.name for one in columns}:
+                        continue
+                    condition = f" WHERE {quote(column)} IS NOT NULL"
+                cursor.execute(f"SELECT 1 FROM {quote(table)}{condition} LIMIT 1")  # noqa: S608
+                if cursor.fetchone() is not None:
+                    found.append((table, column))
+        return found
+
+    # Running ----------------------------------------------------------------
+
+    def run(self, plan: Plan, *, verbosity: int, interactive: bool, stdout: Any) -> None:
+        """
+        Undo the plan, with the signals that `migrate` sends.
+
+        Content types and permissions are kept up to date by their receivers; the
+        steps here are those of Django's `migrate` command.
+        """
+        alias = self.connection.alias
+        state = self.executor._create_project_state(with_applied_migrations=True)
+        emit_pre_migrate_signal(
+            verbosity, interactive, alias, stdout=stdout, apps=state.apps, plan=plan
+        )
+        state = self.executor.migrate([], plan=plan, state=state.clone())
+        state.clear_delayed_apps_cache()
+        _render_real_models(state.apps)
+        emit_post_migrate_signal(
+            verbosity, interactive, alias, stdout=stdout, apps=state.apps, plan=plan
+        )
+
+
+def _effects(migration: Any) -> Any:
+    if isinstance(migration, RecoveredMigration):
+        return migration.stored.metadata.effects
+    return effects_of(migration)
+
+
+def _render_real_models(state_apps: Any) -> None:
+    """Render models of apps without migrations again, now with their relationships."""
+    with state_apps.bulk_update():
+        keys = [(state.app_label, state.name_lower) for state in state_apps.real_models]
+        for key in keys:
+            state_apps.unregister_model(*key)
+    state_apps.render_multiple([ModelState.from_model(apps.get_model(*key)) for key in keys])
+
+
+def describe(losses: Iterable[Loss]) -> list[str]:
+    """Return losses in words."""
+    return [
+        f"table '{table}'" if column is None else f"column '{column}' of table '{table}'"
+        for table, column in losses
+    ]
+
+
+def names_of(plan: Plan) -> str:
+    """Return the steps of a plan as one readable list."""
+    return ", ".join(label((migration.app_label, migration.name)) for migration, _ in plan)

@@ -1,0 +1,318 @@
+"""A throw-away Django project in a real git work tree, with real databases, for the end-to-end stories."""
+
+from __future__ import annotations
+
+import os
+import pty
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from textwrap import dedent
+
+import django_rewind
+from tests.databases import Database, make_database
+
+MANAGE = """\
+import os
+import sys
+
+from django.core.management import execute_from_command_line
+
+os.environ["DJANGO_SETTINGS_MODULE"] = "settings"
+execute_from_command_line(sys.argv)
+"""
+
+MIGRATION = """\
+from django.conf import settings
+from django.db import migrations, models
+{header}
+
+class Migration(migrations.Migration):
+{attributes}
+    operations = [
+{operations}
+    ]
+"""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a finished process left behind."""
+
+    args: tuple[str, ...]
+    returncode: int
+    stdout: str
+    stderr: str
+
+    @property
+    def output(self) -> str:
+        return self.stdout + self.stderr
+
+    def __str__(self) -> str:
+        return f"$ {' '.join(self.args)}\n{self.output}\n[exit {self.returncode}]"
+
+
+class Project:
+    """A project whose files live in git and whose databases are read by their drivers, never by what we print."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.databases: dict[str, Database] = {}
+        self.settings: dict[str, object] = {
+            "SECRET_KEY": "a key of the story",
+            "DEBUG": True,
+            "USE_TZ": True,
+            "INSTALLED_APPS": ["django_rewind"],
+            "DEFAULT_AUTO_FIELD": "django.db.models.AutoField",
+        }
+        self.write("manage.py", MANAGE)
+        self.write(".gitignore", "settings.py\n*.sqlite3\n")
+        self.add_database("default")
+        self._start_git()
+
+    def close(self) -> None:
+        for database in self.databases.values():
+            database.drop()
+
+    # Settings, which stay out of git
+
+    def configure(self, **settings: object) -> None:
+        """Change settings; a value is written as its repr, text in `raw` as it is."""
+        self.settings.update(settings)
+        raw = self.settings.get("raw", "")
+        values = [f"{name} = {value!r}" for name, value in self.settings.items() if name != "raw"]
+        self.write("settings.py", "\n".join(values) + f"\n{dedent(str(raw))}\n")
+
+    def install(self, *labels: str) -> None:
+        self.configure(INSTALLED_APPS=[*labels])
+
+    @property
+    def installed(self) -> list[str]:
+        return list(self.settings["INSTALLED_APPS"])
+
+    def add_database(self, alias: str) -> None:
+        self.databases[alias] = make_database(self.path / f"{alias}.sqlite3")
+        self.configure(DATABASES={alias: database.settings for alias, database in self.databases.items()})
+
+    # Files
+
+    def write(self, name: str, text: str, encoding: str = "utf-8") -> Path:
+        path = self.path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(dedent(text).encode(encoding))
+        return path
+
+    def delete(self, name: str) -> None:
+        path = self.path / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    def read(self, name: str) -> str:
+        path = self.path / name
+        return path.read_text() if path.exists() else ""
+
+    def app(self, label: str, models: str = "") -> None:
+        """Write an app and list it last in `INSTALLED_APPS`."""
+        self.write(f"{label}/__init__.py", "")
+        self.write(f"{label}/migrations/__init__.py", "")
+        self.models(label, models)
+        if label not in self.installed:
+            self.install(*self.installed, label)
+
+    def models(self, label: str, text: str) -> None:
+        self.write(f"{label}/models.py", "from django.db import models\n\n" + dedent(text))
+
+    def migration(
+        self,
+        label: str,
+        *operations: str,
+        after: str | list[str] = (),
+        header: str = "",
+        package: str = "",
+        **attributes: object,
+    ) -> Path:
+        """Write the migration `app.name`; `after` names what it depends on, with the app where it is another one."""
+        app, name = label.split(".")
+        lines = [f"dependencies = {_keys(app, after)!r}"]
+        for key in ("replaces", "run_before"):
+            if key in attributes:
+                attributes[key] = _keys(app, attributes[key])
+        lines += [f"{key} = {value!r}" for key, value in attributes.items()]
+        text = MIGRATION.format(
+            header=f"\n{dedent(header)}" if header else "",
+            attributes="\n".join(f"    {line}" for line in lines),
+            operations="\n".join(f"        {operation}," for operation in operations),
+        )
+        return self.write(f"{package or app + '/migrations'}/{name}.py", text)
+
+    # Git
+
+    def _start_git(self) -> None:
+        self.git("init", "--quiet", "--template=")
+        self.git("symbolic-ref", "HEAD", "refs/heads/main")
+        self.git("config", "user.name", "Story")
+        self.git("config", "user.email", "story@example.com")
+        self.git("config", "commit.gpgsign", "false")
+        self.git("config", "core.autocrlf", "false")
+
+    def git(self, *args: str) -> str:
+        command = ("git", *args)
+        return subprocess.run(command, cwd=self.path, check=True, capture_output=True, text=True).stdout
+
+    def commit(self, message: str = "Work") -> None:
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--allow-empty", "--message", message)
+
+    def branch(self, name: str) -> None:
+        self.git("checkout", "--quiet", "-b", name)
+
+    def switch(self, name: str) -> None:
+        self.git("checkout", "--quiet", name)
+
+    @contextmanager
+    def on_branch(self, name: str) -> Iterator[None]:
+        """Commit, work on a branch, made from here if it is new, commit there and come back."""
+        self.commit()
+        here = self.git("symbolic-ref", "--short", "HEAD").strip()
+        known = self.git("branch", "--list", name).strip()
+        self.switch(name) if known else self.branch(name)
+        yield
+        self.commit(f"Work on {name}")
+        self.switch(here)
+
+    # Processes
+
+    def attempt(self, *args: str, answer: str | None = None) -> Result:
+        """Run manage.py and take what comes; with `answer`, somebody sits at a terminal and types it."""
+        command = [sys.executable, "manage.py", *args]
+        if answer is None:
+            return self._run(command, args, stdin=subprocess.DEVNULL)
+        master, slave = pty.openpty()
+        try:
+            os.write(master, f"{answer}\n".encode())
+            return self._run(command, args, stdin=slave)
+        finally:
+            os.close(slave)
+            os.close(master)
+
+    def manage(self, *args: str, answer: str | None = None) -> Result:
+        """Run manage.py, which succeeds."""
+        result = self.attempt(*args, answer=answer)
+        assert result.returncode == 0, str(result)
+        assert "Traceback" not in result.output, str(result)
+        return result
+
+    def refused(self, *args: str, naming: str | tuple[str, ...] = (), answer: str | None = None) -> Result:
+        """Run manage.py, which says by name what stands in the way and changes nothing at all."""
+        before = self.snapshot()
+        result = self.attempt(*args, answer=answer)
+        assert result.returncode != 0, str(result)
+        assert "Traceback" not in result.output, str(result)
+        for name in [naming] if isinstance(naming, str) else naming:
+            assert name in result.stderr, f"{name} is not named:\n{result}"
+        assert self.snapshot() == before, str(result)
+        return result
+
+    def run(self, code: str) -> Result:
+        """Run Python code in the project, with Django set up."""
+        start = "import os\nos.environ['DJANGO_SETTINGS_MODULE'] = 'settings'\nimport django\ndjango.setup()\n"
+        return self._run([sys.executable, "-c", start + dedent(code)], ("-c",), stdin=subprocess.DEVNULL)
+
+    def _run(self, command: list[str], args: tuple[str, ...], stdin: int) -> Result:
+        done = subprocess.run(
+            command, cwd=self.path, env=self._environment(), stdin=stdin, capture_output=True, text=True, check=False
+        )
+        return Result(args, done.returncode, done.stdout, done.stderr)
+
+    def _environment(self) -> dict[str, str]:
+        package = Path(django_rewind.__file__).parents[1]
+        # Two edits within one second would meet the bytecode of the first.
+        return {
+            **os.environ,
+            "PYTHONPATH": f"{self.path}{os.pathsep}{package}",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTHONIOENCODING": "utf-8",
+            "COLUMNS": "300",
+        }
+
+    # What the databases say
+
+    def db(self, alias: str = "default") -> Database:
+        return self.databases[alias]
+
+    def schema(self, alias: str = "default") -> dict[str, object]:
+        return self.db(alias).schema()
+
+    def columns(self, table: str, alias: str = "default") -> set[str]:
+        return self.db(alias).columns(table)
+
+    def tables(self, alias: str = "default") -> set[str]:
+        return self.db(alias).tables()
+
+    def rows(self, sql: str, *params: object, alias: str = "default") -> list[tuple[object, ...]]:
+        return self.db(alias).execute(sql, *params)
+
+    def execute(self, sql: str, *params: object, alias: str = "default") -> None:
+        self.db(alias).execute(sql, *params)
+
+    def applied(self, app: str, alias: str = "default") -> list[str]:
+        """Return the names recorded for the app, in the order in which they were recorded."""
+        sql = "SELECT name FROM django_migrations WHERE app = %s ORDER BY id"
+        return [name for (name,) in self.rows(sql, app, alias=alias)]
+
+    def stored(self, alias: str = "default") -> dict[str, str]:
+        """Return the stored text by `app.name`."""
+        sql = "SELECT app_label, migration_name, source_code FROM django_migrations_code"
+        return {f"{app}.{name}": text for app, name, text in self.rows(sql, alias=alias)}
+
+    def snapshot(self) -> dict[str, object]:
+        """Return everything that all databases hold, to see that nothing changed."""
+        return {alias: (database.schema(), database.contents()) for alias, database in self.databases.items()}
+
+
+def _keys(app: str, names: object) -> list[tuple[str, str]]:
+    names = [names] if isinstance(names, str) else names
+    return [tuple(name.split(".")) if "." in name else (app, name) for name in names]
+
+
+# Operations, as the text of a migration
+
+
+def create(model: str, **fields: str) -> str:
+    own = "".join(f", ({name!r}, models.{field})" for name, field in fields.items())
+    return f"migrations.CreateModel({model!r}, [('id', models.AutoField(primary_key=True)){own}])"
+
+
+def drop(model: str) -> str:
+    return f"migrations.DeleteModel({model!r})"
+
+
+def rename_model(old: str, new: str) -> str:
+    return f"migrations.RenameModel({old!r}, {new!r})"
+
+
+def add(model: str, name: str, field: str) -> str:
+    return f"migrations.AddField({model!r}, {name!r}, models.{field})"
+
+
+def alter(model: str, name: str, field: str) -> str:
+    return f"migrations.AlterField({model!r}, {name!r}, models.{field})"
+
+
+def remove(model: str, name: str) -> str:
+    return f"migrations.RemoveField({model!r}, {name!r})"
+
+
+def rename_field(model: str, old: str, new: str) -> str:
+    return f"migrations.RenameField({model!r}, {old!r}, {new!r})"
+
+
+def python(forward: str = "migrations.RunPython.noop", backward: str = "None") -> str:
+    return f"migrations.RunPython({forward}, {backward})"
+
+
+def apart(*, database: str = "", state: str = "") -> str:
+    return f"migrations.SeparateDatabaseAndState([{database}], [{state}])"

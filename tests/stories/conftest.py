@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.helpers import Project, create
+
+PRODUCT = """
+class Product(models.Model):
+    name = models.CharField(max_length=50)
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Iterator[Project]:
+    """An empty project on the branch main, with us installed and nothing migrated."""
+    project = Project(tmp_path)
+    yield project
+    project.close()
+
+
+@pytest.fixture
+def new_shop(project: Project) -> Project:
+    """A project with the app shop and its first migration, committed and not applied."""
+    project.app("shop", PRODUCT)
+    project.migration("shop.0001_initial", create("Product", name="CharField(max_length=50)"))
+    project.commit("Open the shop")
+    return project
+
+
+@pytest.fixture
+def shop(new_shop: Project) -> Project:
+    """The same, migrated."""
+    new_shop.manage("migrate")
+    return new_shop
