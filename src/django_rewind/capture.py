@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Optional
 from weakref import WeakKeyDictionary
 
-from django.db import DatabaseError
+from django.db import DatabaseError, connections
 from django.db.migrations import Migration
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
@@ -98,12 +98,17 @@ _outcomes: WeakKeyDictionary[Any, Outcome] = WeakKeyDictionary()
 
 def hand_over(connection: Any, applied: Applied, disk: Mapping[Key, Migration]) -> None:
     """Keep what a run has found out for the `reconcile` that follows it."""
-    _outcomes[connection] = Outcome(applied=applied, disk=disk)
+    _outcomes[_real(connection)] = Outcome(applied=applied, disk=disk)
 
 
 def forget_outcome(connection: Any) -> None:
     """Throw away what an earlier run has left behind."""
-    _outcomes.pop(connection, None)
+    _outcomes.pop(_real(connection), None)
+
+
+def _real(connection: Any) -> Any:
+    """Return what `django.db.connection` stands for: the proxy cannot be a key."""
+    return connections[connection.alias]
 
 
 def reconcile(connection: Any, *, warn: Warn = logger.debug) -> None:
@@ -114,7 +119,7 @@ def reconcile(connection: Any, *, warn: Warn = logger.debug) -> None:
     were recorded on the side, and what a process without us has applied since.
     One query where there is nothing to do.
     """
-    outcome = _outcomes.pop(connection, None) or _look(connection)
+    outcome = _outcomes.pop(_real(connection), None) or _look(connection)
     ours = [key for key in outcome.disk if key[0] == APP_LABEL]
     if not ours or not all(key in outcome.applied for key in ours):
         return

@@ -8,12 +8,15 @@ differs: then it is the stored source, which ran, that is reversed.
 from __future__ import annotations
 
 import ast
+import linecache
 from types import CodeType, FunctionType, MethodType, ModuleType
-from typing import Any
+from typing import Any, Optional
 
 from django.db.migrations import Migration
 
 __all__ = ["same_operations", "same_text"]
+
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 def same_text(stored: str, on_disk: str) -> bool:
@@ -31,11 +34,13 @@ def same_text(stored: str, on_disk: str) -> bool:
 
 
 def _tree(text: str) -> str:
-    tree = ast.parse(text)
+    return _dump(ast.parse(text))
+
+
+def _dump(tree: ast.AST) -> str:
     for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
-            node.body = [one for one in body if not _is_docstring(one)] if body else body
+        if isinstance(node, (ast.Module, ast.ClassDef, *_FUNCTIONS)):
+            node.body = [one for one in node.body if not _is_docstring(one)]
     return ast.dump(tree)
 
 
@@ -100,38 +105,15 @@ class _Comparison:
 
     def _same_function(self, a: FunctionType, b: FunctionType) -> bool:
         """Compare what is executed and everything that is carried along."""
-        if not self._same_code(a.__code__, b.__code__):
+        if not _same_body(a, b):
+            return False
+        names = _names(a.__code__)
+        if names != _names(b.__code__):
             return False
         carried = [(a.__defaults__, b.__defaults__), (a.__kwdefaults__, b.__kwdefaults__)]
         carried.append((_closure(a), _closure(b)))
-        carried += [
-            (a.__globals__.get(name), b.__globals__.get(name)) for name in _names(a.__code__)
-        ]
+        carried += [(a.__globals__.get(name), b.__globals__.get(name)) for name in names]
         return all(self.same(one, other) for one, other in carried)
-
-    def _same_code(self, a: CodeType, b: CodeType) -> bool:
-        return (
-            a.co_code == b.co_code
-            and a.co_names == b.co_names
-            and a.co_varnames == b.co_varnames
-            and a.co_freevars == b.co_freevars
-            and a.co_argcount == b.co_argcount
-            and a.co_kwonlyargcount == b.co_kwonlyargcount
-            and a.co_flags == b.co_flags
-            and self._same_constants(a, b)
-        )
-
-    def _same_constants(self, a: CodeType, b: CodeType) -> bool:
-        if len(a.co_consts) != len(b.co_consts):
-            return False
-        for one, other in zip(a.co_consts, b.co_consts):
-            if isinstance(one, CodeType) and isinstance(other, CodeType):
-                if not self._same_code(one, other):
-                    return False
-            # 1, 1.0 and True are equal, and not the same.
-            elif type(one) is not type(other) or repr(one) != repr(other):
-                return False
-        return True
 
     @staticmethod
     def _equal(a: Any, b: Any) -> bool:
@@ -139,6 +121,57 @@ class _Comparison:
             return bool(a == b)
         except Exception:
             return False
+
+
+def _same_body(a: FunctionType, b: FunctionType) -> bool:
+    trees = (_tree_of(a), _tree_of(b))
+    if None not in trees:
+        return trees[0] == trees[1]
+    return _same_code(a.__code__, b.__code__)
+
+
+def _tree_of(function: FunctionType) -> Optional[str]:
+    """Return the tree of a function without its name and docstrings, if it has one."""
+    code = function.__code__
+    linecache.checkcache(code.co_filename)
+    text = "".join(linecache.getlines(code.co_filename, function.__globals__))
+    try:
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+    for node in ast.walk(tree):
+        if isinstance(node, _FUNCTIONS) and node.name == code.co_name:
+            if code.co_firstlineno in (node.lineno, *(one.lineno for one in node.decorator_list)):
+                node.name = ""
+                return _dump(node)
+    # A lambda: several may stand in one line.
+    return None
+
+
+def _same_code(a: CodeType, b: CodeType) -> bool:
+    return (
+        a.co_code == b.co_code
+        and a.co_names == b.co_names
+        and a.co_varnames == b.co_varnames
+        and a.co_freevars == b.co_freevars
+        and a.co_argcount == b.co_argcount
+        and a.co_kwonlyargcount == b.co_kwonlyargcount
+        and a.co_flags == b.co_flags
+        and _same_constants(a, b)
+    )
+
+
+def _same_constants(a: CodeType, b: CodeType) -> bool:
+    if len(a.co_consts) != len(b.co_consts):
+        return False
+    for one, other in zip(a.co_consts, b.co_consts):
+        if isinstance(one, CodeType) and isinstance(other, CodeType):
+            if not _same_code(one, other):
+                return False
+        # 1, 1.0 and True are equal, and not the same.
+        elif type(one) is not type(other) or repr(one) != repr(other):
+            return False
+    return True
 
 
 def _closure(function: FunctionType) -> list[Any]:

@@ -51,6 +51,7 @@ class Run:
     # What stands in the way; raised when the run begins.
     error: Optional[RewindError] = None
     fake: bool = False
+    fake_initial: bool = False
 
     @property
     def is_backwards(self) -> bool:
@@ -221,7 +222,7 @@ class Rewinding:
         nobody knows whether the run is a fake one.
         """
         run = self.run
-        if run is None or not (run.involves_stored_code or run.not_in_state):
+        if run is None or not self._needs_states(run):
             return self._without_recovered(full_plan)
         if run.order is None and run.error is None:
             try:
@@ -231,6 +232,11 @@ class Rewinding:
         if run.order is None:
             return self._without_recovered(full_plan, all_of_them=True)
         return [(migration, False) for migration in run.order]
+
+    @staticmethod
+    def _needs_states(run: Run) -> bool:
+        """Say whether Django's states would leave out something that is in play."""
+        return run.involves_stored_code or bool(run.not_in_state)
 
     def _without_recovered(self, full_plan: Plan, *, all_of_them: bool = False) -> Plan:
         """
@@ -377,7 +383,8 @@ class Rewinding:
 
     def _prepare_forwards(self, run: Run, full_plan: Plan) -> list[Migration]:
         steps = [migration for migration, _ in run.plan]
-        self._refuse_conflicts(run, steps)
+        # An initial migration may turn out to be there already; Django will look.
+        self._refuse_conflicts([m for m in steps if not (run.fake_initial and m.initial)])
         order, before = self._rehearse_forwards(run, full_plan, steps)
         if self._has_to_look_for_columns(run):
             preflight.check_unknown_columns(
@@ -391,7 +398,7 @@ class Rewinding:
             key[0] in apps for key in run.not_in_state
         )
 
-    def _refuse_conflicts(self, run: Run, steps: list[Migration]) -> None:
+    def _refuse_conflicts(self, steps: list[Migration]) -> None:
         history = self.loader.history
         if history is None:
             return
@@ -453,7 +460,7 @@ class Rewinding:
 
     # Running ----------------------------------------------------------------
 
-    def begin(self, plan: Plan, *, fake: bool) -> Plan:
+    def begin(self, plan: Plan, *, fake: bool, fake_initial: bool) -> Plan:
         """
         Check, before the first statement, what can be known before it.
 
@@ -466,12 +473,12 @@ class Rewinding:
             # Another package has trimmed the plan, or made its own.
             self.planned([], plan)
         run = self.run
-        if run is None or not (run.involves_stored_code or run.not_in_state):
+        if run is None:
             return plan
-        run.fake = fake
-        if fake:
+        run.fake, run.fake_initial = fake, fake_initial
+        if fake or fake_initial:
             run.error, run.order = None, None
-        if run.order is None and run.error is None:
+        if self._needs_states(run) and run.order is None and run.error is None:
             self.executor.migration_plan(self.loader.graph.leaf_nodes(), clean_start=True)
         if run.error is not None:
             raise run.error
@@ -538,7 +545,7 @@ class Rewinding:
         if isinstance(migration, RecoveredMigration) and migration.replaces:
             # Django 3.2 unrecords only what an unapplied squashed migration replaces.
             followers.add(key)
-        if not self.loader.replace_migrations:
+        if self.run and self.run.involves_stored_code and not self.loader.replace_migrations:
             # It went back through the originals; what stands for them goes too.
             followers |= {
                 squashed

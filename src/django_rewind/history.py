@@ -145,14 +145,17 @@ class History:
         """
         For a migration: the records that go when it is unapplied.
 
-        Those that it superseded, and the squashed migration that stands for it
-        while its originals are on disk.
+        Those that it superseded, those that it replaced, though its file may not say
+        so any more, and the squashed migration whose originals are on disk again.
         """
         found: dict[Key, set[Key]] = {}
         for key, replaces in self._stored_squashes.items():
             if self._follows_its_originals(key):
                 for original in replaces:
                     found.setdefault(original, set()).add(key)
+            else:
+                gone = {one for one in replaces if one in self.applied and one not in self.disk}
+                found.setdefault(key, set()).update(gone)
         for key, standing in self.standing.items():
             if standing is Standing.SUPERSEDED:
                 found.setdefault(self._superseder(key), set()).add(key)

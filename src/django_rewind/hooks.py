@@ -107,7 +107,7 @@ def _migrate(
     """The only place that every run passes before its first statement."""
     if plan is None:
         plan = rewinding.executor.migration_plan(targets)
-    plan = rewinding.begin(plan, fake=fake)
+    plan = rewinding.begin(plan, fake=fake, fake_initial=fake_initial)
     try:
         return call(targets, plan=plan, state=state, fake=fake, fake_initial=fake_initial)
     finally:

@@ -152,10 +152,12 @@ class RewindLoader(MigrationLoader):
                 if key in self.graph.nodes and key in self.applied_migrations
             ],
             installed=frozenset(config.label for config in apps.get_app_configs()),
+            # Looked up one by one: test runners put objects there that only answer.
             left_alone=frozenset(
                 app_label
-                for app_label, module in settings.MIGRATION_MODULES.items()
-                if module is None
+                for app_label, _ in self.applied_migrations
+                if app_label in settings.MIGRATION_MODULES
+                and settings.MIGRATION_MODULES[app_label] is None
             ),
             tables_in_use=frozenset(model._meta.db_table for model in apps.get_models()),
             **from_store,
@@ -276,7 +278,26 @@ class RewindLoader(MigrationLoader):
         for key in self.recovered:
             # `--prune` refuses while a squashed migration that it finds there is in use.
             self.replacements.pop(key, None)
+        if not self.replace_migrations:
+            self._tie_to_originals()
         return None
+
+    def _tie_to_originals(self) -> None:
+        """
+        Have what depends on a squashed migration depend on its originals too.
+
+        Going back to a replaced migration, Django puts both into the graph, and
+        would leave standing what hangs on the squashed one alone.
+        """
+        for key, migration in self.replacements.items():
+            originals = [self.graph.node_map[one] for one in migration.replaces if one in self.graph]
+            inner = {parent.key for node in originals for parent in node.parents}
+            for child in list(self.graph.node_map[key].children):
+                for original in originals:
+                    if original.key not in inner and child.key != original.key:
+                        self.graph.add_dependency(
+                            self.graph.nodes[child.key], child.key, original.key, skip_validation=True
+                        )
 
     def _go_on_without_recovered(
         self, error: Exception, broken: Optional[NodeNotFoundError]

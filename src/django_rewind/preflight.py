@@ -7,8 +7,8 @@ project states and, where the question is what is in a table, on the connection.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, Optional
 
 from django.db.migrations import Migration, operations
 from django.db.migrations.operations.base import Operation
@@ -85,19 +85,31 @@ def rehearse(
         StateNotBuilt: with the step and the migration at which it failed.
     """
     steps = list(steps)
-    step = culprit = key_of(steps[0]) if steps else None
+    done: list[Migration] = []
+    step = culprit = steps[0] if steps else None
     try:
         for migration in kept:
-            culprit = key_of(migration)
+            culprit = migration
             state = migration.mutate_state(state, preserve=False)
+            done.append(migration)
         before = state.clone()
         state.apps  # noqa: B018 (rendered here, then kept up to date by the operations)
         for migration in steps:
-            step = culprit = key_of(migration)
+            step = culprit = migration
             state = migration.mutate_state(state, preserve=False)
+            done.append(migration)
     except Exception as error:
-        raise StateNotBuilt(step or culprit, culprit, error, suspects) from error
+        others = [key_of(one) for one in done if culprit and _contradicts(one, culprit)]
+        raise StateNotBuilt(
+            key_of(step or culprit), key_of(culprit), error, others or suspects
+        ) from error
     return before
+
+
+def _contradicts(earlier: Migration, later: Migration) -> bool:
+    """Say whether a migration took away or renamed what a later one works on."""
+    of_earlier = (earlier.app_label, effects_of(earlier))
+    return conflict(of_earlier, (later.app_label, effects_of(later))) is not None
 
 
 def check_conflicts(
@@ -128,7 +140,10 @@ def check_conflicts(
 
 def check_not_null(connection: Any, state: Any, undone: Sequence[Migration]) -> None:
     """
-    Refuse to put a NOT NULL column without default back into a filled table.
+    Refuse to put back a NOT NULL that the rows do not allow.
+
+    That is a column without default in a filled table, and a column that was made
+    nullable and holds NULL.
 
     Args:
         state: the one before the first of `undone`; it is changed.
@@ -140,31 +155,43 @@ def check_not_null(connection: Any, state: Any, undone: Sequence[Migration]) -> 
     editor = connection.SchemaEditorClass(connection)
     for migration in undone:
         for operation in migration.operations:
-            for app_label, removed in _removed_fields(migration, operation):
-                model = state.apps.get_model(app_label, removed.model_name)
-                column = model._meta.get_field(removed.name)
+            before = state.clone()
+            operation.state_forwards(migration.app_label, state)
+            for inner in _on_database(operation):
+                blocked = _not_null_put_back(migration.app_label, inner, before, state)
+                if blocked is None:
+                    continue
+                model, column, only_nulls = blocked
                 table = model._meta.db_table
-                if _needs_a_value(editor, column) and _has_rows(connection, table):
+                condition = column.column if only_nulls else None
+                if _needs_a_value(editor, column) and _has_rows(connection, table, condition):
                     raise BlockedRewind(
                         key_of(migration),
-                        f"it removed the column '{column.column}' of '{table}', which is NOT "
-                        "NULL and has no default, and the table has rows to be filled.",
-                        f"Empty '{table}', or write a migration that gives the column a default.",
+                        f"the column '{column.column}' of '{table}' would be NOT NULL again, it "
+                        "has no default, and the table has rows without a value for it.",
+                        f"Give these rows of '{table}' a value or delete them, then try again.",
                     )
-            operation.state_forwards(migration.app_label, state)
 
 
-def _removed_fields(
-    migration: Migration, operation: Operation
-) -> Iterator[tuple[str, operations.RemoveField]]:
-    inner = (
-        operation.database_operations
-        if isinstance(operation, operations.SeparateDatabaseAndState)
-        else [operation]
-    )
-    for one in inner:
-        if isinstance(one, operations.RemoveField):
-            yield migration.app_label, one
+def _on_database(operation: Operation) -> list[Operation]:
+    if isinstance(operation, operations.SeparateDatabaseAndState):
+        return list(operation.database_operations)
+    return [operation]
+
+
+def _not_null_put_back(
+    app_label: str, operation: Operation, before: Any, after: Any
+) -> Optional[tuple[Any, Any, bool]]:
+    """Return the model and the field that come back, and whether NULLs alone matter."""
+    if isinstance(operation, operations.RemoveField):
+        model = before.apps.get_model(app_label, operation.model_name)
+        return model, model._meta.get_field(operation.name), False
+    if isinstance(operation, operations.AlterField):
+        model = before.apps.get_model(app_label, operation.model_name)
+        now = after.apps.get_model(app_label, operation.model_name)
+        if now._meta.get_field(operation.name).null:
+            return model, model._meta.get_field(operation.name), True
+    return None
 
 
 def _needs_a_value(editor: Any, column: Field[Any, Any]) -> bool:
@@ -177,11 +204,19 @@ def _needs_a_value(editor: Any, column: Field[Any, Any]) -> bool:
     return editor.effective_default(column) is None
 
 
-def _has_rows(connection: Any, table: str) -> bool:
+def _has_rows(connection: Any, table: str, without_value: Optional[str] = None) -> bool:
+    """Say whether a table has rows, or rows with NULL in a column."""
+    quote = connection.ops.quote_name
     with connection.cursor() as cursor:
         if table not in connection.introspection.table_names(cursor):
             return False
-        cursor.execute(f"SELECT 1 FROM {connection.ops.quote_name(table)} LIMIT 1")  # noqa: S608
+        condition = ""
+        if without_value is not None:
+            columns = connection.introspection.get_table_description(cursor, table)
+            if without_value not in {column.name for column in columns}:
+                return False
+            condition = f" WHERE {quote(without_value)} IS NULL"
+        cursor.execute(f"SELECT 1 FROM {quote(table)}{condition} LIMIT 1")  # noqa: S608
         return cursor.fetchone() is not None
 
 

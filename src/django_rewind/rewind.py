@@ -148,25 +148,25 @@ class Rewind:
 
     # Costs ------------------------------------------------------------------
 
-    def losses(self, plan: Plan) -> list[Loss]:
-        """Return the tables and columns that go with the plan and hold something."""
+    def losses(self, plan: Plan) -> list[tuple[Key, Loss]]:
+        """Return the tables and columns that go with each step and hold something."""
         steps = {(migration.app_label, migration.name): migration for migration, _ in plan}
         names = Names()
-        lost: list[Loss] = []
+        lost: list[tuple[Key, Loss]] = []
         for key, _ in sorted(self.loader.record_ids.items(), key=lambda item: item[1]):
             effects = _effects(steps[key]) if key in steps else self.history.effects(key)
             if key in steps:
-                lost += names.losses(key[0], effects)
+                lost += [(key, loss) for loss in names.losses(key[0], effects)]
             names.follow(key[0], effects)
         return self._that_hold_something(lost)
 
-    def _that_hold_something(self, lost: list[Loss]) -> list[Loss]:
+    def _that_hold_something(self, lost: list[tuple[Key, Loss]]) -> list[tuple[Key, Loss]]:
         introspection, quote = self.connection.introspection, self.connection.ops.quote_name
         found = []
         with self.connection.cursor() as cursor:
             tables = set(introspection.table_names(cursor))
-            dropped = {table for table, column in lost if column is None}
-            for table, column in lost:
+            dropped = {table for _, (table, column) in lost if column is None}
+            for key, (table, column) in lost:
                 if table not in tables or (column is not None and table in dropped):
                     continue
                 condition = ""
@@ -177,7 +177,7 @@ class Rewind:
                     condition = f" WHERE {quote(column)} IS NOT NULL"
                 cursor.execute(f"SELECT 1 FROM {quote(table)}{condition} LIMIT 1")  # noqa: S608
                 if cursor.fetchone() is not None:
-                    found.append((table, column))
+                    found.append((key, (table, column)))
         return found
 
     # Running ----------------------------------------------------------------
@@ -217,14 +217,10 @@ def _render_real_models(state_apps: Any) -> None:
     state_apps.render_multiple([ModelState.from_model(apps.get_model(*key)) for key in keys])
 
 
-def describe(losses: Iterable[Loss]) -> list[str]:
-    """Return losses in words."""
+def describe(losses: Iterable[tuple[Key, Loss]]) -> list[str]:
+    """Return losses in words, each with the migration that is to be undone."""
     return [
-        f"table '{table}'" if column is None else f"column '{column}' of table '{table}'"
-        for table, column in losses
+        (f"the table '{table}'" if column is None else f"the column '{column}' of '{table}'")
+        + f" ({label(key)})"
+        for key, (table, column) in losses
     ]
-
-
-def names_of(plan: Plan) -> str:
-    """Return the steps of a plan as one readable list."""
-    return ", ".join(label((migration.app_label, migration.name)) for migration, _ in plan)

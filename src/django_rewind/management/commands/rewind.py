@@ -142,7 +142,7 @@ class Command(BaseCommand):
         if not options["interactive"]:
             if lost and not settings.DEBUG and not options["allow_data_loss"]:
                 raise CommandError(
-                    f"This would lose the rows or values in {', '.join(lost)}.\n"
+                    f"This would lose what is in {', '.join(lost)}.\n"
                     "Add --allow-data-loss to --noinput if that is meant.\n"
                     "Nothing has been changed."
                 )
@@ -150,7 +150,7 @@ class Command(BaseCommand):
         self._show(rewind, plan)
         if lost:
             self.stdout.write(
-                f"This loses the rows or values in {', '.join(lost)}.", self.style.WARNING
+                f"This loses what is in {', '.join(lost)}.", self.style.WARNING
             )
         if not self._ask(f"Rewind the database '{options['database']}'? [y/N] "):
             raise CommandError("The rewind was not agreed to. Nothing has been changed.")
