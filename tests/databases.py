@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 import uuid
 from pathlib import Path
@@ -27,6 +28,10 @@ class Database:
         raise NotImplementedError
 
     def drop(self) -> None:
+        raise NotImplementedError
+
+    def copy(self, template: Database) -> None:
+        """Become, at once, what another database is."""
         raise NotImplementedError
 
     def connect(self, name: str | None = None) -> object:
@@ -64,7 +69,8 @@ class Database:
     def contents(self) -> dict[str, list[str]]:
         quote = "`" if self.vendor == "mysql" else '"'
         return {
-            table: sorted(map(repr, self.execute(f"SELECT * FROM {quote}{table}{quote}"))) for table in self.tables()
+            table: sorted(map(repr, self.execute(f"SELECT * FROM {quote}{table}{quote}")))
+            for table in self.tables()
         }
 
 
@@ -89,6 +95,9 @@ class SQLite(Database):
 
     def drop(self) -> None:
         """Leave it to the temporary folder."""
+
+    def copy(self, template: Database) -> None:
+        shutil.copyfile(str(template.settings["NAME"]), str(self.settings["NAME"]))
 
     def connect(self, name: str | None = None) -> sqlite3.Connection:
         return sqlite3.connect(str(self.settings["NAME"]), isolation_level=None)
@@ -124,6 +133,9 @@ class PostgreSQL(Database):
 
     def drop(self) -> None:
         self._on_server(f'DROP DATABASE IF EXISTS "{self.settings["NAME"]}" WITH (FORCE)')
+
+    def copy(self, template: Database) -> None:
+        self._on_server(f'CREATE DATABASE "{self.settings["NAME"]}" TEMPLATE "{template.settings["NAME"]}"')
 
     def connect(self, name: str | None = None) -> object:
         try:
@@ -170,6 +182,13 @@ class MySQL(Database):
     def drop(self) -> None:
         self._on_server(f"DROP DATABASE IF EXISTS `{self.settings['NAME']}`")
 
+    def copy(self, template: Database) -> None:
+        self.create()
+        for table in template.tables():
+            original = f"`{template.settings['NAME']}`.`{table}`"
+            self.execute(f"CREATE TABLE `{table}` LIKE {original}")
+            self.execute(f"INSERT INTO `{table}` SELECT * FROM {original}")
+
     def connect(self, name: str | None = None) -> object:
         import MySQLdb
 
@@ -199,15 +218,15 @@ KINDS: dict[str, type[Database]] = {
 KEYS = ("ENGINE", "HOST", "PORT", "USER", "PASSWORD", "OPTIONS")
 
 
-def make_database(path: Path) -> Database:
+def make_database(path: Path, template: Database | None = None) -> Database:
     """
-    Make an empty database of the vendor that the settings of this run stand for.
+    Make a database of the vendor that the settings of this run stand for.
 
-    *path* serves SQLite; on a server the name is unique.
+    It is empty, or a copy. *path* serves SQLite; on a server the name is unique.
     """
     active = settings.DATABASES["default"]
     kind = KINDS[active["ENGINE"].rpartition(".")[2]]
     name = str(path) if kind is SQLite else f"story_{uuid.uuid4().hex[:16]}"
     database = kind({**{key: active[key] for key in KEYS if key in active}, "NAME": name})
-    database.create()
+    database.copy(template) if template else database.create()
     return database

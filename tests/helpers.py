@@ -61,6 +61,8 @@ class Project:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        # The interpreter, and with it the Django, that runs the commands.
+        self.python = sys.executable
         self.databases: dict[str, Database] = {}
         self.settings: dict[str, object] = {
             "SECRET_KEY": "a key of the story",
@@ -70,9 +72,19 @@ class Project:
             "DEFAULT_AUTO_FIELD": "django.db.models.AutoField",
         }
         self.write("manage.py", MANAGE)
-        self.write(".gitignore", "settings.py\n*.sqlite3\n")
+        self.write(".gitignore", "settings.py\npackages\n*.sqlite3\n")
         self.add_database("default")
         self._start_git()
+
+    @classmethod
+    def copy_of(cls, template: Project, path: Path) -> Project:
+        """Copy a project with its default database, which is faster than to migrate it."""
+        project = cls.__new__(cls)
+        shutil.copytree(template.path, path, dirs_exist_ok=True)
+        project.path, project.python = path, template.python
+        project.settings, project.databases = {**template.settings}, {}
+        project.add_database("default", template.db())
+        return project
 
     def close(self) -> None:
         for database in self.databases.values():
@@ -94,8 +106,8 @@ class Project:
     def installed(self) -> list[str]:
         return list(self.settings["INSTALLED_APPS"])
 
-    def add_database(self, alias: str) -> None:
-        self.databases[alias] = make_database(self.path / f"{alias}.sqlite3")
+    def add_database(self, alias: str, template: Database | None = None) -> None:
+        self.databases[alias] = make_database(self.path / f"{alias}.sqlite3", template)
         self.configure(DATABASES={alias: database.settings for alias, database in self.databases.items()})
 
     # Files
@@ -187,7 +199,7 @@ class Project:
 
     def attempt(self, *args: str, answer: str | None = None) -> Result:
         """Run manage.py and take what comes; with `answer`, somebody sits at a terminal and types it."""
-        command = [sys.executable, "manage.py", *args]
+        command = [self.python, "manage.py", *args]
         if answer is None:
             return self._run(command, args, stdin=subprocess.DEVNULL)
         master, slave = pty.openpty()
@@ -218,25 +230,42 @@ class Project:
 
     def run(self, code: str) -> Result:
         """Run Python code in the project, with Django set up."""
-        start = "import os\nos.environ['DJANGO_SETTINGS_MODULE'] = 'settings'\nimport django\ndjango.setup()\n"
-        return self._run([sys.executable, "-c", start + dedent(code)], ("-c",), stdin=subprocess.DEVNULL)
+        start = (
+            "import os\nos.environ['DJANGO_SETTINGS_MODULE'] = 'settings'\nimport django\ndjango.setup()\n"
+        )
+        return self._run([self.python, "-c", start + dedent(code)], ("-c",), stdin=subprocess.DEVNULL)
 
     def _run(self, command: list[str], args: tuple[str, ...], stdin: int) -> Result:
         done = subprocess.run(
-            command, cwd=self.path, env=self._environment(), stdin=stdin, capture_output=True, text=True, check=False
+            command,
+            cwd=self.path,
+            env=self._environment(),
+            stdin=stdin,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         return Result(args, done.returncode, done.stdout, done.stderr)
 
     def _environment(self) -> dict[str, str]:
-        package = Path(django_rewind.__file__).parents[1]
         # Two edits within one second would meet the bytecode of the first.
         return {
             **os.environ,
-            "PYTHONPATH": f"{self.path}{os.pathsep}{package}",
+            "PYTHONPATH": f"{self.path}{os.pathsep}{self._package().parent}",
             "PYTHONDONTWRITEBYTECODE": "1",
             "PYTHONIOENCODING": "utf-8",
             "COLUMNS": "300",
         }
+
+    def _package(self) -> Path:
+        """Return where django_rewind is, for another interpreter without what is installed beside it."""
+        package = Path(django_rewind.__file__).parent
+        if self.python == sys.executable:
+            return package
+        copy = self.path / "packages" / "django_rewind"
+        if not copy.exists():
+            shutil.copytree(package, copy)
+        return copy
 
     # What the databases say
 
@@ -283,7 +312,8 @@ def _keys(app: str, names: object) -> list[tuple[str, str]]:
 
 def create(model: str, **fields: str) -> str:
     own = "".join(f", ({name!r}, models.{field})" for name, field in fields.items())
-    return f"migrations.CreateModel({model!r}, [('id', models.AutoField(primary_key=True)){own}])"
+    key = "models.AutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')"
+    return f"migrations.CreateModel({model!r}, [('id', {key}){own}])"
 
 
 def drop(model: str) -> str:
