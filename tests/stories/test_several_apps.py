@@ -1,0 +1,310 @@
+"""Chains across apps, holes in the chain, and apps that were removed from the project."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.helpers import Project, add, alter, create, python
+
+PRICE = add("product", "price", "IntegerField(default=7)")
+STOCK = add("product", "stock", "IntegerField(default=3)")
+LINK = "ForeignKey('shop.Product', models.CASCADE)"
+
+
+@pytest.fixture
+def cart(shop):
+    """The app cart beside the app shop, applied, with a model that points there."""
+    shop.app("cart")
+    shop.migration("cart.0001_initial", create("Line", product=LINK), after="shop.0001_initial")
+    shop.commit("Cart")
+    shop.manage("migrate")
+    return shop
+
+
+def test_chain_across_two_apps(cart):
+    """What depends on an undone migration in another app is undone before it."""
+    before = cart.schema()
+    with cart.on_branch("feature"):
+        cart.migration("shop.0002_price", PRICE, after="0001_initial")
+        cart.migration(
+            "cart.0002_gift", create("Gift", product=LINK), after=["0001_initial", "shop.0002_price"]
+        )
+        cart.migration("shop.0003_stock", STOCK, after=["0002_price", "cart.0002_gift"])
+        cart.manage("migrate")
+
+    cart.manage("migrate", "shop", "0001")
+
+    assert cart.schema() == before
+    assert cart.applied("shop") == cart.applied("cart") == ["0001_initial"]
+
+
+def test_only_one_app_of_the_chain(cart):
+    """Undoing the upper app leaves the missing migration of the lower one applied."""
+    with cart.on_branch("feature"):
+        cart.migration("shop.0002_price", PRICE, after="0001_initial")
+        cart.migration("cart.0002_gift", create("Gift"), after=["0001_initial", "shop.0002_price"])
+        cart.manage("migrate")
+
+    cart.manage("migrate", "cart", "0001")
+
+    assert "cart_gift" not in cart.tables()
+    assert "price" in cart.columns("shop_product")
+    assert cart.applied("shop") == ["0001_initial", "0002_price"]
+
+
+def test_rewind_over_two_apps(cart):
+    """`rewind` undoes the missing ones of all installed apps."""
+    before = cart.schema()
+    with cart.on_branch("feature"):
+        cart.migration("shop.0002_price", PRICE, after="0001_initial")
+        cart.migration(
+            "cart.0002_gift", create("Gift", product=LINK), after=["0001_initial", "shop.0002_price"]
+        )
+        cart.manage("migrate")
+
+    cart.manage("rewind", "--noinput")
+
+    assert cart.schema() == before
+
+
+def test_file_above_a_missing_migration(cart):
+    """A file that depends on an undone missing migration is undone with it, by `rewind` too."""
+    cart.migration("shop.0002_price", PRICE, after="0001_initial")
+    cart.migration("cart.0002_gift", create("Gift"), after=["0001_initial", "shop.0002_price"])
+    cart.manage("migrate")
+    cart.delete("shop/migrations/0002_price.py")
+
+    cart.manage("rewind", "--noinput")
+
+    assert "cart_gift" not in cart.tables()
+    assert cart.columns("shop_product") == {"id", "name"}
+    assert cart.applied("shop") == cart.applied("cart") == ["0001_initial"]
+
+
+def test_run_before(cart):
+    """`run_before` of a missing migration counts: what had to run after it goes first."""
+    with cart.on_branch("feature"):
+        cart.migration("cart.0002_first", create("First"), after="0001_initial", run_before="shop.0002_price")
+        cart.migration("shop.0002_price", PRICE, after="0001_initial")
+        cart.manage("migrate")
+        assert cart.rows("SELECT name FROM django_migrations ORDER BY id DESC")[:2] == [
+            ("0002_price",),
+            ("0002_first",),
+        ]
+    cart.migration("shop.0002_price", PRICE, after="0001_initial")
+
+    cart.manage("migrate", "cart", "0001")
+
+    assert cart.applied("cart") == cart.applied("shop") == ["0001_initial"]
+    assert cart.columns("shop_product") == {"id", "name"}
+
+
+@pytest.fixture
+def hole(shop):
+    """Three migrations are applied, and the file of the one in the middle was deleted."""
+    shop.migration("shop.0002_price", PRICE, after="0001_initial")
+    shop.migration("shop.0003_stock", STOCK, after="0002_price")
+    shop.manage("migrate")
+    shop.delete("shop/migrations/0002_price.py")
+    return shop
+
+
+def test_hole_is_no_conflict(hole):
+    """With a file missing in the middle, `migrate` has nothing to do and no conflict."""
+    before = hole.snapshot()
+
+    result = hole.manage("migrate")
+
+    assert "No migrations to apply." in result.stdout
+    assert hole.snapshot() == before
+
+
+def test_back_across_a_hole(hole):
+    """The file above the hole is undone from disk, the hole from stored code."""
+    result = hole.manage("migrate", "shop", "0001")
+
+    assert hole.columns("shop_product") == {"id", "name"}
+    assert hole.applied("shop") == ["0001_initial"]
+    assert "Loading shop.0002_price from stored code" in result.stdout
+    assert "Loading shop.0003_stock" not in result.stdout
+
+
+def test_forward_above_a_hole(hole):
+    """A new migration is applied above the hole."""
+    hole.migration("shop.0004_name", alter("product", "name", "CharField(max_length=70)"), after="0003_stock")
+    hole.execute("INSERT INTO shop_product (name, price, stock) VALUES ('Tea', 4, 2)")
+
+    hole.manage("migrate")
+
+    assert hole.rows("SELECT name, price, stock FROM shop_product") == [("Tea", 4, 2)]
+
+
+def test_hole_bridged_on_disk(hole):
+    """Where the file above was made to depend on the one below, only the hole is undone."""
+    hole.migration("shop.0003_stock", STOCK, after="0001_initial")
+    hole.execute("INSERT INTO shop_product (name, price, stock) VALUES ('Tea', 4, 2)")
+
+    hole.manage("rewind", "--noinput")
+
+    assert hole.rows("SELECT name, stock FROM shop_product") == [("Tea", 2)]
+    assert hole.columns("shop_product") == {"id", "name", "stock"}
+    assert hole.applied("shop") == ["0001_initial", "0003_stock"]
+
+
+def test_makemigrations_sees_the_disk(shop):
+    """A missing migration is not there for `makemigrations`, neither as state nor as a leaf."""
+    with shop.on_branch("feature"):
+        shop.migration("shop.0002_price", PRICE, after="0001_initial")
+        shop.manage("migrate")
+
+    assert "No changes detected" in shop.manage("makemigrations", "--check", "--dry-run").stdout
+    shop.models("shop", "class Product(models.Model):\n    name = models.CharField(max_length=60)\n")
+    shop.manage("makemigrations", "shop", "--name", "longer")
+    assert "0001_initial" in shop.read("shop/migrations/0002_longer.py")
+
+
+def test_parent_is_not_applied(shop):
+    """A missing migration whose parent is not applied trips neither `migrate` nor its state."""
+    with shop.on_branch("feature"):
+        shop.migration("shop.0002_cart", create("Cart"), after="0001_initial")
+        shop.migration("shop.0003_cart", add("cart", "code", "IntegerField(default=1)"), after="0002_cart")
+        shop.manage("migrate")
+    shop.execute("DELETE FROM django_migrations WHERE name = '0002_cart'")
+    shop.migration("shop.0002_price", PRICE, after="0001_initial")
+
+    shop.manage("migrate")
+
+    assert shop.columns("shop_product") == {"id", "name", "price"}
+
+
+@pytest.fixture(params=["importable", "deleted"])
+def removed(cart, request):
+    """The app cart left INSTALLED_APPS; its package is still there, or is deleted."""
+    cart.migration(
+        "cart.0002_names",
+        python("migrations.RunPython.noop", "migrations.RunPython.noop"),
+        after="0001_initial",
+    )
+    cart.manage("migrate")
+    cart.install("django_rewind", "shop")
+    if request.param == "deleted":
+        cart.delete("cart")
+    return cart
+
+
+def test_removed_app_is_left_alone(removed):
+    """A bare `rewind` lists the migrations of a removed app and undoes none."""
+    before = removed.snapshot()
+
+    assert removed.attempt("rewind", "--check").returncode == 0
+    result = removed.manage("rewind", "--noinput")
+
+    assert "cart" in result.output
+    assert removed.snapshot() == before
+
+
+@pytest.mark.parametrize("args", [("cart", "zero"), ("--include-removed-apps",)])
+def test_removed_app_is_undone_when_it_is_meant(removed, args):
+    """Named, or with the option, the removed app is undone."""
+    removed.manage("rewind", *args, "--noinput")
+
+    assert "cart_line" not in removed.tables()
+    assert removed.applied("cart") == []
+    assert removed.applied("shop") == ["0001_initial"]
+
+
+def test_removed_app_to_a_target(removed):
+    """`rewind app name` goes to a target within a removed app."""
+    removed.manage("rewind", "cart", "0001_initial", "--noinput")
+
+    assert removed.applied("cart") == ["0001_initial"]
+    assert "cart_line" in removed.tables()
+
+
+def test_removed_app_above_what_is_undone(removed):
+    """Tables of a removed app that hang on what is undone are undone first, or it is refused by name."""
+    result = removed.attempt("migrate", "shop", "zero")
+
+    assert "Traceback" not in result.output
+    if result.returncode:
+        assert "cart.0001_initial" in result.stderr
+        assert "shop_product" in removed.tables()
+    else:
+        assert not {"cart_line", "shop_product"} & removed.tables()
+        assert removed.applied("cart") == removed.applied("shop") == []
+
+
+def test_removed_app_whose_migration_imports_its_models(cart):
+    """Models of an app that left INSTALLED_APPS do not stop its undoing."""
+    cart.models(
+        "cart", "class Line(models.Model):\n    product = models.ForeignKey('shop.Product', models.CASCADE)\n"
+    )
+    cart.migration(
+        "cart.0002_note",
+        add("line", "note", "CharField(max_length=9, default='')"),
+        after="0001_initial",
+        header="from cart.models import Line",
+    )
+    cart.manage("migrate")
+    cart.install("django_rewind", "shop")
+
+    result = cart.attempt("rewind", "cart", "zero", "--noinput")
+
+    assert "Traceback" not in result.output
+    if result.returncode:
+        assert "cart.0002_note" in result.stderr
+        assert cart.applied("cart") == ["0001_initial", "0002_note"]
+    else:
+        assert "cart_line" not in cart.tables()
+
+
+def remake(shop: Project, name: str) -> None:
+    """Make the app anew with one first migration, of the given name, for the same table."""
+    shop.migration("shop.0002_price", PRICE, after="0001_initial")
+    shop.manage("migrate")
+    shop.execute("INSERT INTO shop_product (name, price) VALUES ('Tea', 42)")
+    for old in ("0001_initial", "0002_price"):
+        shop.delete(f"shop/migrations/{old}.py")
+    shop.migration(
+        f"shop.{name}",
+        create("Product", name="CharField(max_length=50)", price="IntegerField(default=7)"),
+        initial=True,
+    )
+
+
+def test_app_remade_under_the_same_name(shop):
+    """An old row behind a remade 0001 is never undone by itself: its column is live."""
+    remake(shop, "0001_initial")
+    shop.manage("migrate")
+    before = shop.snapshot()
+
+    assert shop.attempt("rewind", "--check").returncode == 0
+    shop.manage("rewind", "--noinput")
+
+    assert shop.snapshot() == before
+
+
+def test_app_remade_under_a_new_name(shop):
+    """Rows of the old 0001 and 0002 are never undone by themselves: their table is live."""
+    remake(shop, "0001_again")
+    shop.manage("migrate", "--fake-initial")
+    assert "0001_again" in shop.applied("shop")
+    before = shop.snapshot()
+
+    assert shop.attempt("rewind", "--check").returncode == 0
+    shop.manage("rewind", "--noinput")
+    shop.manage("migrate")
+
+    assert shop.snapshot() == before
+
+
+@pytest.mark.parametrize("name", ["0001_initial", "0001_again"])
+def test_remade_app_to_zero(shop, name):
+    """`zero` reverses the file once, and the records that it superseded go with it."""
+    remake(shop, name)
+    shop.manage("migrate", "--fake-initial")
+
+    shop.manage("migrate", "shop", "zero")
+
+    assert "shop_product" not in shop.tables()
+    assert shop.applied("shop") == []

@@ -1,0 +1,188 @@
+"""Squashed migrations: on disk, stored, partly applied, and met again on an old checkout."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.helpers import Project, add, create
+
+PRICE = add("product", "price", "IntegerField(default=7)")
+STOCK = add("product", "stock", "IntegerField(default=3)")
+ORIGINALS = ["0001_initial", "0002_price", "0003_stock"]
+SQUASH = "0001_squashed_0003"
+
+
+def write_originals(shop: Project) -> None:
+    shop.migration("shop.0002_price", PRICE, after="0001_initial")
+    shop.migration("shop.0003_stock", STOCK, after="0002_price")
+
+
+def delete_originals(shop: Project) -> None:
+    for name in ORIGINALS:
+        shop.delete(f"shop/migrations/{name}.py")
+
+
+def write_squash(shop: Project, **attributes: object) -> None:
+    shop.migration(
+        f"shop.{SQUASH}",
+        create("Product", name="CharField(max_length=50)"),
+        PRICE,
+        STOCK,
+        initial=True,
+        **attributes,
+    )
+
+
+def shop_tables(shop: Project) -> set[str]:
+    return {table for table in shop.tables() if table.startswith("shop_")}
+
+
+@pytest.fixture
+def squashed(shop):
+    """The originals are applied, and the squash stands in their place."""
+    write_originals(shop)
+    shop.manage("migrate")
+    delete_originals(shop)
+    write_squash(shop, replaces=ORIGINALS)
+    shop.manage("migrate")
+    return shop
+
+
+def assert_nothing_missing(shop: Project) -> None:
+    before = shop.snapshot()
+    assert shop.attempt("rewind", "--check").returncode == 0
+    assert shop.manage("migrate").stdout.count("No migrations to apply.") == 1
+    shop.manage("rewind", "--noinput")
+    assert shop.snapshot() == before
+
+
+def test_replaced_files_gone(squashed):
+    """Migrations that an applied squash on disk replaces are not missing."""
+    assert set(squashed.applied("shop")) == {*ORIGINALS, SQUASH}
+    assert f"shop.{SQUASH}" in squashed.stored()
+    assert_nothing_missing(squashed)
+
+
+def test_zero_through_a_squash(squashed):
+    """`zero` undoes the squash once, and its originals with it."""
+    squashed.manage("migrate", "shop", "zero")
+
+    assert shop_tables(squashed) == set()
+    assert squashed.applied("shop") == []
+
+
+def test_replaces_gone_later(squashed):
+    """The stored squash still knows what it replaced when the file no longer says so."""
+    write_squash(squashed)
+
+    assert_nothing_missing(squashed)
+    squashed.manage("migrate", "shop", "zero")
+    assert shop_tables(squashed) == set()
+    assert squashed.applied("shop") == []
+
+
+def test_partly_applied(shop):
+    """Originals of a squash that is only partly applied are missing, and can be undone."""
+    shop.models("shop", "")
+    shop.migration("shop.0002_price", PRICE, after="0001_initial")
+    shop.manage("migrate")
+    for name in ORIGINALS[:2]:
+        shop.delete(f"shop/migrations/{name}.py")
+    write_squash(shop, replaces=ORIGINALS)
+
+    shop.manage("migrate", "shop", "zero")
+
+    assert shop_tables(shop) == set()
+    assert shop.applied("shop") == []
+    shop.manage("migrate")
+    assert shop.columns("shop_product") == {"id", "name", "price", "stock"}
+
+
+def test_originals_again_on_an_old_checkout(new_shop):
+    """A stored squash whose originals are on disk is not missing; its row follows theirs."""
+    shop = new_shop
+    write_originals(shop)
+    shop.commit("Originals")
+    with shop.on_branch("new"):
+        delete_originals(shop)
+        write_squash(shop, replaces=ORIGINALS)
+        shop.manage("migrate")
+        assert set(shop.applied("shop")) == {*ORIGINALS, SQUASH}
+
+    shop.manage("migrate")
+    assert_nothing_missing(shop)
+    result = shop.manage("migrate", "shop", "0002")
+
+    assert shop.columns("shop_product") == {"id", "name", "price"}
+    assert shop.applied("shop") == ["0001_initial", "0002_price"]
+    assert "from stored code" not in result.output
+    shop.manage("migrate", "shop", "zero")
+    assert shop_tables(shop) == set()
+    assert shop.applied("shop") == []
+
+
+def test_missing_squash(shop):
+    """A squash that is gone with its originals is undone once, with all its records."""
+    before = shop.schema()
+    names = ORIGINALS[1:]
+    with shop.on_branch("feature"):
+        shop.migration("shop.0002_squashed_0003", PRICE, STOCK, after="0001_initial", replaces=names)
+        shop.manage("migrate")
+        assert set(shop.applied("shop")) == {"0001_initial", *names, "0002_squashed_0003"}
+
+    result = shop.manage("migrate", "shop", "0001")
+
+    assert shop.schema() == before
+    assert shop.applied("shop") == ["0001_initial"]
+    assert result.stdout.count("Loading shop.0002_squashed_0003 from stored code") == 1
+
+
+def test_rewind_of_a_missing_squash(shop):
+    """`rewind` undoes a missing squash, and a parallel migration of this branch stays."""
+    with shop.on_branch("feature"):
+        shop.migration("shop.0002_squashed_0003", PRICE, STOCK, after="0001_initial", replaces=ORIGINALS[1:])
+        shop.manage("migrate")
+    shop.migration(
+        "shop.0002_colour",
+        add("product", "colour", "CharField(max_length=9, default='')"),
+        after="0001_initial",
+    )
+    shop.manage("migrate")
+
+    shop.manage("rewind", "--noinput")
+
+    assert shop.columns("shop_product") == {"id", "name", "colour"}
+    assert shop.applied("shop") == ["0001_initial", "0002_colour"]
+
+
+def test_originals_applied_squash_recorded_then_all_gone(shop):
+    """Originals applied one by one and a squash recorded later are undone once."""
+    before = shop.schema()
+    with shop.on_branch("feature"):
+        write_originals(shop)
+        shop.manage("migrate")
+        shop.migration("shop.0002_squashed_0003", PRICE, STOCK, after="0001_initial", replaces=ORIGINALS[1:])
+        shop.manage("migrate")
+        assert "0002_squashed_0003" in shop.applied("shop")
+
+    shop.manage("migrate", "shop", "0001")
+
+    assert shop.schema() == before
+    assert shop.applied("shop") == ["0001_initial"]
+
+
+def test_target_is_a_replaced_migration(shop):
+    """With the squash and its originals on disk, a missing one above them is undone once."""
+    write_originals(shop)
+    shop.migration("shop.0002_squashed_0003", PRICE, STOCK, after="0001_initial", replaces=ORIGINALS[1:])
+    shop.commit("Squash")
+    shop.manage("migrate")
+    with shop.on_branch("feature"):
+        shop.migration("shop.0004_cart", create("Cart"), after="0002_squashed_0003")
+        shop.manage("migrate")
+
+    shop.manage("migrate", "shop", "0002_price")
+
+    assert shop.columns("shop_product") == {"id", "name", "price"}
+    assert shop_tables(shop) == {"shop_product"}
+    assert shop.applied("shop") == ["0001_initial", "0002_price"]
