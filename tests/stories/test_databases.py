@@ -1,0 +1,221 @@
+"""Several databases, schemas and routers; and databases that are not as we left them."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.helpers import Project, add, alter
+
+PRICE = add("product", "price", "IntegerField(default=7)")
+STOCK = add("product", "stock", "IntegerField(default=3)")
+KEEP_OUT = """
+class Router:
+    def allow_migrate(self, db, app_label, **hints):
+        return False if (db, app_label) == ("other", "django_rewind") else None
+"""
+
+
+@pytest.fixture
+def two(shop):
+    """A shop with a second database, migrated as well."""
+    shop.add_database("other")
+    shop.manage("migrate", "--database", "other")
+    return shop
+
+
+def test_each_database_by_itself(two):
+    """Each database is undone from what was applied to it, whatever the other one holds."""
+    before = two.schema()
+    with two.on_branch("prices"):
+        two.migration("shop.0002_more", PRICE, after="0001_initial")
+        two.manage("migrate")
+    with two.on_branch("stocks"):
+        two.migration("shop.0002_more", STOCK, after="0001_initial")
+        two.manage("migrate", "--database", "other")
+
+    two.manage("migrate", "shop", "0001", "--database", "other")
+
+    assert two.schema("other") == before
+    assert two.columns("shop_product") == {"id", "name", "price"}
+    two.manage("migrate", "shop", "0001")
+    assert two.schema() == before
+
+
+def test_applied_in_one_missing_in_none(two):
+    """A migration that was applied to one database only is missing there only."""
+    with two.on_branch("feature"):
+        two.migration("shop.0002_price", PRICE, after="0001_initial")
+        two.manage("migrate", "--database", "other")
+
+    assert two.attempt("rewind", "--check").returncode == 0
+    assert two.attempt("rewind", "--check", "--database", "other").returncode == 1
+
+
+@pytest.fixture
+def kept_out(shop):
+    """A router keeps us out of the second database."""
+    shop.add_database("other")
+    shop.write("routers.py", KEEP_OUT)
+    shop.configure(DATABASE_ROUTERS=["routers.Router"])
+    shop.commit()
+    shop.manage("migrate", "--database", "other")
+    return shop
+
+
+def test_router_keeps_us_out(kept_out):
+    """Nothing is stored where a router does not want us, and `migrate` works."""
+    kept_out.migration("shop.0002_price", PRICE, after="0001_initial")
+
+    kept_out.manage("migrate", "--database", "other")
+    kept_out.manage("migrate", "shop", "0001", "--database", "other")
+
+    assert not {table for table in kept_out.tables("other") if table.startswith("django_migrations_")}
+    assert kept_out.applied("shop", "other") == ["0001_initial"]
+    assert kept_out.columns("shop_product", "other") == {"id", "name"}
+    kept_out.manage("show_stored_migrations", "--database", "other")
+
+
+def test_check_says_that_we_are_kept_out(kept_out):
+    """A system check names the database in which nothing is captured."""
+    assert "'other'" in kept_out.manage("check", "--database", "other").output
+    assert "'other'" not in kept_out.manage("check", "--database", "default").output
+
+
+def drop_our_tables(shop: Project) -> None:
+    for table in sorted(shop.tables(), reverse=True):
+        if table.startswith("django_migrations_"):
+            shop.execute(f"DROP TABLE {table}")
+
+
+def test_tables_dropped_by_hand(shop):
+    """A `migrate` does not crash where our migrations are recorded and our tables are not there."""
+    shop.migration("shop.0002_price", PRICE, after="0001_initial")
+    shop.manage("migrate")
+    drop_our_tables(shop)
+    shop.migration("shop.0003_stock", STOCK, after="0002_price")
+
+    shop.manage("migrate")
+    shop.manage("migrate", "shop", "0002")
+    shop.delete("shop/migrations/0003_stock.py")
+    shop.manage("migrate")
+    shop.manage("check", "--database", "default")
+
+    for args in (("show_stored_migrations",), ("rewind", "--check"), ("rewind", "--noinput")):
+        assert "Traceback" not in shop.attempt(*args).output
+
+
+def test_tables_dropped_with_something_missing(shop):
+    """Asked to go back over a missing migration without our tables, nothing is half done."""
+    with shop.on_branch("feature"):
+        shop.migration("shop.0002_price", PRICE, after="0001_initial")
+        shop.manage("migrate")
+    drop_our_tables(shop)
+
+    shop.manage("migrate")
+    shop.refused("migrate", "shop", "0001", naming="shop.0002_price")
+
+
+def test_our_migrations_faked(new_shop):
+    """A `migrate` does not crash where our migrations were recorded and never run."""
+    new_shop.manage("migrate", "django_rewind", "--fake")
+    new_shop.migration("shop.0002_price", PRICE, after="0001_initial")
+
+    new_shop.manage("migrate")
+    new_shop.manage("migrate", "shop", "0001")
+
+    assert new_shop.applied("shop") == ["0001_initial"]
+
+
+def test_our_migrations_undone_and_done_again(shop):
+    """`migrate django_rewind zero` removes our tables; a later `migrate` stores what is on disk."""
+    shop.manage("migrate", "django_rewind", "zero")
+
+    assert not {table for table in shop.tables() if table.startswith("django_migrations_")}
+    shop.manage("migrate")
+    assert "shop.0001_initial" in shop.stored()
+    with shop.on_branch("feature"):
+        shop.migration("shop.0002_price", PRICE, after="0001_initial")
+        shop.manage("migrate")
+    shop.manage("migrate", "shop", "0001")
+    assert shop.columns("shop_product") == {"id", "name"}
+
+
+def test_our_table_left_after_a_zero_of_the_records(shop):
+    """Where our tables are there and our records are not, a `migrate` takes the tables over."""
+    shop.execute("DELETE FROM django_migrations WHERE app = 'django_rewind'")
+    before = set(shop.stored())
+
+    shop.manage("migrate", "django_rewind", "--fake")
+
+    assert set(shop.stored()) >= before
+    shop.manage("migrate")
+
+
+def test_schemas_of_postgresql(new_shop):
+    """A schema with a search path of its own does not take the table in public for its own."""
+    shop = new_shop
+    if shop.db().vendor != "postgresql":
+        pytest.skip("Only PostgreSQL has schemas with a search path.")
+    tenant = {**shop.db().settings, "OPTIONS": {"options": "-c search_path=tenant"}}
+    both = {**shop.db().settings, "OPTIONS": {"options": "-c search_path=tenant,public"}}
+    public = shop.db().settings
+    shop.manage("migrate")
+    shop.execute("CREATE SCHEMA tenant")
+    shop.configure(DATABASES={"default": tenant})
+    shop.install("shop")
+    shop.manage("migrate")
+    before = shop.rows("SELECT * FROM public.django_migrations_code ORDER BY id")
+    shop.install("django_rewind", "shop")
+    shop.configure(DATABASES={"default": both})
+    with shop.on_branch("feature"):
+        shop.migration("shop.0002_price", PRICE, after="0001_initial")
+        shop.manage("migrate")
+
+    names = shop.rows("SELECT migration_name FROM tenant.django_migrations_code WHERE app_label = 'shop'")
+    assert set(names) == {("0001_initial",), ("0002_price",)}
+    assert shop.rows("SELECT * FROM public.django_migrations_code ORDER BY id") == before
+    shop.configure(DATABASES={"default": public})
+    assert shop.attempt("rewind", "--check").returncode == 0
+    shop.configure(DATABASES={"default": both})
+    shop.manage("migrate", "shop", "0001")
+    sql = "SELECT column_name FROM information_schema.columns WHERE table_schema = 'tenant' AND table_name = 'shop_product'"
+    assert set(shop.rows(sql)) == {("id",), ("name",)}
+
+
+def test_collations_that_differ(shop):
+    """On MariaDB our table may have another collation than Django's."""
+    if shop.db().vendor != "mysql":
+        pytest.skip("Only MySQL and MariaDB refuse to compare two collations.")
+    shop.execute("ALTER TABLE django_migrations CONVERT TO CHARACTER SET utf8mb4 COLLATE utf8mb4_bin")
+    before = shop.schema()
+    with shop.on_branch("feature"):
+        shop.migration("shop.0002_price", PRICE, after="0001_initial")
+        shop.manage("migrate")
+
+    shop.manage("migrate", "shop", "0001")
+
+    assert shop.schema() == before
+
+
+def test_in_one_process_over_two_databases(two):
+    """Nothing of one database is remembered when the same process turns to the next."""
+    with two.on_branch("feature"):
+        two.migration("shop.0002_price", PRICE, after="0001_initial")
+        two.migration(
+            "shop.0003_name", alter("product", "name", "CharField(max_length=80)"), after="0002_price"
+        )
+        two.manage("migrate", "--database", "other")
+        two.manage("migrate", "shop", "0002")
+
+    result = two.run(
+        """
+        from django.core.management import call_command
+        for alias in ("default", "other"):
+            call_command("migrate", "shop", "0001", database=alias)
+        """
+    )
+
+    assert result.returncode == 0, result
+    assert two.schema() == two.schema("other")
+    assert two.columns("shop_product") == {"id", "name"}
+    assert result.stdout.count("Loading shop.0002_price from stored code") == 2
