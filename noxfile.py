@@ -110,6 +110,8 @@ def tests(session: nox.Session, django: str, database: str) -> None:
             "DJANGO_SETTINGS_MODULE": f"tests.settings.{database}",
             # Not `-X dev`: so it reaches pytest's workers and the manage.py of the stories too.
             "PYTHONDEVMODE": "1",
+            # One Django imported for all processes of the stories; scripts/test.py does without.
+            "REWIND_FORK": "1",
         },
     )
 
