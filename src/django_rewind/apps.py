@@ -21,9 +21,7 @@ class RewindConfig(AppConfig):
         from . import checks, store  # noqa: F401 (registers the checks)
 
         pre_save.connect(store.keep_stored_row, dispatch_uid="django_rewind.keep_stored_row")
-        post_migrate.connect(
-            reconcile_after_migrate, sender=self, dispatch_uid="django_rewind.reconcile"
-        )
+        post_migrate.connect(reconcile_after_migrate, sender=self, dispatch_uid="django_rewind.reconcile")
         setting_changed.connect(follow_setting, dispatch_uid="django_rewind.follow_setting")
         follow_setting(setting="DJANGO_REWIND_ENABLED")
 
@@ -45,11 +43,8 @@ def reconcile_after_migrate(*, using: str, **kwargs: Any) -> None:
     from . import capture
 
     if conf.in_force() and "plan" in kwargs:
-        if kwargs["plan"] or kwargs.get("verbosity", 1) >= 2:
-            warn = _to_stderr
-        else:
-            # Said when it was applied; once is enough.
-            warn = _to_nowhere
+        # What cannot be stored was said when it was applied; once is enough.
+        warn = _to_stderr if kwargs["plan"] or kwargs.get("verbosity", 1) >= 2 else _to_nowhere
         capture.reconcile(connections[using], warn=warn)
 
 

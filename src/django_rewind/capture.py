@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Optional
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from django.db import DatabaseError, connections
@@ -26,9 +26,7 @@ logger = logging.getLogger("django_rewind")
 Warn = Callable[[str], None]
 
 
-def capture(
-    connection: Any, migrations: Iterable[Migration], *, fake: bool = False, warn: Warn
-) -> set[Key]:
+def capture(connection: Any, migrations: Iterable[Migration], *, fake: bool = False, warn: Warn) -> set[Key]:
     """
     Store the sources of migrations that are about to be applied, in one go.
 
@@ -40,16 +38,14 @@ def capture(
     """
     provenance = Provenance.BACKFILLED if fake else Provenance.CAPTURED
     entries = [
-        entry
-        for migration in migrations
-        if (entry := _entry(migration, provenance, warn=warn)) is not None
+        entry for migration in migrations if (entry := _entry(migration, provenance, warn=warn)) is not None
     ]
     return _put(connection, entries, warn=warn)
 
 
 def _entry(
-    migration: Migration, provenance: str, *, warn: Warn, record_id: Optional[int] = None
-) -> Optional[Entry]:
+    migration: Migration, provenance: str, *, warn: Warn, record_id: int | None = None
+) -> Entry | None:
     key = (migration.app_label, migration.name)
     try:
         module = module_of(key)
@@ -125,7 +121,8 @@ def reconcile(connection: Any, *, warn: Warn = logger.debug) -> None:
         return
     known = Store(connection).record_ids()
     unstored = [
-        key for key, record_id in outcome.applied.items()
+        key
+        for key, record_id in outcome.applied.items()
         if key in outcome.disk and (key not in known or _is_stale(known[key], record_id))
     ]
     if not unstored:
@@ -138,7 +135,7 @@ def reconcile(connection: Any, *, warn: Warn = logger.debug) -> None:
     _put(connection, [entry for entry in entries if entry is not None], warn=warn)
 
 
-def _is_stale(proven_for: Optional[int], record_id: int) -> bool:
+def _is_stale(proven_for: int | None, record_id: int) -> bool:
     """Say whether another record has taken the place of the one that was proven."""
     return bool(record_id) and proven_for is not None and proven_for != record_id
 

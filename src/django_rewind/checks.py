@@ -15,9 +15,7 @@ __all__ = ["check_routers"]
 
 
 @register(Tags.database)
-def check_routers(
-    *, databases: Sequence[str] | None = None, **kwargs: Any
-) -> list[CheckMessage]:
+def check_routers(*, databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
     """Say on which aliases nothing is captured because a router keeps our table out."""
     if not conf.in_force():
         return []

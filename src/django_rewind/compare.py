@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 import linecache
 from types import CodeType, FunctionType, MethodType, ModuleType
-from typing import Any, Optional
+from typing import Any
 
 from django.db.migrations import Migration
 
@@ -119,7 +119,7 @@ class _Comparison:
     def _equal(a: Any, b: Any) -> bool:
         try:
             return bool(a == b)
-        except Exception:
+        except Exception:  # noqa: BLE001 (whatever a stored value's __eq__ raises)
             return False
 
 
@@ -130,7 +130,7 @@ def _same_body(a: FunctionType, b: FunctionType) -> bool:
     return _same_code(a.__code__, b.__code__)
 
 
-def _tree_of(function: FunctionType) -> Optional[str]:
+def _tree_of(function: FunctionType) -> str | None:
     """Return the tree of a function without its name and docstrings, if it has one."""
     code = function.__code__
     linecache.checkcache(code.co_filename)
@@ -140,12 +140,16 @@ def _tree_of(function: FunctionType) -> Optional[str]:
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
     for node in ast.walk(tree):
-        if isinstance(node, _FUNCTIONS) and node.name == code.co_name:
-            if code.co_firstlineno in (node.lineno, *(one.lineno for one in node.decorator_list)):
-                node.name = ""
-                return _dump(node)
+        if isinstance(node, _FUNCTIONS) and code.co_firstlineno in _first_lines(node):
+            node.name = ""
+            return _dump(node)
     # A lambda: several may stand in one line.
     return None
+
+
+def _first_lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> list[int]:
+    """Python counts a decorated function from its first decorator."""
+    return [node.lineno, *(decorator.lineno for decorator in node.decorator_list)]
 
 
 def _same_code(a: CodeType, b: CodeType) -> bool:

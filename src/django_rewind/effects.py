@@ -54,9 +54,7 @@ def effects_of(migration: Migration) -> list[Effect]:
     return [effect for operation in migration.operations for effect in _effects(operation)]
 
 
-def _effects(
-    operation: Operation, *, in_database: bool = True, in_state: bool = True
-) -> Iterator[Effect]:
+def _effects(operation: Operation, *, in_database: bool = True, in_state: bool = True) -> Iterator[Effect]:
     if isinstance(operation, operations.SeparateDatabaseAndState):
         for inner in operation.database_operations:
             yield from _effects(inner, in_database=in_database, in_state=False)
@@ -266,9 +264,7 @@ class Names:
         return found
 
 
-def conflict(
-    step: tuple[str, list[Effect]], missing: tuple[str, list[Effect]]
-) -> Optional[str]:
+def conflict(step: tuple[str, list[Effect]], missing: tuple[str, list[Effect]]) -> str | None:
     """
     Say what a step to be applied does to something that a missing migration uses.
 

@@ -7,7 +7,7 @@ exit status 1 and no traceback, and code that drives an executor can catch them.
 
 from __future__ import annotations
 
-from typing import Iterable
+from collections.abc import Iterable
 
 from django.core.management.base import CommandError
 
@@ -54,8 +54,7 @@ class IrreversibleRewind(RewindError):
         self.key = key
         self.operation = operation
         super().__init__(
-            f"Migration {label(key)} cannot be undone: its operation "
-            f"'{operation}' is not reversible.",
+            f"Migration {label(key)} cannot be undone: its operation '{operation}' is not reversible.",
             f"Choose a target after {label(key)}, or undo it by hand and then "
             "forget it with 'migrate --fake'.",
         )

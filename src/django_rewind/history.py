@@ -12,7 +12,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
-from typing import Optional
 
 from django.db.migrations import Migration
 
@@ -93,7 +92,7 @@ class History:
         """Return the keys with one of these standings, in applied order."""
         return [key for key in self.without_file if self.standing[key] in standings]
 
-    def reason_against(self, key: Key) -> Optional[NotRecoverable]:
+    def reason_against(self, key: Key) -> NotRecoverable | None:
         """Return why a migration without a file cannot be recovered, or None."""
         stored = self.stored.get(key)
         if stored is None:
@@ -211,11 +210,12 @@ class History:
         keepers = [
             key
             for key in missing
-            if any(column is None and table in self.tables_in_use for table, column in self._losses.get(key, ()))
+            if any(
+                column is None and table in self.tables_in_use for table, column in self._losses.get(key, ())
+            )
         ]
         parents = {
-            key: [parent for parent in self._dependencies(key) if parent in missing]
-            for key in missing
+            key: [parent for parent in self._dependencies(key) if parent in missing] for key in missing
         }
         return closure(keepers, parents)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Optional
+from typing import Any
 
 from django.apps import apps
 from django.conf import settings
@@ -60,24 +60,24 @@ class RewindLoader(MigrationLoader):
     """
 
     # Apps that are not installed and whose migrations are wanted; None for all.
-    removed_apps: Optional[frozenset[str]] = frozenset()
+    removed_apps: frozenset[str] | None = frozenset()
 
     recovered: Mapping[Key, RecoveredMigration] = {}
     # Missing ones that cannot be nodes, each with the error that says why.
     unusable: Mapping[Key, NotRecoverable] = {}
-    history: Optional[History] = None
+    history: History | None = None
     # The targets that were asked for by name or prefix.
     asked: frozenset[Key] = frozenset()
 
-    _disk: Optional[Mapping[Key, Migration]] = None
-    _disk_graph: Optional[MigrationGraph] = None
+    _disk: Mapping[Key, Migration] | None = None
+    _disk_graph: MigrationGraph | None = None
 
     # Building ---------------------------------------------------------------
 
     def build_graph(self) -> None:
         self.recovered, self.unusable, self.history = {}, {}, None
         self._disk = self._disk_graph = None
-        broken: Optional[NodeNotFoundError] = None
+        broken: NodeNotFoundError | None = None
         try:
             super().build_graph()
         except NodeNotFoundError as error:
@@ -147,17 +147,14 @@ class RewindLoader(MigrationLoader):
             disk=self.disk_migrations,
             applied=self.record_ids,
             replacing=[
-                key
-                for key in self.replacements
-                if key in self.graph.nodes and key in self.applied_migrations
+                key for key in self.replacements if key in self.graph.nodes and key in self.applied_migrations
             ],
             installed=frozenset(config.label for config in apps.get_app_configs()),
             # Looked up one by one: test runners put objects there that only answer.
             left_alone=frozenset(
                 app_label
                 for app_label, _ in self.applied_migrations
-                if app_label in settings.MIGRATION_MODULES
-                and settings.MIGRATION_MODULES[app_label] is None
+                if app_label in settings.MIGRATION_MODULES and settings.MIGRATION_MODULES[app_label] is None
             ),
             tables_in_use=frozenset(model._meta.db_table for model in apps.get_models()),
             **from_store,
@@ -185,9 +182,7 @@ class RewindLoader(MigrationLoader):
         """Squashed migrations may have been squashed again."""
         return max(
             (
-                self._highest_id(self.replacements[key], ids)
-                if key in self.replacements
-                else ids.get(key, 0)
+                self._highest_id(self.replacements[key], ids) if key in self.replacements else ids.get(key, 0)
                 for key in migration.replaces
             ),
             default=0,
@@ -243,9 +238,7 @@ class RewindLoader(MigrationLoader):
             if not orphans:
                 return dropped
 
-    def _is_applied_node(
-        self, key: Key, of_app: str, candidates: Mapping[Key, RecoveredMigration]
-    ) -> bool:
+    def _is_applied_node(self, key: Key, of_app: str, candidates: Mapping[Key, RecoveredMigration]) -> bool:
         assert self.history is not None
         if key[1] in ("__first__", "__latest__"):
             known = {*self.migrated_apps, *self.unmigrated_apps, *(one[0] for one in candidates)}
@@ -264,7 +257,7 @@ class RewindLoader(MigrationLoader):
             return "missing as well and cannot be recovered"
         return standing.value if standing else "not known"
 
-    def _build_with_recovered(self, broken: Optional[NodeNotFoundError]) -> Optional[NodeNotFoundError]:
+    def _build_with_recovered(self, broken: NodeNotFoundError | None) -> NodeNotFoundError | None:
         """Build again with the recovered migrations; return what is still broken."""
         assert self.disk_migrations is not None
         self._disk = self.disk_migrations
@@ -300,8 +293,8 @@ class RewindLoader(MigrationLoader):
                         )
 
     def _go_on_without_recovered(
-        self, error: Exception, broken: Optional[NodeNotFoundError]
-    ) -> Optional[NodeNotFoundError]:
+        self, error: Exception, broken: NodeNotFoundError | None
+    ) -> NodeNotFoundError | None:
         self.unusable = {
             **self.unusable,
             **{
@@ -333,7 +326,7 @@ class RewindLoader(MigrationLoader):
         self.asked = self.asked | {(migration.app_label, migration.name)}
         return migration
 
-    def _by_prefix(self, app_label: str, prefix: str) -> Optional[Migration]:
+    def _by_prefix(self, app_label: str, prefix: str) -> Migration | None:
         def matching(keys: Iterable[Key]) -> Iterator[Key]:
             return (key for key in keys if key[0] == app_label and key[1].startswith(prefix))
 
@@ -365,15 +358,11 @@ class RewindLoader(MigrationLoader):
         }
         files = [key for key in self.graph.nodes if key not in self.recovered]
         return [
-            key
-            for key in files
-            if all(one in self.recovered for one in closure(children[key], children))
+            key for key in files if all(one in self.recovered for one in closure(children[key], children))
         ]
 
     def project_state(self, nodes: Any = None, at_end: bool = True) -> Any:
         """Return Django's state; the state of everything is that of the disk."""
         if nodes is None and self.recovered and self._disk_graph is not None:
-            return self._disk_graph.make_state(
-                nodes=None, at_end=at_end, real_apps=self.unmigrated_apps
-            )
+            return self._disk_graph.make_state(nodes=None, at_end=at_end, real_apps=self.unmigrated_apps)
         return super().project_state(nodes=nodes, at_end=at_end)

@@ -77,9 +77,7 @@ class MigrationCode(_StoredText):
         ordering = ["app_label", "migration_name"]
         unique_together = [["app_label", "migration_name"]]
         indexes = [
-            models.Index(
-                fields=["app_label", "migration_name"], name="django_migr_app_lab_d98bd3_idx"
-            ),
+            models.Index(fields=["app_label", "migration_name"], name="django_migr_app_lab_d98bd3_idx"),
             models.Index(fields=["stored_at"], name="django_migr_stored__87212c_idx"),
         ]
         default_manager_name = "not_dumped"
@@ -105,9 +103,7 @@ class MigrationCodeHistory(_StoredText):
         verbose_name_plural = _("earlier texts of migrations")
         ordering = ["app_label", "migration_name", "replaced_at", "id"]
         indexes = [
-            models.Index(
-                fields=["app_label", "migration_name"], name="django_migr_code_history_idx"
-            ),
+            models.Index(fields=["app_label", "migration_name"], name="django_migr_code_history_idx"),
         ]
         default_manager_name = "not_dumped"
         base_manager_name = "not_dumped"

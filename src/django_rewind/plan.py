@@ -1,16 +1,28 @@
-"""What has to go, and in which order. Pure: keys go in, keys come out."""
+"""What has to go, and in which order. Pure: a graph and keys go in, keys come out."""
 
 from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Mapping
 
+from django.db.migrations.graph import MigrationGraph
+
 from .types import Applied, Key
 
-__all__ = ["closure", "in_applied_order"]
+__all__ = ["children_in", "closure", "in_applied_order", "parents_in"]
 
 # key -> the keys next to it in one direction of the graph.
 Edges = Mapping[Key, Iterable[Key]]
+
+
+def parents_in(graph: MigrationGraph) -> dict[Key, list[Key]]:
+    """Return what each node of a graph depends on."""
+    return {key: [parent.key for parent in node.parents] for key, node in graph.node_map.items()}
+
+
+def children_in(graph: MigrationGraph) -> dict[Key, list[Key]]:
+    """Return what depends on each node of a graph."""
+    return {key: [child.key for child in node.children] for key, node in graph.node_map.items()}
 
 
 def closure(start: Iterable[Key], edges: Edges) -> set[Key]:

@@ -8,7 +8,7 @@ project states and, where the question is what is in a table, on the connection.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Optional
+from typing import Any
 
 from django.db.migrations import Migration, operations
 from django.db.migrations.operations.base import Operation
@@ -23,7 +23,7 @@ from .exceptions import (
     StateNotBuilt,
     UnknownColumns,
 )
-from .types import Effect, Key
+from .types import Effect, Key, key_of
 
 __all__ = [
     "check_conflicts",
@@ -45,10 +45,6 @@ _NO_REBUILD = (
     operations.RunPython,
     operations.RunSQL,
 )
-
-
-def key_of(migration: Migration) -> Key:
-    return (migration.app_label, migration.name)
 
 
 def check_reversible(undone: Iterable[Migration]) -> None:
@@ -100,9 +96,7 @@ def rehearse(
             done.append(migration)
     except Exception as error:
         others = [key_of(one) for one in done if culprit and _contradicts(one, culprit)]
-        raise StateNotBuilt(
-            key_of(step or culprit), key_of(culprit), error, others or suspects
-        ) from error
+        raise StateNotBuilt(key_of(step or culprit), key_of(culprit), error, others or suspects) from error
     return before
 
 
@@ -181,7 +175,7 @@ def _on_database(operation: Operation) -> list[Operation]:
 
 def _not_null_put_back(
     app_label: str, operation: Operation, before: Any, after: Any
-) -> Optional[tuple[Any, Any, bool]]:
+) -> tuple[Any, Any, bool] | None:
     """Return the model and the field that come back, and whether NULLs alone matter."""
     if isinstance(operation, operations.RemoveField):
         model = before.apps.get_model(app_label, operation.model_name)
@@ -204,7 +198,7 @@ def _needs_a_value(editor: Any, column: Field[Any, Any]) -> bool:
     return editor.effective_default(column) is None
 
 
-def _has_rows(connection: Any, table: str, without_value: Optional[str] = None) -> bool:
+def _has_rows(connection: Any, table: str, without_value: str | None = None) -> bool:
     """Say whether a table has rows, or rows with NULL in a column."""
     quote = connection.ops.quote_name
     with connection.cursor() as cursor:
@@ -255,10 +249,7 @@ def _unknown_columns(connection: Any, state: Any, app_labels: set[str]) -> dict[
             table = model._meta.db_table
             if model._meta.app_label not in app_labels or table not in tables:
                 continue
-            actual = {
-                column.name
-                for column in connection.introspection.get_table_description(cursor, table)
-            }
+            actual = {column.name for column in connection.introspection.get_table_description(cursor, table)}
             rest = actual - {column.column for column in model._meta.local_concrete_fields}
             if rest:
                 found[table] = rest

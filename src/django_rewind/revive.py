@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Optional
+from typing import Any
 
 from django.db.migrations import Migration
 from django.db.migrations.operations.base import Operation
@@ -36,7 +36,7 @@ class StoredOperation(Operation):
     shown without executing stored code.
     """
 
-    def __init__(self, text: str, reversible: bool, actions: Optional[list[Any]] = None) -> None:
+    def __init__(self, text: str, reversible: bool, actions: list[Any] | None = None) -> None:
         self.text = text
         self.reversible = reversible
         if actions is not None:
@@ -64,7 +64,7 @@ class RecoveredMigration(Migration):
     def __init__(self, stored: StoredMigration, store: Store) -> None:
         self.stored = stored
         self._store = store
-        self._loaded: Optional[Migration] = None
+        self._loaded: Migration | None = None
         # In a fake run, when it does not load: it only has to be forgotten.
         self.is_inert = False
         metadata = stored.metadata
@@ -107,6 +107,14 @@ class RecoveredMigration(Migration):
             # The same list: receivers of pre_migrate add operations to it.
             self.operations = self._loaded.operations
 
+    def can_be_loaded(self) -> bool:
+        """Try to load, and say whether that went well."""
+        try:
+            self.load()
+        except NotRecoverable:
+            return False
+        return True
+
     def mutate_state(self, project_state: Any, preserve: bool = True) -> Any:
         if self.is_inert:
             return project_state.clone() if preserve else project_state
@@ -119,19 +127,17 @@ class RecoveredMigration(Migration):
         return self.loaded.unapply(project_state, schema_editor, collect_sql)
 
 
-def why_unusable(stored: StoredMigration) -> Optional[NotRecoverable]:
+def why_unusable(stored: StoredMigration) -> NotRecoverable | None:
     """
     Return what keeps a stored migration out of the graph, before its text is read.
     """
     name = label(stored.key)
     if stored.verdict is Verdict.FOREIGN:
-        return NotRecoverable(
-            stored.key, stored.verdict.value + ".", _SIGNED_BY_ANOTHER.format(name=name)
-        )
+        return NotRecoverable(stored.key, stored.verdict.value + ".", _SIGNED_BY_ANOTHER.format(name=name))
     if stored.verdict is not Verdict.VERIFIED:
         return NotRecoverable(stored.key, stored.verdict.value + ".")
     try:
-        stored.metadata
+        stored.metadata  # noqa: B018 (parsed here)
     except ValueError as error:
         return NotRecoverable(stored.key, f"its {error}.")
     return None
@@ -198,7 +204,7 @@ def _importable(module: ModuleType) -> Iterator[None]:
             sys.modules[name] = before
 
 
-def _former_path(module_name: str) -> Optional[str]:
+def _former_path(module_name: str) -> str | None:
     """Return where the file would lie, for those that look beside themselves."""
     package, _, name = module_name.rpartition(".")
     try:

@@ -8,7 +8,7 @@ by order and by what stands in the way.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, Optional
+from typing import Any
 
 from django.apps import apps
 from django.core.management.base import CommandError
@@ -21,9 +21,9 @@ from . import hooks
 from .effects import Loss, Names, effects_of
 from .history import History, Standing
 from .loader import RewindLoader
-from .plan import closure, in_applied_order
+from .plan import children_in, closure, in_applied_order, parents_in
 from .revive import RecoveredMigration
-from .types import Key, Plan, label
+from .types import Key, Plan, key_of, label
 
 __all__ = ["Rewind"]
 
@@ -44,15 +44,13 @@ class Rewind:
     def __init__(
         self,
         connection: Any,
-        progress: Optional[Callable[..., None]] = None,
-        removed_apps: Optional[Iterable[str]] = (),
+        progress: Callable[..., None] | None = None,
+        removed_apps: Iterable[str] | None = (),
     ) -> None:
         self.connection = connection
         self.executor = MigrationExecutor(connection, progress)
         if not isinstance(self.executor.loader, RewindLoader):
-            raise CommandError(
-                "django-rewind is switched off: set DJANGO_REWIND_ENABLED to True to rewind."
-            )
+            raise CommandError("django-rewind is switched off: set DJANGO_REWIND_ENABLED to True to rewind.")
         self.loader: RewindLoader = self.executor.loader
         if not self.loader.store_is_ready:
             raise CommandError(
@@ -66,7 +64,7 @@ class Rewind:
 
     # Planning ---------------------------------------------------------------
 
-    def plan(self, app_label: Optional[str] = None) -> Plan:
+    def plan(self, app_label: str | None = None) -> Plan:
         """
         Return what undoes exactly the missing migrations and what depends on them.
 
@@ -84,9 +82,7 @@ class Rewind:
         for key in goals:
             if key in self.loader.unusable:
                 raise self.loader.unusable[key]
-        nodes = self.loader.graph.node_map
-        children = {key: [child.key for child in node.children] for key, node in nodes.items()}
-        parents = {key: [parent.key for parent in node.parents] for key, node in nodes.items()}
+        children, parents = children_in(self.loader.graph), parents_in(self.loader.graph)
         ids = self.loader.record_ids
         undone = [key for key in closure(goals, children) if key in self.loader.applied_migrations]
         order = in_applied_order(undone, parents, ids)
@@ -122,8 +118,7 @@ class Rewind:
             return self.loader.get_migration_by_prefix(app_label, prefix).name
         except AmbiguityError:
             raise CommandError(
-                f"More than one migration matches '{prefix}' in app '{app_label}'. "
-                "Please be more specific."
+                f"More than one migration matches '{prefix}' in app '{app_label}'. Please be more specific."
             ) from None
         except KeyError:
             raise CommandError(
@@ -139,7 +134,7 @@ class Rewind:
 
     def left_alone(self, plan: Plan) -> list[tuple[Key, Standing]]:
         """Return what has no file and is not undone by the plan, with its standing."""
-        undone = {(migration.app_label, migration.name) for migration, _ in plan}
+        undone = {key_of(migration) for migration, _ in plan}
         return [
             (key, standing)
             for key, standing in self.history.standing.items()
@@ -150,7 +145,7 @@ class Rewind:
 
     def losses(self, plan: Plan) -> list[tuple[Key, Loss]]:
         """Return the tables and columns that go with each step and hold something."""
-        steps = {(migration.app_label, migration.name): migration for migration, _ in plan}
+        steps = {key_of(migration): migration for migration, _ in plan}
         names = Names()
         lost: list[tuple[Key, Loss]] = []
         for key, _ in sorted(self.loader.record_ids.items(), key=lambda item: item[1]):
@@ -191,15 +186,11 @@ class Rewind:
         """
         alias = self.connection.alias
         state = self.executor._create_project_state(with_applied_migrations=True)
-        emit_pre_migrate_signal(
-            verbosity, interactive, alias, stdout=stdout, apps=state.apps, plan=plan
-        )
+        emit_pre_migrate_signal(verbosity, interactive, alias, stdout=stdout, apps=state.apps, plan=plan)
         state = self.executor.migrate([], plan=plan, state=state.clone())
         state.clear_delayed_apps_cache()
         _render_real_models(state.apps)
-        emit_post_migrate_signal(
-            verbosity, interactive, alias, stdout=stdout, apps=state.apps, plan=plan
-        )
+        emit_post_migrate_signal(verbosity, interactive, alias, stdout=stdout, apps=state.apps, plan=plan)
 
 
 def _effects(migration: Any) -> Any:

@@ -15,13 +15,12 @@ import sys
 import tokenize
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 import django
 from django.conf import settings
 from django.db.migrations import Migration
 from django.db.migrations.loader import MigrationLoader
-
 
 from .effects import effects_of
 from .types import Effect, Key
@@ -47,7 +46,7 @@ class Metadata:
     dependencies: list[Key]
     run_before: list[Key]
     replaces: list[Key]
-    initial: Optional[bool]
+    initial: bool | None
     atomic: bool
     # [{"text", "reversible", "actions"?}, …]: what `migrate --plan` prints.
     operations: list[dict[str, Any]]
@@ -149,17 +148,15 @@ def _describe_operation(operation: Any) -> dict[str, Any]:
     return {**described, "actions": actions}
 
 
-def _docstring(code: Any) -> Optional[str]:
+def _docstring(code: Any) -> str | None:
     return (code.__doc__ or "")[:_ACTION_LENGTH] if code else None
 
 
-def _sql(statements: Any) -> Optional[str]:
+def _sql(statements: Any) -> str | None:
     return None if statements is None else str(statements)[:_ACTION_LENGTH]
 
 
-def payload(
-    key: Key, *, module: str, metadata: str, source_digest: str, provenance: str
-) -> list[str]:
+def payload(key: Key, *, module: str, metadata: str, source_digest: str, provenance: str) -> list[str]:
     """Return what a signature covers. The text is covered by its digest."""
     return ["1", *key, module, metadata, source_digest, provenance]
 
@@ -214,5 +211,3 @@ def _literal(node: ast.expr) -> Any:
         setting = ast.unparse(node.args[0]).rpartition(".")[2]
         return (str(getattr(settings, setting)).split(".")[0], "__first__")
     return ast.literal_eval(node)
-
-

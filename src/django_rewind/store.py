@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Callable, Optional
+from typing import Any, Callable
 
 from django.db import DatabaseError, router, transaction
 from django.db.migrations.recorder import MigrationRecorder
@@ -42,7 +42,7 @@ class Entry:
     metadata: Metadata
     provenance: str
     # Known already when a text is filled in; else proven when it is recorded.
-    record_id: Optional[int] = None
+    record_id: int | None = None
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class StoredMigration:
     digest: str
     signature: str = field(repr=False)
     key_fingerprint: str
-    record_id: Optional[int]
+    record_id: int | None
 
     @cached_property
     def verdict(self) -> Verdict:
@@ -106,7 +106,7 @@ class Store:
                 return cursor.fetchone() is not None
             return table in self.connection.introspection.table_names(cursor)
 
-    def record_ids(self) -> dict[Key, Optional[int]]:
+    def record_ids(self) -> dict[Key, int | None]:
         """Return the keys of all stored migrations with the record they are proven for."""
         columns = ("app_label", "migration_name", "record_id")
         rows = self._read(lambda: self._rows(MigrationCode).values_list(*columns))
@@ -125,9 +125,11 @@ class Store:
         found: dict[Key, str] = {}
         for batch in (names[i : i + 500] for i in range(0, len(names), 500)):
             rows = self._read(
-                lambda batch=batch: self._rows(MigrationCode)  # type: ignore[misc]
-                .filter(migration_name__in=batch)
-                .values_list(*columns)
+                lambda batch=batch: (
+                    self._rows(MigrationCode)  # type: ignore[misc]
+                    .filter(migration_name__in=batch)
+                    .values_list(*columns)
+                )
             )
             found.update({(a, n): text for a, n, text in rows if (a, n) in wanted})
         return found
@@ -145,11 +147,7 @@ class Store:
         stored = self.rows()
         fresh = {entry.key: _row(entry) for entry in entries}
         new = [row for key, row in fresh.items() if key not in stored]
-        changed = {
-            key: row
-            for key, row in fresh.items()
-            if key in stored and not _is_same(stored[key], row)
-        }
+        changed = {key: row for key, row in fresh.items() if key in stored and not _is_same(stored[key], row)}
         if not new and not changed:
             return
         with transaction.atomic(using=self.connection.alias):
@@ -196,7 +194,7 @@ class Store:
         rows = model.objects.using(self.connection.alias).order_by()  # type: ignore[attr-defined]
         if self.connection.vendor == "postgresql":
             # A tenant's search_path goes on to the public schema, whose table is not ours.
-            rows = rows.extra(where=[_IN_CURRENT_SCHEMA])
+            rows = rows.extra(where=[_IN_CURRENT_SCHEMA])  # noqa: S610 (a constant)
         return rows
 
     def _read(self, query: Callable[[], QuerySet[Any, Any]]) -> list[Any]:
@@ -284,9 +282,7 @@ def keep_stored_row(*, instance: Model, raw: bool, using: str, **kwargs: Any) ->
     if not raw or not isinstance(instance, (MigrationCode, MigrationCodeHistory, BaselineMigration)):
         return
     rows = type(instance).objects.using(using)
-    present = rows.filter(
-        app_label=instance.app_label, migration_name=instance.migration_name
-    ).first()
+    present = rows.filter(app_label=instance.app_label, migration_name=instance.migration_name).first()
     if present is None or isinstance(instance, MigrationCodeHistory):
         instance.pk = None
         if isinstance(instance, MigrationCode):

@@ -28,9 +28,7 @@ def sign_inherited(apps: Any, connection: Any) -> None:
     should it ever be needed.
     """
     rows = apps.get_model("django_rewind", "MigrationCode")._base_manager.using(connection.alias)
-    records = {
-        key: record.pk for key, record in MigrationRecorder(connection).applied_migrations().items()
-    }
+    records = {key: record.pk for key, record in MigrationRecorder(connection).applied_migrations().items()}
     for row in list(rows.filter(signature="")):
         key = (row.app_label, row.migration_name)
         try:

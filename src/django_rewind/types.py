@@ -25,3 +25,8 @@ Effect = dict[str, Any]
 def label(key: Key) -> str:
     """Return the key the way Django prints a migration: ``shop.0001_initial``."""
     return f"{key[0]}.{key[1]}"
+
+
+def key_of(migration: Migration) -> Key:
+    """Return the key of a migration."""
+    return (migration.app_label, migration.name)

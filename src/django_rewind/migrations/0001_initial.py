@@ -34,9 +34,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name="migrationcode",
-            index=models.Index(
-                fields=["app_label", "migration_name"], name="django_migr_app_lab_d98bd3_idx"
-            ),
+            index=models.Index(fields=["app_label", "migration_name"], name="django_migr_app_lab_d98bd3_idx"),
         ),
         migrations.AddIndex(
             model_name="migrationcode",

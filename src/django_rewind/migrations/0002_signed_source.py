@@ -24,17 +24,13 @@ def stored_text_fields():
 def big_auto_id():
     return (
         "id",
-        models.BigAutoField(
-            auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-        ),
+        models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
     )
 
 
 def unmanaged(model, **names):
     return [
-        migrations.AlterModelManagers(
-            name=model, managers=[("not_dumped", models.Manager())]
-        ),
+        migrations.AlterModelManagers(name=model, managers=[("not_dumped", models.Manager())]),
         migrations.AlterModelOptions(
             name=model,
             options={

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Any, Optional
+from typing import Any
 
 from django.apps import apps
 from django.conf import settings
@@ -38,9 +38,7 @@ class Command(BaseCommand):
     migration_progress_callback = MigrateCommand.migration_progress_callback
 
     def add_arguments(self, parser: Any) -> None:
-        parser.add_argument(
-            "app_label", nargs="?", help="App label: undo only its missing migrations."
-        )
+        parser.add_argument("app_label", nargs="?", help="App label: undo only its missing migrations.")
         parser.add_argument(
             "migration_name",
             nargs="?",
@@ -58,9 +56,7 @@ class Command(BaseCommand):
             dest="interactive",
             help="Do not ask for a yes before something is undone.",
         )
-        parser.add_argument(
-            "--plan", action="store_true", help="Show what would be undone, and do nothing."
-        )
+        parser.add_argument("--plan", action="store_true", help="Show what would be undone, and do nothing.")
         parser.add_argument(
             "--check",
             action="store_true",
@@ -76,9 +72,7 @@ class Command(BaseCommand):
             action="store_true",
             help="With --noinput and DEBUG off: rows may be lost, and that is meant.",
         )
-        parser.add_argument(
-            "--migrate", action="store_true", help="Run 'migrate' when the rewind is done."
-        )
+        parser.add_argument("--migrate", action="store_true", help="Run 'migrate' when the rewind is done.")
 
     @no_translations
     def handle(self, **options: Any) -> None:
@@ -101,16 +95,14 @@ class Command(BaseCommand):
 
     def _rewind(self, options: dict[str, Any]) -> Rewind:
         app_label = options["app_label"]
-        removed_apps: Optional[list[str]] = []
+        removed_apps: list[str] | None = []
         if options["include_removed_apps"]:
             removed_apps = None
         elif app_label and app_label not in {config.label for config in apps.get_app_configs()}:
             removed_apps = [app_label]
-        return Rewind(
-            connections[options["database"]], self.migration_progress_callback, removed_apps
-        )
+        return Rewind(connections[options["database"]], self.migration_progress_callback, removed_apps)
 
-    def _plan(self, rewind: Rewind, app_label: Optional[str], name: Optional[str]) -> Plan:
+    def _plan(self, rewind: Rewind, app_label: str | None, name: str | None) -> Plan:
         if app_label and not rewind.knows(app_label):
             raise CommandError(
                 f"No installed app with label '{app_label}', and none of its migrations is applied."
@@ -149,9 +141,7 @@ class Command(BaseCommand):
             return
         self._show(rewind, plan)
         if lost:
-            self.stdout.write(
-                f"This loses what is in {', '.join(lost)}.", self.style.WARNING
-            )
+            self.stdout.write(f"This loses what is in {', '.join(lost)}.", self.style.WARNING)
         if not self._ask(f"Rewind the database '{options['database']}'? [y/N] "):
             raise CommandError("The rewind was not agreed to. Nothing has been changed.")
 
@@ -167,9 +157,7 @@ class Command(BaseCommand):
     def _run(self, rewind: Rewind, plan: Plan, interactive: bool) -> None:
         if self.verbosity >= 1:
             self.stdout.write(self.style.MIGRATE_HEADING("Rewinding:"))
-        rewind.run(
-            plan, verbosity=self.verbosity, interactive=interactive, stdout=self.stdout
-        )
+        rewind.run(plan, verbosity=self.verbosity, interactive=interactive, stdout=self.stdout)
 
     def _migrate(self, options: dict[str, Any]) -> None:
         call_command(

@@ -25,9 +25,7 @@ class Command(BaseCommand):
         for app_label in wanted:
             of_app = [line for line in lines if line.key[0] == app_label]
             if not of_app:
-                raise CommandError(
-                    f"No migration of an app '{app_label}' is on disk, applied or stored."
-                )
+                raise CommandError(f"No migration of an app '{app_label}' is on disk, applied or stored.")
             self._show(app_label, of_app)
 
     def _show(self, app_label: str, lines: list[Line]) -> None:

@@ -1,0 +1,40 @@
+"""What is said while an executor runs: on the command's streams, or to the log."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+__all__ = ["Messages"]
+
+logger = logging.getLogger("django_rewind")
+
+
+class Messages:
+    """Speak through the command that listens to the progress of an executor."""
+
+    def __init__(self, executor: Any) -> None:
+        self.executor = executor
+
+    @property
+    def _command(self) -> BaseCommand | None:
+        owner = getattr(self.executor.progress_callback, "__self__", None)
+        return owner if isinstance(owner, BaseCommand) else None
+
+    def say(self, line: str) -> None:
+        """Print a line of progress, unless the command is to be quiet."""
+        command = self._command
+        if command is None:
+            logger.info(line.strip())
+        elif getattr(command, "verbosity", 1) >= 1:
+            command.stdout.write(line)
+
+    def warn(self, line: str) -> None:
+        """Print a warning."""
+        command = self._command
+        if command is None:
+            logger.warning(line)
+        else:
+            command.stderr.write(command.style.WARNING(f"Warning: {line}"))

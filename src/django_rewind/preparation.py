@@ -1,0 +1,245 @@
+"""What happens between a plan and its first statement: load, order, rehearse."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from django.db.migrations import Migration
+
+from . import preflight
+from .compare import same_operations
+from .exceptions import NotRecoverable, RewindError, StateNotBuilt
+from .history import Standing
+from .loader import RewindLoader
+from .plan import children_in, closure, in_applied_order, parents_in
+from .revive import RecoveredMigration
+from .run import Run
+from .types import Key, Plan, key_of, label
+
+__all__ = ["Preparation"]
+
+
+class Preparation:
+    """
+    Make a run ready: everything that it needs is loaded, ordered and rehearsed.
+
+    What stays applied comes first, in the order in which it was applied; then what
+    is undone, in applied order too (it is unapplied in reverse), or what is to be
+    applied, in the order of Django's graph.
+
+    Args:
+        executor: Django's, for its loader, its connection and its empty state.
+        run: it is changed: what cannot be used is taken out of it.
+        warn: takes a line about what is taken out.
+    """
+
+    def __init__(self, executor: Any, run: Run, warn: Callable[[str], None]) -> None:
+        self.executor = executor
+        self.loader: RewindLoader = executor.loader
+        self.run = run
+        self.warn = warn
+        self.parents = parents_in(self.loader.graph)
+        self.ids = self.loader.record_ids
+
+    def backwards_plan(self) -> Plan:
+        """Return the steps to be undone, exactly in reverse of how they were applied."""
+        keys = in_applied_order(self.run.steps, self.parents, self.ids)
+        return [(self._node(key), True) for key in reversed(keys)]
+
+    def order(self, full_plan: Plan) -> list[Migration]:
+        """
+        Return all nodes in the order in which states are built.
+
+        Args:
+            full_plan: Django's, on an empty database.
+
+        Raises:
+            RewindError: the run could not be finished.
+        """
+        if self.run.fake:
+            self._load_for_fake()
+            return self._in_order(full_plan)
+        self._load()
+        if self.run.is_backwards:
+            return self._backwards(full_plan)
+        return self._forwards(full_plan)
+
+    # Loading ----------------------------------------------------------------
+
+    def _load(self) -> None:
+        """
+        Execute the stored source of everything in play.
+
+        What is undone has to load. What stays is left out with a warning if it does
+        not, and of an edited one the file is used.
+        """
+        for key, migration in list(self.run.differing.items()):
+            error = self._load_one(migration)
+            if error is not None:
+                self._use_the_file(key, error)
+            elif same_operations(migration.loaded, self.loader.disk_migrations[key]):
+                del self.run.differing[key]
+        for key, migration in list(self.run.recovered.items()):
+            error = self._load_one(migration)
+            if error is not None:
+                self._leave_out([key], error)
+        if self.run.is_backwards:
+            self.run.plan = [(self._node(key), True) for key in self.run.steps]
+
+    def _load_one(self, migration: RecoveredMigration) -> NotRecoverable | None:
+        try:
+            migration.load()
+        except NotRecoverable as error:
+            if migration.key in self.run.undone:
+                raise
+            return error
+        return None
+
+    def _load_for_fake(self) -> None:
+        """
+        Load what can be loaded: a fake run executes no operation of it.
+
+        Forgetting a migration is the last resort when its source is no good.
+        """
+        for migration in (*self.run.differing.values(), *self.run.recovered.values()):
+            migration.is_inert = not migration.can_be_loaded()
+
+    def _use_the_file(self, key: Key, because: RewindError) -> None:
+        self.warn(f"{because.problem} The file of {label(key)} is used instead.")
+        del self.run.differing[key]
+
+    def _leave_out(self, keys: Iterable[Key], because: RewindError) -> None:
+        """
+        Take recovered migrations, and what hangs on them, out of the states.
+
+        Raises:
+            RewindError: the plan itself hangs on them.
+        """
+        gone = closure(keys, children_in(self.loader.graph))
+        if gone & set(self.run.steps):
+            raise because
+        gone &= set(self.loader.applied_migrations)
+        names = ", ".join(sorted(label(key) for key in gone))
+        self.warn(f"{because.problem} It goes on without {names}.")
+        for key in gone:
+            self.run.recovered.pop(key, None)
+        self.run.not_in_state |= gone
+
+    # Order ------------------------------------------------------------------
+
+    def _in_order(self, full_plan: Plan) -> list[Migration]:
+        left_out = self._left_out()
+        known = [key for key in (key_of(migration) for migration, _ in full_plan) if key not in left_out]
+        stays = [key for key in known if key in self.ids and key not in self.run.undone]
+        order = in_applied_order(stays, self.parents, self.ids)
+        order += in_applied_order(self.run.undone, self.parents, self.ids)
+        order += [key for key in known if key not in self.ids]
+        return [self._node(key) for key in order]
+
+    def _node(self, key: Key) -> Migration:
+        node: Migration = self.run.differing.get(key) or self.loader.graph.nodes[key]
+        return node
+
+    def _left_out(self) -> set[Key]:
+        """
+        Return the nodes that take part in no state.
+
+        Without replacements the graph holds a squashed migration and its originals.
+        """
+        out_of_reach = set(self.loader.recovered) - set(self.run.recovered)
+        left_out = self.run.not_in_state | out_of_reach
+        if not self.loader.replace_migrations:
+            for key, migration in self.loader.replacements.items():
+                if any(tuple(original) in self.loader.graph for original in migration.replaces):
+                    left_out.add(key)
+        return left_out
+
+    # Backwards --------------------------------------------------------------
+
+    def _backwards(self, full_plan: Plan) -> list[Migration]:
+        order = self._in_order(full_plan)
+        undone = [migration for migration in order if key_of(migration) in self.run.undone]
+        if self.run.involves_stored_code:
+            preflight.check_reversible(reversed(undone))
+            before = self._rehearse(order, undone)
+            preflight.check_not_null(self.executor.connection, before, undone)
+        if self._has_to_look_for_columns():
+            now = self._rehearse(order, [])
+            self._check_unknown_columns(now, undone)
+        return order
+
+    # Forwards ---------------------------------------------------------------
+
+    def _forwards(self, full_plan: Plan) -> list[Migration]:
+        steps = [migration for migration, _ in self.run.plan]
+        # An initial migration may turn out to be there already; Django will look.
+        self._refuse_conflicts([m for m in steps if not (self.run.fake_initial and m.initial)])
+        order, now = self._rehearse_forwards(full_plan, steps)
+        if self._has_to_look_for_columns():
+            self._check_unknown_columns(now, steps)
+        return order
+
+    def _refuse_conflicts(self, steps: list[Migration]) -> None:
+        history = self.loader.history
+        if history is None:
+            return
+        missing = history.of(Standing.MISSING, Standing.IN_USE)
+        preflight.check_conflicts(
+            steps,
+            {key: history.effects(key) for key in missing},
+            {key_of(step): closure([key_of(step)], self.parents) for step in steps},
+        )
+
+    def _rehearse_forwards(self, full_plan: Plan, steps: list[Migration]) -> tuple[list[Migration], Any]:
+        """Find states that hold, first with all stored code, at last with none of it."""
+        while True:
+            order = self._in_order(full_plan)
+            try:
+                return order, self._rehearse(order, steps)
+            except StateNotBuilt as error:
+                if not self.run.involves_stored_code:
+                    # Without us it fails as well: it is Django's to say so.
+                    return order, self._empty_state()
+                self._do_without_some(error)
+
+    def _do_without_some(self, error: StateNotBuilt) -> None:
+        """Take out the stored code of the app where it failed, or else all of it."""
+        app_label = error.key[0]
+        nearby = [key for key in self.run.recovered if key[0] == app_label]
+        for key in list(self.run.differing):
+            if key[0] == app_label or not nearby:
+                self._use_the_file(key, error)
+        if self.run.recovered:
+            self._leave_out(nearby or list(self.run.recovered), error)
+
+    # States -----------------------------------------------------------------
+
+    def _rehearse(self, order: list[Migration], steps: list[Migration]) -> Any:
+        """Return the state of what is applied, before the steps, having tried those."""
+        in_steps = {key_of(step) for step in steps}
+        kept = [
+            migration
+            for migration in order
+            if key_of(migration) in self.loader.applied_migrations and key_of(migration) not in in_steps
+        ]
+        return preflight.rehearse(
+            self._empty_state(), kept, steps, [*self.run.recovered, *self.run.differing]
+        )
+
+    def _empty_state(self) -> Any:
+        return self.executor._create_project_state()
+
+    def _has_to_look_for_columns(self) -> bool:
+        apps = {app_label for app_label, _ in self.run.steps}
+        is_sqlite = self.executor.connection.vendor == "sqlite"
+        return is_sqlite and any(app_label in apps for app_label, _ in self.run.not_in_state)
+
+    def _check_unknown_columns(self, now: Any, steps: list[Migration]) -> None:
+        preflight.check_unknown_columns(
+            self.executor.connection,
+            now,
+            steps,
+            self.run.not_in_state,
+            backwards=self.run.is_backwards,
+        )

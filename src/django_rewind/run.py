@@ -1,0 +1,164 @@
+"""One plan, and what of stored code it involves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db.migrations import Migration
+
+from .compare import same_text
+from .exceptions import NotRecoverable, RewindError
+from .history import Standing
+from .loader import RewindLoader
+from .revive import RecoveredMigration
+from .signing import digest
+from .source import SourceUnavailable, module_of, read_text
+from .store import Store, StoredMigration
+from .types import Key, Plan, key_of
+
+__all__ = ["Run", "Survey"]
+
+
+@dataclass
+class Run:
+    """
+    A plan, the stored code in its reach, and what has been found out about it.
+
+    A migration is in reach when its app is one of the plan's, or is one dependency
+    away from one: only then can the run touch it or its tables.
+    """
+
+    plan: Plan
+    # Missing migrations with stored source, and edited ones as they ran.
+    recovered: dict[Key, RecoveredMigration] = field(default_factory=dict)
+    differing: dict[Key, RecoveredMigration] = field(default_factory=dict)
+    # Applied, in reach, and in no state that can be built.
+    not_in_state: set[Key] = field(default_factory=set)
+    # The nodes in the order in which states are built; None before the preparation.
+    order: list[Migration] | None = None
+    # What stands in the way; raised when the run begins.
+    error: RewindError | None = None
+    fake: bool = False
+    fake_initial: bool = False
+
+    @property
+    def is_backwards(self) -> bool:
+        return any(backwards for _, backwards in self.plan)
+
+    @property
+    def steps(self) -> list[Key]:
+        return [key_of(migration) for migration, _ in self.plan]
+
+    @property
+    def undone(self) -> set[Key]:
+        return {key_of(migration) for migration, backwards in self.plan if backwards}
+
+    @property
+    def involves_stored_code(self) -> bool:
+        return bool(self.recovered or self.differing)
+
+    @property
+    def needs_states_of_its_own(self) -> bool:
+        """Whether Django's states would leave out something that is in play."""
+        return self.involves_stored_code or bool(self.not_in_state)
+
+
+class Survey:
+    """
+    Find out what of stored code is in reach of a plan, without executing any.
+
+    Args:
+        loader: of the executor that made the plan.
+        warn: takes a line about something that will not be used.
+    """
+
+    def __init__(self, loader: RewindLoader, warn: Callable[[str], None]) -> None:
+        self.loader = loader
+        self.warn = warn
+
+    def of(self, plan: Plan) -> Run:
+        """
+        Return the run that a plan would be.
+
+        Raises:
+            NotRecoverable: a step to be undone was edited, and what ran is damaged.
+        """
+        run = Run(plan)
+        apps = self._apps_in_reach(run.steps)
+        run.recovered = {key: migration for key, migration in self.loader.recovered.items() if key[0] in apps}
+        run.differing = self._differing(apps, run.undone)
+        run.not_in_state = self._not_in_state(apps, run)
+        return run
+
+    def _apps_in_reach(self, steps: Iterable[Key]) -> set[str]:
+        apps = {app_label for app_label, _ in steps}
+        reach = set(apps)
+        for key, node in self.loader.graph.node_map.items():
+            if key[0] in apps:
+                reach.update(other.key[0] for other in (*node.parents, *node.children))
+        return reach
+
+    def _differing(self, apps: set[str], undone: set[Key]) -> dict[Key, RecoveredMigration]:
+        """
+        Return what is applied and was edited since, as far as texts can tell.
+
+        An unproven row never counts: another process may have applied other source.
+        """
+        ids = self.loader.record_ids
+        on_disk = {
+            key
+            for key in ids
+            if key[0] in apps and key in self.loader.graph and key not in self.loader.recovered
+        }
+        if not on_disk or not self.loader.store_is_ready:
+            return {}
+        store = Store(self.loader.connection)
+        stored = store.rows()
+        on_disk_now = {
+            key: _text_on_disk(key) for key in on_disk if key in stored and stored[key].record_id == ids[key]
+        }
+        # Only bytecode on disk: there is nothing to compare with.
+        edited = {
+            key: text
+            for key, text in on_disk_now.items()
+            if text is not None and digest(text) != stored[key].digest
+        }
+        as_stored = store.texts(edited) if edited else {}
+        found = (
+            self._as_it_ran(stored[key], store, undone)
+            for key, text in edited.items()
+            if not same_text(as_stored.get(key, ""), text)
+        )
+        return {migration.key: migration for migration in found if migration is not None}
+
+    def _as_it_ran(self, row: StoredMigration, store: Store, undone: set[Key]) -> RecoveredMigration | None:
+        """Return a file's migration with its stored operations, at the file's place."""
+        on_disk: Any = self.loader.disk_migrations[row.key]
+        try:
+            migration = RecoveredMigration(row, store)
+        except ValueError as damage:
+            error = NotRecoverable(row.key, f"it differs from its file, and its stored {damage}.")
+            if row.key in undone:
+                raise error from None
+            self.warn(f"{error.problem} Its file is used instead.")
+            return None
+        migration.dependencies = on_disk.dependencies
+        migration.run_before = on_disk.run_before
+        migration.replaces = on_disk.replaces
+        return migration
+
+    def _not_in_state(self, apps: set[str], run: Run) -> set[Key]:
+        history = self.loader.history
+        if history is None:
+            return set()
+        unknown = history.of(Standing.MISSING, Standing.IN_USE, Standing.BASELINE, Standing.SUPERSEDED)
+        return {key for key in unknown if key[0] in apps and key not in run.recovered}
+
+
+def _text_on_disk(key: Key) -> str | None:
+    try:
+        return read_text(module_of(key))
+    except (LookupError, SourceUnavailable):
+        return None
