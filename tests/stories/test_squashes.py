@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import django
 import pytest
 
 from tests.helpers import Project, add, create
@@ -68,7 +69,8 @@ def test_zero_through_a_squash(squashed):
     squashed.manage("migrate", "shop", "zero")
 
     assert shop_tables(squashed) == set()
-    assert squashed.applied("shop") == []
+    # Django 3.2 forgets the originals alone, with us or without.
+    assert squashed.applied("shop") == ([SQUASH] if django.VERSION < (4, 0) else [])
 
 
 def test_replaces_gone_later(squashed):
@@ -171,6 +173,7 @@ def test_originals_applied_squash_recorded_then_all_gone(shop):
     assert shop.applied("shop") == ["0001_initial"]
 
 
+@pytest.mark.skipif(django.VERSION < (4, 0), reason="Django 3.2 finds no such target.")
 def test_target_is_a_replaced_migration(shop):
     """With the squash and its originals on disk, a missing one above them is undone once."""
     write_originals(shop)
