@@ -110,8 +110,11 @@ class _Comparison:
         names = _names(a.__code__)
         if names != _names(b.__code__):
             return False
-        carried = [(a.__defaults__, b.__defaults__), (a.__kwdefaults__, b.__kwdefaults__)]
-        carried.append((_closure(a), _closure(b)))
+        carried: list[tuple[Any, Any]] = [
+            (a.__defaults__, b.__defaults__),
+            (a.__kwdefaults__, b.__kwdefaults__),
+            (_closure(a), _closure(b)),
+        ]
         carried += [(a.__globals__.get(name), b.__globals__.get(name)) for name in names]
         return all(self.same(one, other) for one, other in carried)
 

@@ -68,6 +68,17 @@ def _effects(operation: Operation, *, in_database: bool = True, in_state: bool =
 
 
 def _effect(operation: Operation) -> Effect:
+    if isinstance(operation, FieldOperation):
+        return _field_effect(operation)
+    if isinstance(operation, ModelOperation):
+        return _model_effect(operation)
+    if isinstance(operation, IndexOperation):
+        # Set by every subclass; the base class has no __init__.
+        return _on(getattr(operation, "model_name"), "alter_model")  # noqa: B009
+    return {"effect": "opaque"}
+
+
+def _model_effect(operation: ModelOperation) -> Effect:
     if isinstance(operation, operations.CreateModel):
         return _create_model(operation)
     if isinstance(operation, operations.RenameModel):
@@ -76,6 +87,10 @@ def _effect(operation: Operation) -> Effect:
         return _on(operation.name, "delete_model")
     if isinstance(operation, operations.AlterModelTable):
         return _on(operation.name, "alter_table", table=operation.table)
+    return _on(operation.name, "alter_model")
+
+
+def _field_effect(operation: FieldOperation) -> Effect:
     if isinstance(operation, operations.RenameField):
         return _on(
             operation.model_name,
@@ -94,11 +109,7 @@ def _effect(operation: Operation) -> Effect:
             refers=_refers(operation.field),
             **_column(operation.name, operation.field),
         )
-    if isinstance(operation, (FieldOperation, IndexOperation)):
-        return _on(operation.model_name, "alter_model")
-    if isinstance(operation, ModelOperation):
-        return _on(operation.name, "alter_model")
-    return {"effect": "opaque"}
+    return _on(operation.model_name, "alter_model")
 
 
 def _on(model: str, kind: str, **details: Any) -> Effect:
@@ -112,7 +123,7 @@ def _create_model(operation: operations.CreateModel) -> Effect:
     for name, model_field in operation.fields:
         columns[name.lower()] = _column(name, model_field)
         refers += _refers(model_field)
-    for base in operation.bases:
+    for base in operation.bases or ():
         if isinstance(base, str) and "." in base:
             refers.append([part.lower() for part in base.split(".", 1)])
     return _on(

@@ -117,7 +117,7 @@ class History:
         """
         replaced: set[Key] = set()
         for key in self.replacing:
-            replaced.update(self.disk[key].replaces)
+            replaced.update(self.disk[key].replaces or ())
         for key, replaces in self._stored_squashes.items():
             if not self._follows_its_originals(key):
                 replaced.update(replaces)
@@ -136,7 +136,7 @@ class History:
 
     def _follows_its_originals(self, key: Key) -> bool:
         """Say whether a squashed migration is back to its originals on disk."""
-        replaces = self._stored_squashes.get(key)
+        replaces = self._stored_squashes.get(key, [])
         return bool(replaces) and key not in self.disk and all(one in self.disk for one in replaces)
 
     @cached_property

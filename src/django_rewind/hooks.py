@@ -40,7 +40,7 @@ def install() -> None:
         if not issubclass(bound, ours):
             setattr(django_executor, name, _built_on(bound, ours))
     for name, wrapper in _WRAPPERS.items():
-        wrapped = MigrationExecutor.__dict__[name]
+        wrapped: Any = MigrationExecutor.__dict__[name]
         if not hasattr(wrapped, _MARK):
             setattr(MigrationExecutor, name, _wrap(wrapped, wrapper))
 
@@ -67,7 +67,7 @@ def _built_on(bound: type, ours: type) -> type:
     return type(ours.__name__, (ours, bound), {_MARK: bound, "__module__": ours.__module__})
 
 
-def _wrap(original: Callable[..., Any], wrapper: Callable[..., Any]) -> Callable[..., Any]:
+def _wrap(original: Any, wrapper: Any) -> Callable[..., Any]:
     @functools.wraps(original)
     def wrapped(executor: Any, *args: Any, **kwargs: Any) -> Any:
         call = functools.partial(original, executor)

@@ -59,6 +59,9 @@ class RewindLoader(MigrationLoader):
     every other user of Django's loader see what Django shows them.
     """
 
+    # Django's own since 3.0; django-stubs does not know it.
+    replace_migrations: bool
+
     # Apps that are not installed and whose migrations are wanted; None for all.
     removed_apps: frozenset[str] | None = frozenset()
 
@@ -168,10 +171,10 @@ class RewindLoader(MigrationLoader):
         A squashed migration has the highest id of the rows that it replaces: it
         stands for all of them, recorded or not.
         """
+        # Records of the recorder, and squashed migrations that count as applied.
+        applied: dict[Key, Any] = dict(self.applied_migrations)
         ids: Applied = {
-            key: record.pk
-            for key, record in self.applied_migrations.items()
-            if not isinstance(record, Migration)
+            key: record.pk for key, record in applied.items() if not isinstance(record, Migration)
         }
         for key, migration in self.replacements.items():
             if key in self.applied_migrations:
@@ -204,7 +207,7 @@ class RewindLoader(MigrationLoader):
         for migration in candidates.values():
             # A child that is no node would be a hole in the graph.
             known = {*candidates, *(self.disk_migrations or ())}
-            migration.run_before = [key for key in migration.run_before if key in known]
+            migration.stand_only_before(known)
         self.recovered, self.unusable = candidates, unusable
 
     def _wanted(self) -> list[Key]:
@@ -364,5 +367,6 @@ class RewindLoader(MigrationLoader):
     def project_state(self, nodes: Any = None, at_end: bool = True) -> Any:
         """Return Django's state; the state of everything is that of the disk."""
         if nodes is None and self.recovered and self._disk_graph is not None:
-            return self._disk_graph.make_state(nodes=None, at_end=at_end, real_apps=self.unmigrated_apps)
+            real_apps: Any = self.unmigrated_apps
+            return self._disk_graph.make_state(nodes=None, at_end=at_end, real_apps=real_apps)
         return super().project_state(nodes=nodes, at_end=at_end)

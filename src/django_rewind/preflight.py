@@ -7,9 +7,11 @@ project states and, where the question is what is in a table, on the connection.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from django.core.exceptions import FieldDoesNotExist
 from django.db.migrations import Migration, operations
 from django.db.migrations.operations.base import Operation
 from django.db.models import NOT_PROVIDED, Field
@@ -82,7 +84,7 @@ def rehearse(
     """
     steps = list(steps)
     done: list[Migration] = []
-    step = culprit = steps[0] if steps else None
+    step: Migration | None = steps[0] if steps else None
     try:
         for migration in kept:
             culprit = migration
@@ -95,7 +97,7 @@ def rehearse(
             state = migration.mutate_state(state, preserve=False)
             done.append(migration)
     except Exception as error:
-        others = [key_of(one) for one in done if culprit and _contradicts(one, culprit)]
+        others = [key_of(one) for one in done if _contradicts(one, culprit)]
         raise StateNotBuilt(key_of(step or culprit), key_of(culprit), error, others or suspects) from error
     return before
 
@@ -147,45 +149,79 @@ def check_not_null(connection: Any, state: Any, undone: Sequence[Migration]) -> 
         BlockedRewind: names the step, the table and the column.
     """
     editor = connection.SchemaEditorClass(connection)
+    put_back: list[_NotNull] = []
     for migration in undone:
         for operation in migration.operations:
             before = state.clone()
             operation.state_forwards(migration.app_label, state)
-            for inner in _on_database(operation):
-                blocked = _not_null_put_back(migration.app_label, inner, before, state)
-                if blocked is None:
-                    continue
-                model, column, only_nulls = blocked
-                table = model._meta.db_table
-                condition = column.column if only_nulls else None
-                if _needs_a_value(editor, column) and _has_rows(connection, table, condition):
-                    raise BlockedRewind(
-                        key_of(migration),
-                        f"the column '{column.column}' of '{table}' would be NOT NULL again, it "
-                        "has no default, and the table has rows without a value for it.",
-                        f"Give these rows of '{table}' a value or delete them, then try again.",
-                    )
+            for one in put_back:
+                one.follow(migration.app_label, operation)
+            put_back += _not_null_put_back(migration, operation, before, state)
+    for one in put_back:
+        table, column = one.in_database_now(state)
+        if table and _needs_a_value(editor, one.field) and _has_rows(connection, table, column):
+            raise BlockedRewind(
+                one.key,
+                f"the column '{one.field.column}' of '{table}' would be NOT NULL again, it has "
+                "no default, and the table has rows without a value for it.",
+                f"Give these rows of '{table}' a value or delete them, then try again.",
+            )
 
 
-def _on_database(operation: Operation) -> list[Operation]:
-    if isinstance(operation, operations.SeparateDatabaseAndState):
-        return list(operation.database_operations)
-    return [operation]
+@dataclass
+class _NotNull:
+    """A column that comes back as NOT NULL, under the names that it has by now."""
+
+    key: Key
+    field: Field[Any, Any]
+    model: Key
+    name: str
+    # Whether the column is there and only its NULLs matter.
+    is_there: bool
+
+    def follow(self, app_label: str, operation: Operation) -> None:
+        """Take over what a later operation renames."""
+        for inner in _flat(operation, database=False):
+            if isinstance(inner, operations.RenameModel):
+                if self.model == (app_label, inner.old_name.lower()):
+                    self.model = (app_label, inner.new_name.lower())
+            elif isinstance(inner, operations.RenameField):
+                same_model = self.model == (app_label, inner.model_name.lower())
+                if same_model and self.name == inner.old_name:
+                    self.name = inner.new_name
+
+    def in_database_now(self, state: Any) -> tuple[str | None, str | None]:
+        """Return the table, and the column if it is there; no table if that was dropped."""
+        try:
+            model = state.apps.get_model(*self.model)
+            column = model._meta.get_field(self.name).column if self.is_there else None
+        except (LookupError, FieldDoesNotExist):
+            return None, None
+        return model._meta.db_table, column
 
 
 def _not_null_put_back(
-    app_label: str, operation: Operation, before: Any, after: Any
-) -> tuple[Any, Any, bool] | None:
-    """Return the model and the field that come back, and whether NULLs alone matter."""
-    if isinstance(operation, operations.RemoveField):
-        model = before.apps.get_model(app_label, operation.model_name)
-        return model, model._meta.get_field(operation.name), False
-    if isinstance(operation, operations.AlterField):
-        model = before.apps.get_model(app_label, operation.model_name)
-        now = after.apps.get_model(app_label, operation.model_name)
-        if now._meta.get_field(operation.name).null:
-            return model, model._meta.get_field(operation.name), True
-    return None
+    migration: Migration, operation: Operation, before: Any, after: Any
+) -> Iterator[_NotNull]:
+    for inner in _flat(operation, database=True):
+        if not isinstance(inner, (operations.RemoveField, operations.AlterField)):
+            continue
+        is_there = isinstance(inner, operations.AlterField)
+        model = (migration.app_label, inner.model_name.lower())
+        try:
+            old = before.apps.get_model(*model)._meta.get_field(inner.name)
+            if is_there and not after.apps.get_model(*model)._meta.get_field(inner.name).null:
+                continue
+        except (LookupError, FieldDoesNotExist):
+            # Of a column that no state knows nothing can be said.
+            continue
+        yield _NotNull(key_of(migration), old, model, inner.name, is_there)
+
+
+def _flat(operation: Operation, *, database: bool) -> list[Operation]:
+    if isinstance(operation, operations.SeparateDatabaseAndState):
+        return list(operation.database_operations if database else operation.state_operations)
+    return [operation]
 
 
 def _needs_a_value(editor: Any, column: Field[Any, Any]) -> bool:

@@ -23,6 +23,9 @@ from .types import Key, label
 
 __all__ = ["RecoveredMigration", "why_unusable"]
 
+# What decides where a migration stands in the graph.
+_PLACE = ("dependencies", "run_before", "replaces", "initial")
+
 _SIGNED_BY_ANOTHER = (
     "Add the key that signed it to DJANGO_REWIND_SIGNING_KEYS, or bring back the file of {name}."
 )
@@ -38,7 +41,7 @@ class StoredOperation(Operation):
 
     def __init__(self, text: str, reversible: bool, actions: list[Any] | None = None) -> None:
         self.text = text
-        self.reversible = reversible
+        setattr(self, "reversible", reversible)  # noqa: B010 (a class attribute to Django)
         if actions is not None:
             # What describe_operation() of `migrate` looks at; None is irreversible.
             self.sql, self.reverse_sql = actions
@@ -70,12 +73,21 @@ class RecoveredMigration(Migration):
         metadata = stored.metadata
         app_label, name = stored.key
         super().__init__(name, app_label)
-        self.operations = [StoredOperation(**described) for described in metadata.operations]
-        self.dependencies = list(metadata.dependencies)
-        self.run_before = list(metadata.run_before)
-        self.replaces = list(metadata.replaces)
-        self.initial = metadata.initial
-        self.atomic = metadata.atomic
+        self._take(operations=[StoredOperation(**described) for described in metadata.operations])
+        self._take(**{name: getattr(metadata, name) for name in _PLACE}, atomic=metadata.atomic)
+
+    def take_place_of(self, other: Migration) -> None:
+        """Stand in the graph where another migration stands."""
+        self._take(**{name: getattr(other, name) for name in _PLACE})
+
+    def stand_only_before(self, known: set[Key]) -> None:
+        """Forget what else was to come after this migration."""
+        self._take(run_before=[key for key in self.run_before if key in known])
+
+    def _take(self, **attributes: Any) -> None:
+        # Class attributes to Django, which shadows them in each instance as well.
+        for name, value in attributes.items():
+            setattr(self, name, list(value) if isinstance(value, list) else value)
 
     def __str__(self) -> str:
         return f"{super().__str__()} (from stored code)"
@@ -105,7 +117,7 @@ class RecoveredMigration(Migration):
         if self._loaded is None:
             self._loaded = _load(self.stored, self._store)
             # The same list: receivers of pre_migrate add operations to it.
-            self.operations = self._loaded.operations
+            setattr(self, "operations", self._loaded.operations)  # noqa: B010
 
     def can_be_loaded(self) -> bool:
         """Try to load, and say whether that went well."""

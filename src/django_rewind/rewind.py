@@ -48,7 +48,7 @@ class Rewind:
         removed_apps: Iterable[str] | None = (),
     ) -> None:
         self.connection = connection
-        self.executor = MigrationExecutor(connection, progress)
+        self.executor: Any = MigrationExecutor(connection, progress)
         if not isinstance(self.executor.loader, RewindLoader):
             raise CommandError("django-rewind is switched off: set DJANGO_REWIND_ENABLED to True to rewind.")
         self.loader: RewindLoader = self.executor.loader

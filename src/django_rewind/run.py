@@ -12,6 +12,7 @@ from .compare import same_text
 from .exceptions import NotRecoverable, RewindError
 from .history import Standing
 from .loader import RewindLoader
+from .plan import closure, parents_in
 from .revive import RecoveredMigration
 from .signing import digest
 from .source import SourceUnavailable, module_of, read_text
@@ -87,7 +88,7 @@ class Survey:
         """
         run = Run(plan)
         apps = self._apps_in_reach(run.steps)
-        run.recovered = {key: migration for key, migration in self.loader.recovered.items() if key[0] in apps}
+        run.recovered = self._recovered(apps)
         run.differing = self._differing(apps, run.undone)
         run.not_in_state = self._not_in_state(apps, run)
         return run
@@ -99,6 +100,17 @@ class Survey:
             if key[0] in apps:
                 reach.update(other.key[0] for other in (*node.parents, *node.children))
         return reach
+
+    def _recovered(self, apps: set[str]) -> dict[Key, RecoveredMigration]:
+        """
+        Return the recovered migrations in reach, and those that a state needs anyway.
+
+        A file may depend on one whose file is gone, in whatever app.
+        """
+        recovered = self.loader.recovered
+        rest = {key for key in self.loader.graph.nodes if key not in recovered or key[0] in apps}
+        needed = closure(rest, parents_in(self.loader.graph)) if recovered else set()
+        return {key: migration for key, migration in recovered.items() if key in needed}
 
     def _differing(self, apps: set[str], undone: set[Key]) -> dict[Key, RecoveredMigration]:
         """
@@ -144,9 +156,7 @@ class Survey:
                 raise error from None
             self.warn(f"{error.problem} Its file is used instead.")
             return None
-        migration.dependencies = on_disk.dependencies
-        migration.run_before = on_disk.run_before
-        migration.replaces = on_disk.replaces
+        migration.take_place_of(on_disk)
         return migration
 
     def _not_in_state(self, apps: set[str], run: Run) -> set[Key]:

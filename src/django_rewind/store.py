@@ -184,7 +184,8 @@ class Store:
         )
 
     def _without_text(self) -> QuerySet[Any, Any]:
-        return self._rows(MigrationCode).values("app_label", "migration_name", *_TEXT_COLUMNS)
+        rows: QuerySet[Any, Any] = self._rows(MigrationCode)
+        return rows.values("app_label", "migration_name", *_TEXT_COLUMNS)
 
     def _manager(self, model: type[Model]) -> Any:
         return model._default_manager.using(self.connection.alias)

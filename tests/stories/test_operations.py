@@ -138,6 +138,50 @@ def test_hole_in_an_unrelated_app_on_the_way_forward(shop):
     assert shop.columns("cart_line") == {"id", "code"}
 
 
+def test_model_of_a_missing_migration_in_a_far_app(shop):
+    """A file two apps away that points at a model of a missing migration keeps it in the state."""
+    for label in ("cart", "post"):
+        shop.app(label)
+    shop.migration("cart.0001_initial", create("Line"))
+    shop.migration("cart.0002_gift", create("Gift"), after="0001_initial")
+    shop.migration(
+        "post.0001_initial",
+        create("Parcel", gift="ForeignKey('cart.Gift', models.CASCADE)"),
+        after="cart.0002_gift",
+    )
+    shop.commit()
+    shop.manage("migrate")
+    with shop.on_branch("feature"):
+        shop.migration("shop.0002_price", PRICE, after="0001_initial")
+        shop.manage("migrate")
+    shop.delete("cart/migrations/0002_gift.py")
+
+    shop.manage("migrate", "shop", "0001")
+
+    assert shop.columns("shop_product") == {"id", "name"}
+    assert shop.columns("post_parcel") == {"id", "gift_id"}
+
+
+@pytest.mark.parametrize(
+    "later", [rename_model("Product", "Item"), "migrations.AlterModelTable('product', 'goods')"]
+)
+def test_not_null_column_of_a_table_renamed_since(shop, later):
+    """Rows are looked for where they are now, not where they will be by then."""
+    shop.migration(
+        "shop.0002_stock", add("product", "stock", "IntegerField(default=1)"), after="0001_initial"
+    )
+    shop.migration("shop.0003_stock", alter("product", "stock", "IntegerField()"), after="0002_stock")
+    shop.commit()
+    shop.manage("migrate")
+    shop.execute("INSERT INTO shop_product (name, stock) VALUES ('Tea', 1)")
+    with shop.on_branch("feature"):
+        shop.migration("shop.0004_no_stock", remove("product", "stock"), after="0003_stock")
+        shop.migration("shop.0005_moved", later, after="0004_no_stock")
+        shop.manage("migrate")
+
+    shop.refused("migrate", "shop", "0003", naming="shop.0004_no_stock")
+
+
 def test_schema_and_record_go_together(shop):
     """Where the database can, a step and its record are undone in one transaction."""
     with shop.on_branch("feature"):

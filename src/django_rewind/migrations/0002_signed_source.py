@@ -6,10 +6,14 @@ their rows alone. Schema operations on an unmanaged model are silent no-ops:
 whatever changes these tables later has to set `managed` around itself.
 """
 
+from __future__ import annotations
+
+from typing import Any
+
 from django.db import migrations, models
 
 
-def stored_text_fields():
+def stored_text_fields() -> list[tuple[str, models.Field[Any, Any]]]:
     return [
         ("module", models.CharField(default="", max_length=255)),
         ("metadata", models.TextField(default="{}")),
@@ -21,14 +25,14 @@ def stored_text_fields():
     ]
 
 
-def big_auto_id():
+def big_auto_id() -> tuple[str, models.Field[Any, Any]]:
     return (
         "id",
         models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
     )
 
 
-def unmanaged(model, **names):
+def unmanaged(model: str, **names: Any) -> list[Any]:
     return [
         migrations.AlterModelManagers(name=model, managers=[("not_dumped", models.Manager())]),
         migrations.AlterModelOptions(

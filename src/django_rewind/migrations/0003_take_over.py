@@ -5,10 +5,14 @@ In a migration of its own: PostgreSQL does not alter a table in a transaction
 that has changed its rows.
 """
 
+from __future__ import annotations
+
+from typing import Any
+
 from django.db import migrations
 
 
-def take_over(apps, schema_editor):
+def take_over(apps: Any, schema_editor: Any) -> None:
     """Sign what version 0.1.0 stored, and remember the baseline"""
     # Imported here: a migration is imported by every command, this is run once.
     from django_rewind.takeover import remember_baseline, sign_inherited

@@ -35,7 +35,7 @@ class Command(BaseCommand):
     # come here to mend, so it must not keep them out.
     requires_system_checks: list[str] = []
 
-    migration_progress_callback = MigrateCommand.migration_progress_callback
+    migration_progress_callback: Any = MigrateCommand.migration_progress_callback
 
     def add_arguments(self, parser: Any) -> None:
         parser.add_argument("app_label", nargs="?", help="App label: undo only its missing migrations.")
