@@ -1,0 +1,288 @@
+"""What disk, record and store say of one another."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from django.db import migrations, models
+
+from django_rewind import history as module
+from django_rewind.history import History, Standing
+from tests.fixtures import add, create, in_memory, stored
+
+FIRST = in_memory("shop.0001", create("Product"))
+SECOND = in_memory("shop.0002", add("Product", "a"), after="shop.0001")
+THIRD = in_memory("shop.0003", add("Product", "b"), after="shop.0002")
+
+
+def key(migration) -> tuple[str, str]:
+    return (migration.app_label, migration.name)
+
+
+def history(disk=(), applied=(), kept=None, **values) -> History:
+    """Return the history of migrations that were applied in this order, all stored but for `kept`."""
+    ids = {key(one): number for number, one in enumerate(applied, 1)}
+    rows = {key(one): stored(one, record_id=ids.get(key(one))) for one in (applied if kept is None else kept)}
+    values = {"installed": frozenset({"shop", "stock"}), **values}
+    return History(disk={key(one): one for one in disk}, applied=ids, stored=rows, **values)
+
+
+# Standing
+
+
+def test_what_is_on_disk_has_no_standing():
+    """Nor has what is only stored."""
+    found = history(disk=[FIRST], applied=[FIRST], kept=[FIRST, SECOND])
+    assert found.without_file == []
+    assert found.standing == {}
+
+
+def test_applied_and_without_file_is_missing():
+    """In the order in which it was applied."""
+    found = history(disk=[FIRST], applied=[FIRST, THIRD, SECOND])
+    assert found.without_file == [key(THIRD), key(SECOND)]
+    assert found.of(Standing.MISSING) == [key(THIRD), key(SECOND)]
+    assert found.of(Standing.BASELINE, Standing.REPLACED) == []
+
+
+def test_without_a_stored_source_it_is_missing_too():
+    """Whether it can be recovered is another question."""
+    assert history(applied=[FIRST], kept=[]).standing == {key(FIRST): Standing.MISSING}
+
+
+def test_an_app_that_is_not_installed():
+    """Its migrations stand apart."""
+    found = history(applied=[FIRST], installed=frozenset({"stock"}))
+    assert found.standing == {key(FIRST): Standing.REMOVED_APP}
+
+
+def test_an_app_whose_migrations_are_disabled_is_left_alone():
+    """Installed or not, stored or not, baseline or not."""
+    for installed in (frozenset(), frozenset({"shop"})):
+        found = history(
+            applied=[FIRST],
+            left_alone=frozenset({"shop"}),
+            installed=installed,
+            baseline={key(FIRST): 1},
+        )
+        assert found.standing == {key(FIRST): Standing.LEFT_ALONE}
+
+
+def test_baseline_is_what_was_without_file_already():
+    """Of an installed app or of another."""
+    for installed in (frozenset(), frozenset({"shop"})):
+        found = history(applied=[FIRST], baseline={key(FIRST): 1}, installed=installed)
+        assert found.standing == {key(FIRST): Standing.BASELINE}
+
+
+def test_applied_again_it_is_no_baseline_any_more():
+    """The record has another id then."""
+    assert history(applied=[FIRST], baseline={key(FIRST): 99}).standing == {key(FIRST): Standing.MISSING}
+
+
+# Why not
+
+
+def test_a_stored_and_proven_one_can_be_recovered():
+    """There is no reason against it."""
+    assert history(applied=[FIRST]).reason_against(key(FIRST)) is None
+
+
+def test_an_unproven_one_can_be_recovered():
+    """Nothing says that other source ran."""
+    found = history(applied=[FIRST])
+    rows = {key(FIRST): dataclasses.replace(found.stored[key(FIRST)], record_id=None)}
+    assert dataclasses.replace(found, stored=rows).reason_against(key(FIRST)) is None
+
+
+@pytest.mark.parametrize(
+    "change, reason",
+    [
+        (None, "was never stored"),
+        ({"record_id": 99}, "applied again by a process without django-rewind"),
+        ({"signature": ""}, "not signed"),
+        ({"signature": "0" * 64}, "changed after it was signed"),
+        ({"signature": "0" * 64, "key_fingerprint": "0" * 16}, "signed with another key"),
+        ({"metadata_text": "{}"}, "changed after it was signed"),
+    ],
+)
+def test_the_reason_against_it_is_named(change, reason):
+    """With the migration, and what to do."""
+    found = history(applied=[FIRST])
+    rows = {key(FIRST): dataclasses.replace(found.stored[key(FIRST)], **change)} if change else {}
+    error = dataclasses.replace(found, stored=rows).reason_against(key(FIRST))
+    assert reason in error.problem
+    assert "shop.0001" in error.problem
+    assert error.next_step
+
+
+# Squashes
+
+
+SQUASH = in_memory(
+    "shop.0001_squashed", create("Product"), add("Product", "a"), replaces=[key(FIRST), key(SECOND)]
+)
+PLAIN = in_memory("shop.0001_squashed", create("Product"), add("Product", "a"))
+
+
+def test_what_a_squash_on_disk_replaces():
+    """Django says which of them count."""
+    found = history(disk=[SQUASH], applied=[FIRST, SECOND, SQUASH], replacing=[key(SQUASH)])
+    assert found.standing == {key(FIRST): Standing.REPLACED, key(SECOND): Standing.REPLACED}
+
+
+def test_originals_of_a_squash_that_does_not_count_are_missing():
+    """It is only partly applied: Django keeps it out of its graph."""
+    found = history(disk=[SQUASH], applied=[FIRST], kept=[FIRST])
+    assert found.standing == {key(FIRST): Standing.MISSING}
+
+
+def test_a_stored_squash_remembers_what_it_replaced():
+    """People delete `replaces` from the file later."""
+    found = history(disk=[PLAIN], applied=[FIRST, SECOND, SQUASH])
+    assert set(found.standing.values()) == {Standing.REPLACED}
+    assert found.companions[key(SQUASH)] == {key(FIRST), key(SECOND)}
+
+
+def test_a_stored_squash_that_is_not_applied_replaces_nothing():
+    """It never took their place."""
+    found = history(applied=[FIRST, SECOND], kept=[FIRST, SECOND, SQUASH])
+    assert set(found.standing.values()) == {Standing.MISSING}
+
+
+def test_a_squash_whose_originals_are_back_on_disk_follows_them():
+    """On an old checkout; its record goes with theirs."""
+    found = history(disk=[FIRST, SECOND], applied=[FIRST, SECOND, SQUASH])
+    assert found.standing == {key(SQUASH): Standing.REPLACED}
+    assert key(SQUASH) in found.companions[key(FIRST)] & found.companions[key(SECOND)]
+
+
+def test_a_squash_with_only_some_originals_on_disk_does_not_follow_them():
+    """It stands for those that are gone, and is not undone while a file needs what it made."""
+    found = history(disk=[FIRST], applied=[FIRST, SECOND, SQUASH])
+    assert found.standing == {key(SECOND): Standing.REPLACED, key(SQUASH): Standing.SUPERSEDED}
+
+
+def test_a_forged_squash_replaces_nothing():
+    """Its metadata is looked at when its signature is good."""
+    found = history(disk=[PLAIN], applied=[FIRST, SECOND, SQUASH])
+    rows = {**found.stored, key(SQUASH): dataclasses.replace(found.stored[key(SQUASH)], signature="")}
+    forged = dataclasses.replace(found, stored=rows)
+    assert Standing.REPLACED not in forged.standing.values()
+
+
+# Superseded
+
+
+REMADE = in_memory("shop.0001_remade", create("Product"), add("Product", "a"), add("Product", "b"))
+
+
+def test_what_made_a_table_that_a_file_needs_is_superseded():
+    """People remake 0001 and leave old rows behind; undoing those would drop live data."""
+    found = history(disk=[REMADE], applied=[FIRST, SECOND, REMADE])
+    assert found.standing == {key(FIRST): Standing.SUPERSEDED, key(SECOND): Standing.SUPERSEDED}
+    assert found.superseded_by == {key(FIRST): key(REMADE), key(SECOND): key(REMADE)}
+    assert found.companions == {key(REMADE): {key(FIRST), key(SECOND)}}
+
+
+def test_what_hangs_together_with_a_superseded_one_is_as_old():
+    """It spreads along the chain in both directions, within the app."""
+    other = in_memory("shop.0003", migrations.RunSQL("SELECT 1"), after="shop.0002")
+    found = history(disk=[REMADE], applied=[FIRST, SECOND, other, REMADE])
+    assert found.standing[key(other)] is Standing.SUPERSEDED
+    assert key(other) not in found.superseded_by
+    assert found.companions[key(REMADE)] == {key(FIRST), key(SECOND), key(other)}
+
+
+def test_being_superseded_does_not_spread_to_another_app():
+    """A missing migration of the stock that depends on it is simply missing."""
+    other = in_memory("stock.0001", create("Item"), after="shop.0001")
+    found = history(disk=[REMADE], applied=[FIRST, other, REMADE])
+    assert found.standing == {key(FIRST): Standing.SUPERSEDED, key(other): Standing.MISSING}
+
+
+def test_a_descendant_on_disk_does_not_supersede_its_ancestor():
+    """What would be undone with it does not stay."""
+    child = in_memory("shop.0002_child", migrations.AlterModelOptions("Product", {}), after="shop.0001")
+    found = history(disk=[child], applied=[FIRST, child])
+    assert found.standing == {key(FIRST): Standing.MISSING}
+
+
+def test_a_column_of_its_own_is_simply_missing():
+    """The table is on disk, the column is not."""
+    found = history(disk=[FIRST], applied=[FIRST, SECOND])
+    assert found.standing == {key(SECOND): Standing.MISSING}
+    assert found.companions == {}
+
+
+def test_a_column_that_a_renumbered_file_makes_is_superseded():
+    """Renamed by a rebase: the same content under another number."""
+    again = in_memory("shop.0005_again", add("Product", "a"), after="shop.0001")
+    found = history(disk=[FIRST, again], applied=[FIRST, SECOND, again])
+    assert found.standing == {key(SECOND): Standing.SUPERSEDED}
+    assert found.superseded_by == {key(SECOND): key(again)}
+
+
+def test_a_file_that_is_not_applied_supersedes_nothing():
+    """What it would make is not there."""
+    found = history(disk=[REMADE], applied=[FIRST, SECOND])
+    assert set(found.standing.values()) == {Standing.MISSING}
+
+
+def test_an_unusable_row_supersedes_and_is_superseded_by_nothing():
+    """Of what it does, nothing is known."""
+    assert history(disk=[REMADE], applied=[FIRST, REMADE], kept=[]).standing == {key(FIRST): Standing.MISSING}
+
+
+# In use
+
+
+def test_a_missing_one_whose_table_an_installed_model_uses():
+    """And what that depends on; what comes after it is simply missing."""
+    found = history(applied=[FIRST, SECOND, THIRD], tables_in_use=frozenset({"shop_product"}))
+    assert found.standing == {
+        key(FIRST): Standing.IN_USE,
+        key(SECOND): Standing.MISSING,
+        key(THIRD): Standing.MISSING,
+    }
+
+
+def test_what_a_kept_table_depends_on_is_kept():
+    """Its parents cannot go without it."""
+    later = in_memory("shop.0002_order", create("Order"), after="shop.0001")
+    found = history(applied=[FIRST, later], tables_in_use=frozenset({"shop_order"}))
+    assert set(found.standing.values()) == {Standing.IN_USE}
+
+
+def test_a_table_of_another_name_keeps_nothing():
+    """The name of the table counts, not that of the model."""
+    goods = in_memory("shop.0001", create("Product", db_table="goods"))
+    assert history(applied=[goods], tables_in_use=frozenset({"shop_product"})).of(Standing.MISSING)
+    assert history(applied=[goods], tables_in_use=frozenset({"goods"})).of(Standing.IN_USE)
+
+
+# The rest
+
+
+def test_effects_come_from_the_file_or_else_from_the_store():
+    """Nothing is executed for it."""
+    found = history(disk=[FIRST], applied=[FIRST, SECOND])
+    assert [one["effect"] for one in found.effects(key(FIRST))] == ["create_model"]
+    assert [one["effect"] for one in found.effects(key(SECOND))] == ["add_field"]
+    assert found.effects(("shop", "0009")) == []
+
+
+def test_dependents_in_apps_that_are_not_installed():
+    """They would be left without what they stand on."""
+    link = models.ForeignKey("shop.Product", models.CASCADE, null=True)
+    old = in_memory("old.0001", create("Note", ("product", link)), after="shop.0001")
+    found = history(disk=[FIRST], applied=[FIRST, old])
+    assert found.dependents_in_removed_apps([key(FIRST)]) == [(key(old), key(FIRST))]
+    assert found.dependents_in_removed_apps([key(FIRST), key(old)]) == []
+    assert found.dependents_in_removed_apps([]) == []
+
+
+def test_names_are_listed_as_django_prints_them():
+    """With commas between them."""
+    assert module.names_of([key(FIRST), key(SECOND)]) == "shop.0001, shop.0002"
