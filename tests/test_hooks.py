@@ -1,0 +1,223 @@
+"""The hooks are in force on this Django, and come off again."""
+
+from __future__ import annotations
+
+import inspect
+
+import pytest
+from django.db import connection
+from django.db.migrations import executor as django_executor
+from django.db.migrations.executor import MigrationExecutor
+from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.recorder import MigrationRecorder
+from django.test import override_settings
+
+from django_rewind import hooks
+from django_rewind.executor import Rewinding
+from django_rewind.loader import RewindLoader
+from django_rewind.recorder import RewindRecorder
+
+METHODS = ["migration_plan", "migrate", "apply_migration", "unapply_migration"]
+
+
+@pytest.fixture
+def bare(monkeypatch):
+    """Django's executor as Django ships it; the hooks are back afterwards."""
+    # What a test patches is taken back before, not after, the hooks are put on again.
+    hooks.uninstall()
+    yield
+    monkeypatch.undo()
+    hooks.uninstall()
+    hooks.install()
+
+
+def what_is_bound() -> list[object]:
+    names = ["MigrationLoader", "MigrationRecorder"]
+    return [
+        *(getattr(django_executor, name) for name in names),
+        *(vars(MigrationExecutor)[m] for m in METHODS),
+    ]
+
+
+def test_they_are_in_force():
+    """Installing the app is all it takes."""
+    assert hooks.is_installed()
+
+
+def test_installing_twice_is_installing_once():
+    """`ready()` may be called again in one process."""
+    before = what_is_bound()
+    hooks.install()
+    assert what_is_bound() == before
+
+
+def test_uninstalling_leaves_django_as_it_ships(bare):
+    """Its own classes, and its own functions."""
+    assert django_executor.MigrationLoader is MigrationLoader
+    assert django_executor.MigrationRecorder is MigrationRecorder
+    for name in METHODS:
+        assert vars(MigrationExecutor)[name].__code__.co_filename == django_executor.__file__
+    assert not hooks.is_installed()
+
+
+def test_uninstalling_twice_is_uninstalling_once(bare):
+    """There is nothing more to take off."""
+    before = what_is_bound()
+    hooks.uninstall()
+    assert what_is_bound() == before
+
+
+def test_off_and_on_again_is_in_force(bare):
+    """As a test does it that overrides the setting."""
+    hooks.install()
+    assert hooks.is_installed()
+
+
+@pytest.mark.parametrize("name", ["MigrationLoader", "MigrationRecorder"])
+def test_the_class_that_another_package_bound_stays_in_force(bare, monkeypatch, name):
+    """Ours is built on it, and it is back when ours comes off."""
+    theirs = type("Theirs", (getattr(django_executor, name),), {})
+    monkeypatch.setattr(django_executor, name, theirs)
+    hooks.install()
+    bound = getattr(django_executor, name)
+    assert issubclass(bound, theirs)
+    assert issubclass(bound, (RewindLoader, RewindRecorder))
+    hooks.uninstall()
+    assert getattr(django_executor, name) is theirs
+
+
+def test_a_class_that_another_package_built_on_ours_is_enough(bare, monkeypatch):
+    """It is not built upon once more."""
+    hooks.install()
+    theirs = type("Theirs", (django_executor.MigrationLoader,), {})
+    monkeypatch.setattr(django_executor, "MigrationLoader", theirs)
+    hooks.install()
+    assert django_executor.MigrationLoader is theirs
+
+
+@pytest.mark.django_db
+def test_every_executor_is_reached():
+    """Also a subclass, and one that was made before we came."""
+
+    class Theirs(MigrationExecutor):
+        pass
+
+    executor = Theirs(connection)
+    assert isinstance(executor.loader, RewindLoader)
+    assert isinstance(executor.recorder, RewindRecorder)
+    assert isinstance(hooks.beside(executor), Rewinding)
+    assert hooks.beside(executor) is hooks.beside(executor)
+
+
+def test_other_users_of_the_loader_see_djangos():
+    """`makemigrations` and the rest describe the disk."""
+    from django.core.management.commands import makemigrations
+    from django.db.migrations import loader
+
+    assert makemigrations.MigrationLoader is loader.MigrationLoader is MigrationLoader
+    assert not issubclass(MigrationLoader, RewindLoader)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "method, call",
+    [
+        ("planned", lambda executor: executor.migration_plan([("auth", None)])),
+        ("ordered", lambda executor: executor.migration_plan([("auth", "0001_initial")], clean_start=True)),
+        ("begin", lambda executor: executor.migrate([])),
+        ("end", lambda executor: executor.migrate([])),
+        (
+            "before_apply",
+            lambda executor: executor.apply_migration(None, executor.loader.graph.nodes[KEY], fake=True),
+        ),
+        (
+            "unapplying",
+            lambda executor: executor.unapply_migration(None, executor.loader.graph.nodes[KEY], fake=True),
+        ),
+    ],
+)
+def test_each_hook_is_called(monkeypatch, method, call):
+    """By the executor of this Django, whatever it calls its own steps."""
+    called = []
+    original = getattr(Rewinding, method)
+
+    def listening(self, *args, **kwargs):
+        called.append(method)
+        return original(self, *args, **kwargs)
+
+    monkeypatch.setattr(Rewinding, method, listening)
+    call(MigrationExecutor(connection))
+    assert called == [method]
+
+
+KEY = ("auth", "0001_initial")
+
+
+@pytest.mark.parametrize(
+    "method, signature",
+    [
+        ("migration_plan", "(self, targets, clean_start=False)"),
+        ("migrate", "(self, targets, plan=None, state=None, fake=False, fake_initial=False)"),
+        ("apply_migration", "(self, state, migration, fake=False, fake_initial=False)"),
+        ("unapply_migration", "(self, state, migration, fake=False)"),
+    ],
+)
+def test_what_we_wrap_has_the_signature_that_we_think(bare, method, signature):
+    """On this Django, and the wrapper hands through the same."""
+    assert str(inspect.signature(vars(MigrationExecutor)[method])) == signature
+    hooks.install()
+    assert str(inspect.signature(vars(MigrationExecutor)[method])) == signature
+
+
+@pytest.mark.parametrize(
+    "cls, method, signature",
+    [
+        (MigrationRecorder, "record_applied", "(self, app, name)"),
+        (MigrationRecorder, "record_unapplied", "(self, app, name)"),
+        (MigrationLoader, "build_graph", "(self)"),
+        (MigrationLoader, "load_disk", "(self)"),
+        (MigrationLoader, "detect_conflicts", "(self)"),
+        (MigrationLoader, "get_migration_by_prefix", "(self, app_label, name_prefix)"),
+        (MigrationLoader, "project_state", "(self, nodes=None, at_end=True)"),
+    ],
+)
+def test_what_we_override_has_the_signature_that_we_think(cls, method, signature):
+    """On this Django."""
+    assert str(inspect.signature(getattr(cls, method))) == signature
+
+
+def test_the_setting_takes_the_hooks_off_and_puts_them_on():
+    """`override_settings` is followed, and Django's classes are untouched meanwhile."""
+    with override_settings(DJANGO_REWIND_ENABLED=False):
+        assert not hooks.is_installed()
+        assert django_executor.MigrationLoader is MigrationLoader
+        assert vars(MigrationExecutor)["migrate"].__code__.co_filename == django_executor.__file__
+    assert hooks.is_installed()
+
+
+@pytest.mark.django_db
+def test_an_executor_from_before_the_switch_does_as_django_does(settings):
+    """It still works when we are off."""
+    executor = MigrationExecutor(connection)
+    with override_settings(DJANGO_REWIND_ENABLED=False):
+        assert executor.migration_plan([KEY]) != []
+        assert "_rewinding" not in vars(executor)
+
+
+@pytest.mark.django_db
+def test_an_executor_from_before_the_switch_on_does_as_django_does():
+    """Its loader is Django's, so that nothing of ours can stand beside it."""
+    with override_settings(DJANGO_REWIND_ENABLED=False):
+        executor = MigrationExecutor(connection)
+    assert executor.migration_plan([KEY]) != []
+    assert "_rewinding" not in vars(executor)
+
+
+@pytest.mark.django_db
+def test_without_the_app_installed_the_hooks_are_quiet(settings):
+    """Test suites switch installed apps off within one process."""
+    rest = [app for app in settings.INSTALLED_APPS if app != "django_rewind"]
+    with override_settings(INSTALLED_APPS=rest):
+        executor = MigrationExecutor(connection)
+        executor.migration_plan([KEY])
+        assert "_rewinding" not in vars(executor)
