@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 import linecache
-from types import CodeType, FunctionType, MethodType, ModuleType
+from types import CellType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 from django.db.migrations import Migration
@@ -182,7 +182,15 @@ def _same_constants(a: CodeType, b: CodeType) -> bool:
 
 
 def _closure(function: FunctionType) -> list[Any]:
-    return [cell.cell_contents for cell in function.__closure__ or ()]
+    return [_contents(cell) for cell in function.__closure__ or ()]
+
+
+def _contents(cell: CellType) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:
+        # Never filled: equal to nothing, so that it differs.
+        return object()
 
 
 def _names(code: CodeType) -> set[str]:

@@ -145,7 +145,7 @@ def _column(name: str, model_field: models.Field[Any, Any]) -> dict[str, Any]:
         return {"column": None, "many_to_many": own, "table": getattr(model_field, "db_table", None)}
     bound = model_field.clone()
     bound.set_attributes_from_name(name)
-    return {"column": bound.column}
+    return {"column": bound.column, "chosen": model_field.db_column is not None}
 
 
 def _refers(model_field: models.Field[Any, Any]) -> list[list[str]]:
@@ -213,7 +213,7 @@ class Names:
     def _rename_field(self, columns: dict[str, Any], effect: Effect) -> None:
         old = columns.pop(effect["field"], {"column": effect["field"]})
         column = old["column"]
-        if column and column.startswith(effect["field"]):
+        if column and not old.get("chosen"):
             # The default column follows the name, with the "_id" of a relation.
             column = effect["to"] + column[len(effect["field"]) :]
         columns[effect["to"]] = {**old, "column": column}

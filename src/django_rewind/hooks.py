@@ -33,26 +33,37 @@ _MARK = "_django_rewind_wraps"
 _BOUND = {"MigrationLoader": RewindLoader, "MigrationRecorder": RewindRecorder}
 
 
+# What `install` has put where, to be recognised by `uninstall`: a mark on a class is
+# inherited, and one on a function is copied by functools.wraps.
+_ours: dict[str, Any] = {}
+
+
 def install() -> None:
     """Hook into Django's executor. It does nothing where that is done already."""
     for name, ours in _BOUND.items():
         bound = getattr(django_executor, name)
         if not issubclass(bound, ours):
-            setattr(django_executor, name, _built_on(bound, ours))
+            _ours[name] = _built_on(bound, ours)
+            setattr(django_executor, name, _ours[name])
     for name, wrapper in _WRAPPERS.items():
         wrapped: Any = MigrationExecutor.__dict__[name]
         if not hasattr(wrapped, _MARK):
-            setattr(MigrationExecutor, name, _wrap(wrapped, wrapper))
+            _ours[name] = _wrap(wrapped, wrapper)
+            setattr(MigrationExecutor, name, _ours[name])
 
 
 def uninstall() -> None:
-    """Put back what `install` found, wherever nobody has hooked in after us."""
+    """
+    Put back what `install` found, wherever nobody has hooked in after us.
+
+    Where somebody has, ours stays underneath and does nothing while switched off.
+    """
     for name in _BOUND:
-        bound = getattr(django_executor, name)
-        setattr(django_executor, name, getattr(bound, _MARK, bound))
+        if getattr(django_executor, name) is _ours.get(name):
+            setattr(django_executor, name, getattr(_ours.pop(name), _MARK))
     for name in _WRAPPERS:
-        wrapper = MigrationExecutor.__dict__[name]
-        setattr(MigrationExecutor, name, getattr(wrapper, _MARK, wrapper))
+        if MigrationExecutor.__dict__[name] is _ours.get(name):
+            setattr(MigrationExecutor, name, getattr(_ours.pop(name), _MARK))
 
 
 def is_installed() -> bool:

@@ -52,7 +52,11 @@ class StoredOperation(Operation):
     def state_forwards(self, app_label: str, state: Any) -> None:
         raise NotImplementedError(f"'{self.text}' is a description and cannot be run.")
 
-    database_forwards = database_backwards = state_forwards  # type: ignore[assignment]
+    def database_forwards(self, app_label: str, *args: Any) -> None:
+        self.state_forwards(app_label, None)
+
+    def database_backwards(self, app_label: str, *args: Any) -> None:
+        self.state_forwards(app_label, None)
 
 
 class RecoveredMigration(Migration):

@@ -13,6 +13,7 @@ import json
 import platform
 import sys
 import tokenize
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,9 @@ __all__ = ["Metadata", "SourceUnavailable", "describe", "module_of", "parse", "p
 
 # Django truncates what an operation does to 40 characters; more need not be kept.
 _ACTION_LENGTH = 60
+
+# What places a migration in the graph, as attributes of its class.
+_ATTRIBUTES = {"dependencies", "run_before", "replaces", "initial", "atomic"}
 
 
 class SourceUnavailable(Exception):
@@ -70,10 +74,30 @@ class Metadata:
         try:
             data = json.loads(text)
             for name in ("dependencies", "run_before", "replaces"):
-                data[name] = [(str(app), str(migration)) for app, migration in data[name]]
-            return cls(**data)
+                data[name] = _keys(data[name])
+            metadata = cls(**data)
         except (KeyError, TypeError, ValueError, RecursionError) as error:
             raise ValueError(f"metadata cannot be read ({error})") from error
+        for name, is_valid in _VALID.items():
+            if not is_valid(data.get(name)):
+                raise ValueError(f"metadata cannot be read ({name} is not what it should be)")
+        return metadata
+
+
+def _are_all(value: Any, *names: str) -> bool:
+    """Say whether a value is a list of objects that have these names."""
+    return isinstance(value, list) and all(
+        isinstance(one, dict) and all(name in one for name in names) for one in value
+    )
+
+
+# The attributes that JSON could hold in another form.
+_VALID: dict[str, Callable[[Any], bool]] = {
+    "initial": lambda value: value in (None, True, False),
+    "atomic": lambda value: isinstance(value, bool),
+    "operations": lambda value: _are_all(value, "text", "reversible"),
+    "effects": lambda value: _are_all(value, "effect"),
+}
 
 
 def module_of(key: Key) -> str:
@@ -180,27 +204,35 @@ def parse(text: str) -> Metadata:
     )
     if body is None:
         raise ValueError("it has no class Migration")
-    found = {name: _literal(value) for name, value in _assignments(body)}
-    return Metadata(
-        dependencies=_keys(found.get("dependencies", [])),
-        run_before=_keys(found.get("run_before", [])),
-        replaces=_keys(found.get("replaces", [])),
-        initial=found.get("initial"),
-        atomic=found.get("atomic", True),
-        operations=[],
-        effects=[{"effect": "opaque", "database": True, "state": True}],
-    )
+    try:
+        found = {name: _literal(value) for name, value in _assignments(body)}
+        return Metadata(
+            dependencies=_keys(found.get("dependencies", [])),
+            run_before=_keys(found.get("run_before", [])),
+            replaces=_keys(found.get("replaces", [])),
+            initial=found.get("initial"),
+            atomic=bool(found.get("atomic", True)),
+            operations=[],
+            effects=[{"effect": "opaque", "database": True, "state": True}],
+        )
+    except (AttributeError, IndexError, TypeError) as error:
+        raise ValueError(f"its attributes are no literals ({error})") from error
 
 
-def _assignments(body: ast.ClassDef) -> list[tuple[str, ast.expr]]:
-    wanted = {"dependencies", "run_before", "replaces", "initial", "atomic"}
-    return [
-        (target.id, node.value)
-        for node in body.body
-        if isinstance(node, ast.Assign)
-        for target in node.targets
-        if isinstance(target, ast.Name) and target.id in wanted
-    ]
+def _assignments(body: ast.ClassDef) -> Iterator[tuple[str, ast.expr]]:
+    """Yield the attributes that place a migration in the graph."""
+    for node in body.body:
+        if isinstance(node, ast.Assign):
+            targets, value = node.targets, node.value
+        elif isinstance(node, ast.AnnAssign) and node.value is not None:
+            targets, value = [node.target], node.value
+        elif isinstance(node, ast.AugAssign):
+            raise ValueError("its attributes are put together by statements")
+        else:
+            continue
+        for target in targets:
+            if isinstance(target, ast.Name) and target.id in _ATTRIBUTES:
+                yield target.id, value
 
 
 def _literal(node: ast.expr) -> Any:
@@ -208,6 +240,12 @@ def _literal(node: ast.expr) -> Any:
         return [_literal(element) for element in node.elts]
     if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("swappable_dependency"):
         # The one call that Django itself writes into `dependencies`.
-        setting = ast.unparse(node.args[0]).rpartition(".")[2]
-        return (str(getattr(settings, setting)).split(".")[0], "__first__")
+        return (_swappable(node.args[0]).split(".")[0], "__first__")
     return ast.literal_eval(node)
+
+
+def _swappable(node: ast.expr) -> str:
+    """Return the model of a swappable dependency: a literal, or an attribute of settings."""
+    if isinstance(node, ast.Constant):
+        return str(node.value)
+    return str(getattr(settings, ast.unparse(node).rpartition(".")[2]))

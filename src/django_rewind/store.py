@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Callable
+from typing import Any
 
 from django.db import DatabaseError, router, transaction
 from django.db.migrations.recorder import MigrationRecorder
@@ -97,9 +97,9 @@ class Store:
         """Whether the routers let our table exist on this alias."""
         return bool(router.allow_migrate_model(self.connection.alias, MigrationCode))
 
-    def exists(self) -> bool:
-        """Look for our table, on PostgreSQL in the current schema alone."""
-        table = MigrationCode._meta.db_table
+    def exists(self, model: type[Model] = MigrationCode) -> bool:
+        """Look for a table of ours, on PostgreSQL in the current schema alone."""
+        table = model._meta.db_table
         with self.connection.cursor() as cursor:
             if self.connection.vendor == "postgresql":
                 cursor.execute(_EXISTS_IN_CURRENT_SCHEMA, [table])
@@ -109,12 +109,14 @@ class Store:
     def record_ids(self) -> dict[Key, int | None]:
         """Return the keys of all stored migrations with the record they are proven for."""
         columns = ("app_label", "migration_name", "record_id")
-        rows = self._read(lambda: self._rows(MigrationCode).values_list(*columns))
+        rows = self._read(self._rows(MigrationCode).values_list(*columns))
         return {(app_label, name): record_id for app_label, name, record_id in rows}
 
     def rows(self) -> dict[Key, StoredMigration]:
         """Return everything but the texts."""
-        return {row.key: row for row in map(_stored, self._read(self._without_text))}
+        columns = ("app_label", "migration_name", *_TEXT_COLUMNS)
+        rows = self._read(self._rows(MigrationCode).values(*columns))
+        return {row.key: row for row in map(_stored, rows)}
 
     def texts(self, keys: Iterable[Key]) -> dict[Key, str]:
         """Return the texts of some stored migrations."""
@@ -124,20 +126,14 @@ class Store:
         # The names alone go to the database: pairs would be one condition each.
         found: dict[Key, str] = {}
         for batch in (names[i : i + 500] for i in range(0, len(names), 500)):
-            rows = self._read(
-                lambda batch=batch: (
-                    self._rows(MigrationCode)  # type: ignore[misc]
-                    .filter(migration_name__in=batch)
-                    .values_list(*columns)
-                )
-            )
-            found.update({(a, n): text for a, n, text in rows if (a, n) in wanted})
+            rows = self._rows(MigrationCode).filter(migration_name__in=batch).values_list(*columns)
+            found.update({(a, n): text for a, n, text in self._read(rows) if (a, n) in wanted})
         return found
 
     def baseline(self) -> Applied:
         """Return what was already without a file when we were installed."""
         columns = ("app_label", "migration_name", "record_id")
-        rows = self._read(lambda: self._rows(BaselineMigration).values_list(*columns))
+        rows = self._read(self._rows(BaselineMigration).values_list(*columns))
         return {(app_label, name): record_id for app_label, name, record_id in rows}
 
     def put(self, entries: Iterable[Entry]) -> None:
@@ -183,10 +179,6 @@ class Store:
             batch_size=100,
         )
 
-    def _without_text(self) -> QuerySet[Any, Any]:
-        rows: QuerySet[Any, Any] = self._rows(MigrationCode)
-        return rows.values("app_label", "migration_name", *_TEXT_COLUMNS)
-
     def _manager(self, model: type[Model]) -> Any:
         return model._default_manager.using(self.connection.alias)
 
@@ -198,21 +190,21 @@ class Store:
             rows = rows.extra(where=[_IN_CURRENT_SCHEMA])  # noqa: S610 (a constant)
         return rows
 
-    def _read(self, query: Callable[[], QuerySet[Any, Any]]) -> list[Any]:
+    def _read(self, query: QuerySet[Any, Any]) -> list[Any]:
         """
-        Run a query on our table, and answer nothing where there is no table.
+        Run a query on a table of ours, and answer nothing where there is no table.
 
         That our migrations are recorded does not mean that the table is there:
         they may have been faked, or the table dropped by hand.
         """
         aborts = self.connection.vendor == "postgresql" and self.connection.in_atomic_block
-        if aborts and not self.exists():
+        if aborts and not self.exists(query.model):
             # A failing query would take the surrounding transaction with it.
             return []
         try:
-            return list(query())
+            return list(query)
         except DatabaseError:
-            if self.exists():
+            if self.exists(query.model):
                 raise
             return []
 

@@ -58,7 +58,7 @@ def test_edited_function_counts(shop):
     """A reverse function with another body runs as it was when it was applied."""
     header = """
     def leave(apps, schema_editor):
-        schema_editor.execute("UPDATE shop_product SET name = '{}'")
+        schema_editor.connection.cursor().execute("UPDATE shop_product SET name = '{}'")
     """
     operation = python("migrations.RunPython.noop", "leave")
     shop.migration("shop.0002_names", operation, after="0001_initial", header=header.format("then"))

@@ -241,7 +241,7 @@ def test_other_encoding(shop):
     """A file in another encoding is stored as text, and runs."""
     with shop.on_branch("feature"):
         file = shop.migration("shop.0002_price", PRICE, python("name", "name"), after="0001_initial")
-        header = "def name(apps, schema_editor):\n    schema_editor.execute(\"UPDATE shop_product SET name = 'Gr\\u00fcn'\")\n\n"
+        header = "def name(apps, schema_editor):\n    schema_editor.connection.cursor().execute(\"UPDATE shop_product SET name = 'Gr\\u00fcn'\")\n\n"
         text = "# -*- coding: latin-1 -*-\n" + file.read_text().replace(
             "\nclass", header.encode().decode("unicode_escape") + "\nclass"
         )
