@@ -33,7 +33,7 @@ SCRIPTS = Path(__file__).resolve().parent
 CACHE = SCRIPTS.parent / ".cache" / "django_suite"
 
 LABELS = ["migrations", "migrate_signals", "migration_test_data_persistence"]
-CONTROL = "rewind_control"
+CONTROL = "django_rewind_control"
 
 #: The list in Django's runtests.py, after which the probe is let in.
 ALWAYS_INSTALLED = re.compile(r"^ALWAYS_INSTALLED_APPS = \[$.*?^\]$", re.MULTILINE | re.DOTALL)

@@ -98,7 +98,7 @@ def test_a_created_model_lists_its_columns():
     assert effect["model"] == "product"
     assert effect["fields"]["name"] == {"column": "Name", "chosen": False}
     assert effect["fields"]["code"] == {"column": "sku", "chosen": True}
-    assert effect["fields"]["item"] == {"column": "item_id"}
+    assert effect["fields"]["item"] == {"column": "item_id", "chosen": False}
     assert effect["fields"]["items"] == {"column": None, "many_to_many": True, "table": None}
 
 

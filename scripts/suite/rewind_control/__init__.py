@@ -1,1 +1,0 @@
-"""An app that does nothing: what fails with it in Django's tests fails with any app."""

@@ -1,9 +1,0 @@
-from __future__ import annotations
-
-from django.db import migrations
-
-
-class Migration(migrations.Migration):
-    initial = True
-    dependencies = []
-    operations = []
