@@ -20,7 +20,9 @@ class RewindConfig(AppConfig):
     def ready(self) -> None:
         from . import checks, store  # noqa: F401 (registers the checks)
 
-        pre_save.connect(store.keep_stored_row, dispatch_uid="django_rewind.keep_stored_row")
+        for model in self.get_models():
+            # With the sender: other models' saves are none of our business.
+            pre_save.connect(store.keep_stored_row, sender=model)
         post_migrate.connect(reconcile_after_migrate, sender=self, dispatch_uid="django_rewind.reconcile")
         setting_changed.connect(follow_setting, dispatch_uid="django_rewind.follow_setting")
         follow_setting(setting="DJANGO_REWIND_ENABLED")

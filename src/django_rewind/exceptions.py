@@ -88,7 +88,7 @@ class StateNotBuilt(RewindError):
         self.key = key
         self.culprit = culprit
         others = ", ".join(label(suspect) for suspect in suspects if suspect != culprit)
-        reason = f"{type(error).__name__}: {error}"
+        reason = f"{type(error).__name__}: {error}".rstrip(".")
         super().__init__(
             f"The models as they were around {label(key)} cannot be built: "
             f"{label(culprit)} fails with {reason}"

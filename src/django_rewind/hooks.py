@@ -14,15 +14,17 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.db.migrations import executor as django_executor
 from django.db.migrations.executor import MigrationExecutor
 
 from . import conf
-from .executor import Rewinding
 from .loader import RewindLoader
 from .recorder import RewindRecorder
+
+if TYPE_CHECKING:
+    from .executor import Rewinding
 
 __all__ = ["beside", "install", "is_installed", "uninstall"]
 
@@ -92,6 +94,9 @@ def _wrap(original: Any, wrapper: Any) -> Callable[..., Any]:
 
 def beside(executor: Any) -> Rewinding:
     """Return what stands beside this executor, for as long as it lives."""
+    # Imported by the first run, not by every process in which we are installed.
+    from .executor import Rewinding
+
     if "_rewinding" not in executor.__dict__:
         executor._rewinding = Rewinding(executor)
     rewinding: Rewinding = executor._rewinding

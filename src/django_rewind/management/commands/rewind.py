@@ -18,7 +18,7 @@ _WHY_LEFT_ALONE = {
     Standing.BASELINE: "it had no file already when django-rewind was installed",
     Standing.IN_USE: "an installed model uses its table; name a target to undo it",
     Standing.LEFT_ALONE: "migrations of its app are disabled in MIGRATION_MODULES",
-    Standing.MISSING: "it belongs to another app than the one that was asked for",
+    Standing.MISSING: "it was not asked for",
     Standing.REMOVED_APP: "its app is not installed; see --include-removed-apps",
     Standing.SUPERSEDED: "a migration on disk has taken over what it made",
 }
