@@ -67,10 +67,17 @@ class History:
         """Applied and not on disk, in the order in which they were applied."""
         return sorted((key for key in self.applied if key not in self.disk), key=self.applied.__getitem__)
 
+    @property
+    def may_lack_something(self) -> bool:
+        """Whether anything could be missing; cheap, and asked before the store is."""
+        return any(self._standing(key) in _UNDOABLE for key in self.without_file)
+
     @cached_property
     def standing(self) -> dict[Key, Standing]:
         """What each migration without a file is."""
         found = {key: self._standing(key) for key in self.without_file}
+        if not any(standing in _UNDOABLE for standing in found.values()):
+            return found
         for key in self._spread(self.superseded_by, found):
             found[key] = Standing.SUPERSEDED
         for key in self._in_use(found):

@@ -86,10 +86,11 @@ class RewindLoader(MigrationLoader):
         except NodeNotFoundError as error:
             # Perhaps a file depends on one whose file is gone.
             broken = error
-        if self._is_active():
-            self._look_for_missing()
-            if self.recovered:
-                broken = self._build_with_recovered(broken)
+        if self.connection is not None and conf.in_force():
+            if self.store_is_ready:
+                broken = self._look_for_missing(broken)
+            elif broken is None:
+                self._run_ours_first()
         if broken is not None:
             raise broken
 
@@ -103,18 +104,13 @@ class RewindLoader(MigrationLoader):
             self.migrated_apps.add(app_label)
             self.unmigrated_apps.discard(app_label)
 
-    def _is_active(self) -> bool:
-        if self.connection is None or not conf.in_force():
-            return False
-        return self.store_is_ready or self._run_ours_first()
-
     @property
     def store_is_ready(self) -> bool:
         """Whether all of our own migrations are recorded. It costs no query."""
         ours = [key for key in self.disk_migrations or () if key[0] == APP_LABEL]
         return bool(ours) and all(key in self.applied_migrations for key in ours)
 
-    def _run_ours_first(self) -> bool:
+    def _run_ours_first(self) -> None:
         """
         Have whatever is applied next wait for our tables, so that it is captured.
 
@@ -122,20 +118,21 @@ class RewindLoader(MigrationLoader):
         """
         ours = [key for key in self.graph.nodes if key[0] == APP_LABEL]
         if not ours or not Store(self.connection).is_allowed:
-            return False
+            return
         newest = self.graph.leaf_nodes(APP_LABEL)[0]
         for key, migration in list(self.graph.nodes.items()):
             parents = self.graph.node_map[key].parents
             is_next = all(parent.key in self.applied_migrations for parent in parents)
             if key[0] != APP_LABEL and key not in self.applied_migrations and is_next:
                 self.graph.add_dependency(migration, key, newest, skip_validation=True)
-        return False
 
-    def _look_for_missing(self) -> None:
-        without_store = self._history(stored={}, baseline={})
-        if without_store.of(Standing.MISSING, Standing.REMOVED_APP):
-            self.history = self.read_history()
-            self._sort_out()
+    def _look_for_missing(self, broken: NodeNotFoundError | None) -> NodeNotFoundError | None:
+        """Build again if something is missing; return what is broken all the same."""
+        if not self._history(stored={}, baseline={}).may_lack_something:
+            return broken
+        self.history = self.read_history()
+        self._sort_out(self.history)
+        return self._build_with_recovered(broken) if self.recovered else broken
 
     def read_history(self) -> History:
         """Return what disk, record and store say now; the store is asked for it."""
@@ -191,35 +188,34 @@ class RewindLoader(MigrationLoader):
             default=0,
         )
 
-    def _sort_out(self) -> None:
+    def _sort_out(self, history: History) -> None:
         """Divide what has no file into nodes-to-be and those that cannot be nodes."""
-        assert self.history is not None
         store = Store(self.connection)
         candidates: dict[Key, RecoveredMigration] = {}
         unusable: dict[Key, NotRecoverable] = {}
-        for key in self._wanted():
-            error = self.history.reason_against(key)
+        for key in self._wanted(history):
+            error = history.reason_against(key)
             if error is None:
-                candidates[key] = RecoveredMigration(self.history.stored[key], store)
-            elif self.history.standing[key] is not Standing.BASELINE:
+                candidates[key] = RecoveredMigration(history.stored[key], store)
+            elif history.standing[key] is not Standing.BASELINE:
                 unusable[key] = error
-        unusable.update(self._drop_orphans(candidates))
+        unusable.update(self._drop_orphans(candidates, history))
         for migration in candidates.values():
             # A child that is no node would be a hole in the graph.
             known = {*candidates, *(self.disk_migrations or ())}
             migration.stand_only_before(known)
         self.recovered, self.unusable = candidates, unusable
 
-    def _wanted(self) -> list[Key]:
-        assert self.history is not None
-        standings = [Standing.MISSING, Standing.IN_USE, Standing.BASELINE]
-        wanted = self.history.of(*standings)
-        for key in self.history.of(Standing.REMOVED_APP):
-            if self.removed_apps is None or key[0] in self.removed_apps:
-                wanted.append(key)
-        return wanted
+    def _wanted(self, history: History) -> list[Key]:
+        return history.of(Standing.MISSING, Standing.IN_USE, Standing.BASELINE) + [
+            key
+            for key in history.of(Standing.REMOVED_APP)
+            if self.removed_apps is None or key[0] in self.removed_apps
+        ]
 
-    def _drop_orphans(self, candidates: dict[Key, RecoveredMigration]) -> dict[Key, NotRecoverable]:
+    def _drop_orphans(
+        self, candidates: dict[Key, RecoveredMigration], history: History
+    ) -> dict[Key, NotRecoverable]:
         """
         Take out candidates that depend on something which is not an applied node.
 
@@ -231,34 +227,26 @@ class RewindLoader(MigrationLoader):
                 key: parent
                 for key, migration in candidates.items()
                 for parent in migration.dependencies
-                if not self._is_applied_node(parent, key[0], candidates)
+                if not self._is_applied_node(parent, key[0], candidates, history)
             }
             for key, parent in orphans.items():
                 del candidates[key]
                 dropped[key] = NotRecoverable(
-                    key, f"it depends on {label(parent)}, which is {self._why_no_node(parent)}."
+                    key, f"it depends on {label(parent)}, which is {_why_no_node(parent, history)}."
                 )
             if not orphans:
                 return dropped
 
-    def _is_applied_node(self, key: Key, of_app: str, candidates: Mapping[Key, RecoveredMigration]) -> bool:
-        assert self.history is not None
+    def _is_applied_node(
+        self, key: Key, of_app: str, candidates: Mapping[Key, RecoveredMigration], history: History
+    ) -> bool:
         if key[1] in ("__first__", "__latest__"):
             known = {*self.migrated_apps, *self.unmigrated_apps, *(one[0] for one in candidates)}
             return key[0] == of_app or key[0] in known
         if key in candidates:
             return True
-        is_replaced = self.history.standing.get(key) is Standing.REPLACED
-        return (key in self.disk_migrations or is_replaced) and key in self.history.applied
-
-    def _why_no_node(self, key: Key) -> str:
-        assert self.history is not None
-        if key not in self.history.applied:
-            return "not applied"
-        standing = self.history.standing.get(key)
-        if standing is Standing.MISSING:
-            return "missing as well and cannot be recovered"
-        return standing.value if standing else "not known"
+        is_replaced = history.standing.get(key) is Standing.REPLACED
+        return (key in self.disk_migrations or is_replaced) and key in history.applied
 
     def _build_with_recovered(self, broken: NodeNotFoundError | None) -> NodeNotFoundError | None:
         """Build again with the recovered migrations; return what is still broken."""
@@ -370,3 +358,12 @@ class RewindLoader(MigrationLoader):
             real_apps: Any = self.unmigrated_apps
             return self._disk_graph.make_state(nodes=None, at_end=at_end, real_apps=real_apps)
         return super().project_state(nodes=nodes, at_end=at_end)
+
+
+def _why_no_node(key: Key, history: History) -> str:
+    if key not in history.applied:
+        return "not applied"
+    standing = history.standing.get(key)
+    if standing is Standing.MISSING:
+        return "missing as well and cannot be recovered"
+    return standing.value if standing else "not known"
