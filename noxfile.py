@@ -118,12 +118,11 @@ def tests(session: nox.Session, django: str, database: str) -> None:
 
 for _python, _django, _database in MATRIX:
     nox.session(
-        _with(tests, django=_django, database=_database),
         name=f"tests-{_python}-django{_django}-{_database}",
         python=_python,
         requires=WHEEL,
         tags=["tests", _database, f"django{_django}"],
-    )
+    )(_with(tests, django=_django, database=_database))
 
 
 def django_suite(session: nox.Session, django: str) -> None:
@@ -135,12 +134,11 @@ def django_suite(session: nox.Session, django: str) -> None:
 
 for _python, _django in (OLDEST, NEWEST):
     nox.session(
-        _with(django_suite, django=_django),
         name=f"django_suite-{_python}-django{_django}",
         python=_python,
         requires=WHEEL,
         tags=["django_suite"],
-    )
+    )(_with(django_suite, django=_django))
 
 
 @nox.session(python=NEWEST[0], tags=["check"])
