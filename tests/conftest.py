@@ -1,12 +1,19 @@
 from __future__ import annotations
 
 import os
+import sys
 import warnings
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Optional
 
 import pytest
+from django.conf import settings
 from django.db import DatabaseError, connections
+from django.test import override_settings
 from pytest_django.plugin import blocking_manager_key
+
+from tests.fixtures import App, clean_up, forget_modules
 
 #: With this set to 1, as in CI, a server that cannot be reached fails the run.
 REQUIRE_DATABASES = "REWIND_REQUIRE_DATABASES"
@@ -56,3 +63,18 @@ def _describe(settings: dict[str, object], error: DatabaseError) -> str:
     cause = str(error).strip().splitlines()[0]
     address = f"{settings['HOST']}:{settings['PORT']}"
     return f"cannot reach {engine} at {address}: {cause}"
+
+
+@pytest.fixture
+def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[App]:
+    """The app `shop`, installed in this process; for tests that may write to all databases."""
+    request.getfixturevalue("transactional_db")
+    # Two edits within one second would meet the bytecode of the first.
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    app = App(tmp_path)
+    with override_settings(INSTALLED_APPS=[*settings.INSTALLED_APPS, app.label]):
+        yield app
+        clean_up(app.label)
+    forget_modules(app.label)
+    sys.modules.pop(app.label, None)
