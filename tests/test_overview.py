@@ -1,0 +1,65 @@
+"""What is known of every migration, in words."""
+
+from __future__ import annotations
+
+import pytest
+from django.db import connection
+from django.db.migrations.exceptions import NodeNotFoundError
+from django.db.migrations.executor import MigrationExecutor
+
+from django_rewind.models import MigrationCode
+from django_rewind.overview import overview
+from tests.fixtures import migrate
+from tests.helpers import add, create
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "other"])
+
+
+@pytest.fixture
+def shop(app):
+    """A chain of two, applied."""
+    app.migration("0001_initial", create("Product"))
+    app.migration("0002_a", add("product", "a", "TextField(null=True)"), after="0001_initial")
+    migrate("shop")
+    return app
+
+
+def lines() -> list[tuple[str, bool, list[str]]]:
+    return [(one.key[1], one.is_applied, one.words) for one in overview(connection) if one.key[0] == "shop"]
+
+
+def test_what_is_applied_and_stored(shop):
+    """In the order in which it was applied."""
+    assert lines() == [("0001_initial", True, ["stored"]), ("0002_a", True, ["stored"])]
+
+
+def test_what_is_not_applied(shop):
+    """On disk alone, or stored from another time; after what is applied."""
+    migrate("shop", "0001")
+    shop.migration("0002_b", after="0001_initial")
+    assert lines() == [
+        ("0001_initial", True, ["stored"]),
+        ("0002_a", False, ["stored"]),
+        ("0002_b", False, ["not stored"]),
+    ]
+
+
+def test_what_is_missing(shop):
+    """Stored, not stored, or stored and no good."""
+    shop.delete("0002_a")
+    assert lines()[-1] == ("0002_a", True, ["stored", "missing"])
+    row = MigrationCode.objects.filter(app_label="shop", migration_name="0002_a")
+    row.update(signature="0" * 64)
+    words = ["stored, but its stored source was changed after it was signed", "missing"]
+    assert lines()[-1] == ("0002_a", True, words)
+    row.delete()
+    assert lines()[-1] == ("0002_a", True, ["not stored", "missing"])
+
+
+def test_without_a_graph_it_still_tells(shop):
+    """A file depends on one that is gone for good."""
+    MigrationCode.objects.filter(app_label="shop").delete()
+    shop.delete("0001_initial")
+    with pytest.raises(NodeNotFoundError):
+        MigrationExecutor(connection)
+    assert [name for name, _, _ in lines()] == ["0001_initial", "0002_a"]
