@@ -1,0 +1,200 @@
+"""Our own migrations: forward, to zero, and over a database of version 0.1.0."""
+
+from __future__ import annotations
+
+import sys
+from textwrap import dedent
+
+import pytest
+from django.apps import apps as django_apps
+from django.core.management import call_command
+from django.core.management.base import CommandError
+from django.db import connection
+
+from django_rewind.models import BaselineMigration, MigrationCode, Provenance
+from django_rewind.signing import Verdict
+from django_rewind.store import APP_LABEL, Store
+from django_rewind.takeover import sign_inherited
+from tests.fixtures import applied, columns, migrate, record_id, row
+from tests.helpers import add, create
+from tests.test_source import CLASS
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "other"])
+
+TABLES = ["django_migrations_code", "django_migrations_code_history", "django_migrations_baseline"]
+OURS = ["0001_initial", "0002_signed_source", "0003_take_over"]
+
+
+@pytest.fixture
+def old(app, settings):
+    """The shop in a database where version 0.1.0 was at work: its table, its one record, its rows."""
+    settings.DJANGO_REWIND_ENABLED = False
+    migrate(APP_LABEL, "zero")
+    app.migration("0001_initial", create("Product"))
+    app.migration("0002_a", add("product", "a", "TextField(null=True)"), after="0001_initial")
+    migrate("shop")
+    migrate(APP_LABEL, "0001")
+    for name in ("0001_initial", "0002_a"):
+        insert("shop", name, (app.path / f"{name}.py").read_text())
+    settings.DJANGO_REWIND_ENABLED = True
+    yield app
+    settings.DJANGO_REWIND_ENABLED = True
+    app.delete(*(path.stem for path in app.path.glob("0*.py")))
+    app.reload()
+    call_command("migrate", APP_LABEL, verbosity=0)
+
+
+def insert(app_label: str, name: str, text: str) -> None:
+    """Write a row as version 0.1.0 wrote it."""
+    sql = (
+        "INSERT INTO django_migrations_code (app_label, migration_name, source_code, stored_at)"
+        " VALUES (%s, %s, %s, '2020-01-01 00:00:00')"
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [app_label, name, text])
+
+
+def test_the_first_migration_makes_the_table_of_version_0_1_0(old):
+    """The rest comes later."""
+    assert applied(APP_LABEL) == OURS[:1]
+    expected = {"id", "app_label", "migration_name", "source_code", "stored_at"}
+    assert columns("django_migrations_code") == expected
+
+
+def test_its_rows_are_signed_once(old):
+    """With the provenance that says where they came from, and proven for the record that is there."""
+    migrate()
+    stored = Store(connection).rows()[old.key("0002_a")]
+    assert stored.verdict is Verdict.VERIFIED
+    assert stored.provenance == Provenance.INHERITED
+    assert stored.module == old.module("0002_a")
+    assert stored.metadata.dependencies == [old.key("0001_initial")]
+    assert stored.record_id == record_id(old.key("0002_a"))
+    assert row(old.key("0002_a")).stored_at.year == 2020
+
+
+def test_what_it_stored_can_be_undone(old):
+    """The file is gone, and the text of 0.1.0 takes it back."""
+    migrate()
+    old.delete("0002_a")
+    migrate("shop", "0001")
+    assert applied("shop") == ["0001_initial"]
+    assert columns("shop_product") == {"id"}
+
+
+def test_what_had_no_file_already_is_the_baseline(old):
+    """It is remembered with its record, and is undone when it is named."""
+    old.delete("0002_a")
+    migrate()
+    (baseline,) = BaselineMigration.objects.filter(app_label="shop")
+    assert baseline.migration_name == "0002_a"
+    assert baseline.record_id == record_id(old.key("0002_a"))
+    migrate("shop", "0001")
+    assert applied("shop") == ["0001_initial"]
+
+
+def test_nothing_of_it_is_executed(old):
+    """Metadata are read from the text, what stands around them is not run."""
+    text = "import marks_of_takeover\nraise SystemExit\nclass Migration:\n    dependencies = [('shop', '0002_a')]\n"
+    insert("shop", "0003_c", text)
+    migrate()
+    assert "marks_of_takeover" not in sys.modules
+    assert Store(connection).rows()["shop", "0003_c"].metadata.dependencies == [("shop", "0002_a")]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "no python at all",
+        "class Other: pass",
+        "class Migration:\n    dependencies = make()",
+    ],
+)
+def test_what_cannot_be_parsed_stays_unsigned(old, text):
+    """It keeps nobody from migrating, and is refused should it be needed."""
+    insert("shop", "0003_c", text)
+    migrate()
+    assert applied(APP_LABEL) == OURS
+    assert Store(connection).rows()["shop", "0003_c"].verdict is Verdict.UNSIGNED
+    assert row(("shop", "0003_c")).source_code == text
+
+
+def test_a_row_of_an_app_that_is_gone_keeps_nobody_from_migrating(old):
+    """Where its module was is not known any more."""
+    insert("of_nothing", "0001_initial", "class Migration:\n    pass\n")
+    migrate()
+    assert applied(APP_LABEL) == OURS
+    assert row(("of_nothing", "0001_initial")).source_code
+    MigrationCode.objects.filter(app_label="of_nothing").delete()
+
+
+def test_an_inherited_one_that_does_not_load_is_refused_by_name(old):
+    """Nobody knew what it does until it was needed."""
+    insert(
+        "shop",
+        "0003_c",
+        dedent("""
+        import of_nothing_at_all
+        class Migration:
+            dependencies = [("shop", "0002_a")]
+    """),
+    )
+    from django.db.migrations.recorder import MigrationRecorder
+
+    MigrationRecorder(connection).record_applied("shop", "0003_c")
+    migrate()
+    with pytest.raises(CommandError, match=r"shop\.0003_c"):
+        migrate("shop", "0001")
+    assert applied("shop") == ["0001_initial", "0002_a", "0003_c"]
+    assert columns("shop_product") == {"id", "a"}
+
+
+def test_the_take_over_runs_once(old, settings):
+    """A row that somebody writes later is not signed by migrating again."""
+    migrate()
+    MigrationCode.objects.create(
+        app_label="shop", migration_name="0003_c", source_code="class Migration: pass"
+    )
+    migrate()
+    assert Store(connection).rows()["shop", "0003_c"].verdict is Verdict.UNSIGNED
+
+
+def test_to_zero_and_forward_again(app):
+    """The tables go and come, and what is on disk is stored anew."""
+    app.migration("0001_initial", create("Product"))
+    migrate("shop")
+    try:
+        migrate(APP_LABEL, "zero")
+        assert applied(APP_LABEL) == []
+        assert [columns(table) for table in TABLES] == [set(), set(), set()]
+        migrate("shop", "zero")
+    finally:
+        migrate()
+    assert applied(APP_LABEL) == OURS
+    assert all(columns(table) for table in TABLES)
+    assert row(app.key("0001_initial")).source_code
+    assert applied("shop") == ["0001_initial"]
+
+
+@pytest.mark.parametrize("target", ["0001", "0002"])
+def test_a_step_back_and_forward_again(target):
+    """In between nothing is captured and nothing breaks."""
+    try:
+        migrate(APP_LABEL, target)
+        migrate("auth", "0001")
+    finally:
+        migrate()
+    assert applied(APP_LABEL) == OURS
+    assert Store(connection).rows()["auth", "0001_initial"].verdict is Verdict.VERIFIED
+
+
+@pytest.mark.django_db(transaction=True, databases=["default", "other"])
+@pytest.mark.parametrize(
+    "line", ["dependencies = [migrations.swappable_dependency(settings.GONE_MODEL)]", "dependencies = 5"]
+)
+def test_a_strange_row_of_0_1_0_keeps_nobody_from_migrating(app, line):
+    """It stays unsigned."""
+    MigrationCode.objects.create(app_label="shop", migration_name="0001", source_code=CLASS.format(line))
+    sign_inherited(django_apps, connection)
+    assert Store(connection).rows()["shop", "0001"].verdict is Verdict.UNSIGNED
