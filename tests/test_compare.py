@@ -285,3 +285,17 @@ def test_callable_defaults_of_fields_are_compared_by_what_they_do(same):
     field = "migrations.AddField('product', 'a', models.TextField(default=start))"
     assert same("def start():\n    return 'a'\n", "def start():\n    # from here\n    return 'a'\n", field)
     assert not same("def start():\n    return 'a'\n", "def start():\n    return 'b'\n", field)
+
+
+def test_a_closure_that_was_never_filled_is_no_crash(same):
+    """What cannot be decided differs."""
+    text = """
+    def make(flag):
+        def inner(apps, schema_editor):
+            return late
+        if flag:
+            late = 1
+        return inner
+    work = make(False)
+    """
+    assert not same(text, text + "\n")

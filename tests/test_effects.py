@@ -385,3 +385,12 @@ def test_another_app_conflicts_where_it_is_referred_to():
     assert (
         conflict(step, ("shop", effects(add("Product", "item", FOREIGN_KEY)))) == "deletes the model 'item'"
     )
+
+
+def test_a_chosen_column_that_begins_like_its_field_stays_too():
+    """A column that happens to begin with the field's name was still chosen."""
+    found = names(
+        create("Product", ("name", models.TextField(db_column="name_of_product"))),
+        migrations.RenameField("Product", "name", "title"),
+    )
+    assert ("shop_product", "name_of_product") in found.needed()

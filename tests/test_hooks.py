@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 
 import pytest
@@ -221,3 +222,28 @@ def test_without_the_app_installed_the_hooks_are_quiet(settings):
         executor = MigrationExecutor(connection)
         executor.migration_plan([KEY])
         assert "_rewinding" not in vars(executor)
+
+
+def test_uninstalling_leaves_a_class_that_another_package_built_on_ours(monkeypatch):
+    """`uninstall` puts back what was there wherever nobody has hooked in after us."""
+    theirs = type("Theirs", (django_executor.MigrationLoader,), {})
+    with monkeypatch.context() as patch:
+        patch.setattr(django_executor, "MigrationLoader", theirs)
+        hooks.uninstall()
+        assert django_executor.MigrationLoader is theirs
+    hooks.install()
+
+
+def test_uninstalling_leaves_a_wrapper_that_another_package_put_around_ours(monkeypatch):
+    """Also if it was made with `functools.wraps`, which copies our mark."""
+    ours = vars(MigrationExecutor)["migrate"]
+
+    @functools.wraps(ours)
+    def theirs(*args, **kwargs):
+        return ours(*args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MigrationExecutor, "migrate", theirs)
+        hooks.uninstall()
+        assert vars(MigrationExecutor)["migrate"] is theirs
+    hooks.install()

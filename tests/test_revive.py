@@ -320,3 +320,11 @@ def test_it_runs_as_a_migration_does():
     finally:
         del sys.modules["marks_of_revive"]
     assert marks == ["f", "b"]
+
+
+@pytest.mark.django_db
+def test_a_description_cannot_be_run_on_a_database():
+    """Whoever forgets to load is told so, backwards too."""
+    (operation,) = store().operations
+    with pytest.raises(NotImplementedError, match="is a description"):
+        operation.database_backwards("shop", None, ProjectState(), ProjectState())

@@ -310,3 +310,45 @@ def test_what_is_no_literal_is_refused(text):
     """Nobody guesses."""
     with pytest.raises(ValueError, match=r".+"):
         parse(text)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "dependencies = 5",
+        "dependencies = [5]",
+        "dependencies = [{[]: 1}]",
+        "dependencies = [migrations.swappable_dependency()]",
+        "dependencies = [migrations.swappable_dependency(settings.GONE_MODEL)]",
+    ],
+)
+def test_parse_refuses_every_other_form_with_a_value_error(line):
+    """The take-over goes on with the next row."""
+    with pytest.raises(ValueError, match=r".+"):
+        parse(CLASS.format(line))
+
+
+def test_parse_reads_a_swappable_dependency_on_a_literal():
+    """`swappable_dependency("auth.User")` is as good as the setting."""
+    text = CLASS.format("dependencies = [migrations.swappable_dependency('auth.User')]")
+    assert parse(text).dependencies == [("auth", "__first__")]
+
+
+@pytest.mark.parametrize(
+    "line", ["dependencies: list = [('shop', '0001')]", "dependencies += [('shop', '0001')]"]
+)
+def test_parse_does_not_overlook_other_assignments(line):
+    """It reads them or refuses; a dependency is never just left out."""
+    try:
+        assert parse(CLASS.format(line)).dependencies == [("shop", "0001")]
+    except ValueError:
+        pass
+
+
+@pytest.mark.parametrize(
+    "values", [{"operations": 5}, {"operations": [5]}, {"effects": None}, {"effects": [{}]}, {"atomic": "no"}]
+)
+def test_metadata_of_a_wrong_type_is_refused(values):
+    """`from_text` says that it raises when the text does not have that form."""
+    with pytest.raises(ValueError, match="metadata cannot be read"):
+        Metadata.from_text(changed(**values))

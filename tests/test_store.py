@@ -379,3 +379,10 @@ def test_our_own_migrations_are_stored_too(store):
     ours = [key for key in store.rows() if key[0] == APP_LABEL]
     assert (APP_LABEL, "0001_initial") in ours
     assert row(ours[0]).provenance in {Provenance.CAPTURED, Provenance.BACKFILLED}
+
+
+@pytest.mark.django_db(transaction=True, databases=["default", "other"])
+def test_a_baseline_that_was_dropped_by_hand_is_empty():
+    """Recorded does not mean that each of our tables exists."""
+    with hidden(BaselineMigration._meta.db_table):
+        assert Store(connection).baseline() == {}
