@@ -21,7 +21,7 @@ from django.db.migrations.operations.models import IndexOperation, ModelOperatio
 
 from .types import Effect
 
-__all__ = ["Loss", "Names", "conflict", "effects_of", "operations_in"]
+__all__ = ["Loss", "Names", "conflict", "effects_of", "flatten", "operations_in"]
 
 # A table (column None) or a column that disappears when a migration is undone.
 Loss = tuple[str, Optional[str]]
@@ -31,20 +31,21 @@ _FIELD_GONE = {"remove_field", "rename_field"}
 
 
 def operations_in(migration: Migration, *, database: bool) -> Iterator[Operation]:
+    """Yield what a migration does to the database (or to the state), flattened."""
+    yield from flatten(migration.operations, database=database)
+
+
+def flatten(listed: Iterable[Operation], *, database: bool) -> Iterator[Operation]:
     """
-    Yield the operations that work on the database (or on the state), flattened.
+    Yield operations, in the place of `SeparateDatabaseAndState` what it holds.
 
-    `SeparateDatabaseAndState` hides what it holds: Django asks only its own
-    `reversible`, which is True around an irreversible RunPython.
+    It hides that: Django asks only its own `reversible`, which is True around an
+    irreversible RunPython.
     """
-    yield from _flatten(migration.operations, database=database)
-
-
-def _flatten(listed: Iterable[Operation], *, database: bool) -> Iterator[Operation]:
     for operation in listed:
         if isinstance(operation, operations.SeparateDatabaseAndState):
             inner = operation.database_operations if database else operation.state_operations
-            yield from _flatten(inner, database=database)
+            yield from flatten(inner, database=database)
         else:
             yield operation
 

@@ -55,8 +55,8 @@ class IrreversibleRewind(RewindError):
         self.operation = operation
         super().__init__(
             f"Migration {label(key)} cannot be undone: its operation '{operation}' is not reversible.",
-            f"Choose a target after {label(key)}, or undo it by hand and then "
-            "forget it with 'migrate --fake'.",
+            f"Choose a target that keeps {label(key)}, or undo it by hand and then have it "
+            f"forgotten: 'manage.py migrate --fake {key[0]} <the one before it>'.",
         )
 
 

@@ -17,7 +17,7 @@ from django.db.migrations.operations.base import Operation
 from django.db.models import NOT_PROVIDED, Field
 
 from . import compat
-from .effects import conflict, effects_of, operations_in
+from .effects import conflict, effects_of, flatten, operations_in
 from .exceptions import (
     BlockedRewind,
     ConflictsWithMissing,
@@ -181,7 +181,7 @@ class _NotNull:
 
     def follow(self, app_label: str, operation: Operation) -> None:
         """Take over what a later operation renames."""
-        for inner in _flat(operation, database=False):
+        for inner in flatten([operation], database=False):
             if isinstance(inner, operations.RenameModel):
                 if self.model == (app_label, inner.old_name.lower()):
                     self.model = (app_label, inner.new_name.lower())
@@ -203,7 +203,7 @@ class _NotNull:
 def _not_null_put_back(
     migration: Migration, operation: Operation, before: Any, after: Any
 ) -> Iterator[_NotNull]:
-    for inner in _flat(operation, database=True):
+    for inner in flatten([operation], database=True):
         if not isinstance(inner, (operations.RemoveField, operations.AlterField)):
             continue
         is_there = isinstance(inner, operations.AlterField)
@@ -216,12 +216,6 @@ def _not_null_put_back(
             # Of a column that no state knows nothing can be said.
             continue
         yield _NotNull(key_of(migration), old, model, inner.name, is_there)
-
-
-def _flat(operation: Operation, *, database: bool) -> list[Operation]:
-    if isinstance(operation, operations.SeparateDatabaseAndState):
-        return list(operation.database_operations if database else operation.state_operations)
-    return [operation]
 
 
 def _needs_a_value(editor: Any, column: Field[Any, Any]) -> bool:

@@ -23,7 +23,7 @@ from django.conf import settings
 from django.db.migrations import Migration
 from django.db.migrations.loader import MigrationLoader
 
-from .effects import effects_of
+from .effects import effects_of, flatten
 from .types import Effect, Key
 
 __all__ = ["Metadata", "SourceUnavailable", "describe", "module_of", "parse", "payload", "read_text"]
@@ -160,7 +160,8 @@ def _keys(pairs: Any) -> list[Key]:
 def _describe_operation(operation: Any) -> dict[str, Any]:
     described: dict[str, Any] = {
         "text": str(operation.describe()),
-        "reversible": bool(operation.reversible),
+        # With what SeparateDatabaseAndState holds, whose own answer is always True.
+        "reversible": all(one.reversible for one in (operation, *flatten([operation], database=True))),
     }
     # The two kinds of action that describe_operation() of `migrate` knows.
     if hasattr(operation, "code"):

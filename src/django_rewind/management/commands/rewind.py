@@ -11,6 +11,7 @@ from django.core.management.commands.migrate import Command as MigrateCommand
 from django.db import DEFAULT_DB_ALIAS, connections
 
 from django_rewind.history import Standing
+from django_rewind.preflight import check_reversible
 from django_rewind.rewind import Rewind, describe
 from django_rewind.types import Plan, label
 
@@ -128,8 +129,9 @@ class Command(BaseCommand):
         Have somebody agree to the plan, or to losing rows.
 
         Raises:
-            CommandError: nobody did.
+            CommandError: nobody did, or there is no use in asking.
         """
+        check_reversible(migration for migration, _ in plan)
         lost = describe(rewind.losses(plan))
         if not options["interactive"]:
             if lost and not settings.DEBUG and not options["allow_data_loss"]:
