@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
+from django.db import connections, router
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from .models import MigrationCode
+from .store import Store
 
 
 @admin.register(MigrationCode)
@@ -26,7 +28,9 @@ class MigrationCodeAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     actions = None
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[MigrationCode]:
-        return MigrationCode.objects.order_by("app_label", "migration_name").defer("source_code")
+        connection = connections[router.db_for_read(MigrationCode)]
+        rows = Store(connection).all().order_by("app_label", "migration_name")
+        return rows.defer("source_code")
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

@@ -19,9 +19,9 @@ from django.db.migrations.operations.base import Operation
 from django.db.migrations.operations.fields import FieldOperation
 from django.db.migrations.operations.models import IndexOperation, ModelOperation
 
-from .types import Effect
+from .types import Effect, Key
 
-__all__ = ["Loss", "Names", "conflict", "effects_of", "flatten", "operations_in"]
+__all__ = ["Loss", "Made", "Names", "conflict", "effects_of", "flatten", "operations_in"]
 
 # A table (column None) or a column that disappears when a migration is undone.
 Loss = tuple[str, Optional[str]]
@@ -164,6 +164,37 @@ def _refers(model_field: models.Field[Any, Any]) -> list[list[str]]:
 
 
 @dataclass
+class Made:
+    """A table or a column that a migration made, followed through later renames."""
+
+    by: Key
+    model: tuple[str, str]
+    field: str | None = None
+
+    @classmethod
+    def by_effect(cls, key: Key, effect: Effect) -> Iterator[Made]:
+        """Yield what one effect of a migration makes in the database."""
+        if not effect.get("database"):
+            return
+        if effect["effect"] == "add_field":
+            yield cls(key, (key[0], effect["model"]), effect["field"])
+        elif effect["effect"] == "create_model" and not effect["without_table"]:
+            yield cls(key, (key[0], effect["model"]))
+            for name, column in effect["fields"].items():
+                if column.get("many_to_many"):
+                    yield cls(key, (key[0], effect["model"]), name)
+
+    def follow(self, app_label: str, effect: Effect) -> None:
+        """Take over what a later effect renames."""
+        if not effect.get("state") or self.model != (app_label, effect.get("model")):
+            return
+        if effect["effect"] == "rename_model":
+            self.model = (app_label, effect["to"])
+        elif effect["effect"] == "rename_field" and self.field == effect["field"]:
+            self.field = effect["to"]
+
+
+@dataclass
 class Names:
     """
     The tables and columns behind models and fields, after some migrations.
@@ -245,6 +276,21 @@ class Names:
                 return [(self._join_table(table, effect["field"], effect), None)]
             return [(table, effect["column"])] if effect["column"] else []
         return []
+
+    def loss(self, made: Made) -> Loss | None:
+        """Return what undoing takes away, under its name by now; None if it is gone."""
+        columns = self.columns.get(made.model)
+        if columns is None:
+            return None
+        table = self.table(*made.model)
+        if made.field is None:
+            return table, None
+        column = columns.get(made.field)
+        if column is None:
+            return None
+        if column.get("many_to_many"):
+            return self._join_table(table, made.field, column), None
+        return (table, column["column"]) if column["column"] else None
 
     @staticmethod
     def _join_table(table: str, name: str, column: dict[str, Any]) -> str:

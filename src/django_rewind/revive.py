@@ -185,7 +185,8 @@ def _load(stored: StoredMigration, store: Store) -> Migration:
 
 def _execute(stored: StoredMigration, text: str) -> ModuleType:
     """Execute a verified text as the module that it was."""
-    filename = f"<stored {stored.module}>"
+    # With the digest: another database may hold another text under this name.
+    filename = f"<stored {stored.module} {stored.digest[:8]}>"
     # Without a modification time it stays until the process ends: tracebacks,
     # debuggers and inspect.getsource() find the text there.
     linecache.cache[filename] = (len(text), None, text.splitlines(keepends=True), filename)

@@ -18,7 +18,7 @@ from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.state import ModelState
 
 from . import hooks
-from .effects import Loss, Names, effects_of
+from .effects import Loss, Made, Names, effects_of
 from .history import History, Standing
 from .loader import RewindLoader
 from .plan import children_in, closure, in_applied_order, parents_in
@@ -147,13 +147,17 @@ class Rewind:
         """Return the tables and columns that go with each step and hold something."""
         steps = {key_of(migration): migration for migration, _ in plan}
         names = Names()
-        lost: list[tuple[Key, Loss]] = []
+        made: list[Made] = []
         for key, _ in sorted(self.loader.record_ids.items(), key=lambda item: item[1]):
             effects = _effects(steps[key]) if key in steps else self.history.effects(key)
-            if key in steps:
-                lost += [(key, loss) for loss in names.losses(key[0], effects)]
+            for effect in effects:
+                for one in made:
+                    one.follow(key[0], effect)
+                if key in steps:
+                    made += Made.by_effect(key, effect)
             names.follow(key[0], effects)
-        return self._that_hold_something(lost)
+        now = ((one.by, names.loss(one)) for one in made)
+        return self._that_hold_something([(key, loss) for key, loss in now if loss is not None])
 
     def _that_hold_something(self, lost: list[tuple[Key, Loss]]) -> list[tuple[Key, Loss]]:
         introspection, quote = self.connection.introspection, self.connection.ops.quote_name

@@ -97,6 +97,11 @@ class Store:
         """Whether the routers let our table exist on this alias."""
         return bool(router.allow_migrate_model(self.connection.alias, MigrationCode))
 
+    def all(self) -> QuerySet[MigrationCode]:
+        """Return the rows themselves, to be shown."""
+        rows: QuerySet[MigrationCode] = self._rows(MigrationCode)
+        return rows
+
     def exists(self, model: type[Model] = MigrationCode) -> bool:
         """Look for a table of ours, on PostgreSQL in the current schema alone."""
         table = model._meta.db_table
