@@ -15,6 +15,7 @@ from textwrap import dedent
 
 import django_rewind
 from tests.databases import Database, make_database
+from tests.zygote import zygote
 
 MANAGE = """\
 import os
@@ -236,6 +237,9 @@ class Project:
         return self._run([self.python, "-c", start + dedent(code)], ("-c",), stdin=subprocess.DEVNULL)
 
     def _run(self, command: list[str], args: tuple[str, ...], stdin: int) -> Result:
+        if self.python == sys.executable and (forks := zygote()):
+            done = forks.run(command[1:], cwd=str(self.path), env=self._environment(), stdin=stdin)
+            return Result(args, done.returncode, done.stdout, done.stderr)
         done = subprocess.run(
             command,
             cwd=self.path,
