@@ -49,7 +49,10 @@ class Zygote:
         self._socket, theirs = socket.socketpair()
         with theirs:
             command = [sys.executable, __file__, str(theirs.fileno())]
-            self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()])
+            # Bytecode is an affair of the interpreter: children cannot be told by their environment. A
+            # copy of a project whose settings are rewritten within the second would meet the old ones.
+            environ = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+            self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], env=environ)
         atexit.register(self.close)
 
     def run(

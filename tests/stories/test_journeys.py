@@ -222,3 +222,10 @@ def test_show_stored_migrations(shop):
     assert "0002_price" in result.stdout
     assert "django_rewind" not in result.stdout
     assert shop.snapshot() == before
+
+
+def test_stories_leave_no_bytecode(shop):
+    """A file that is edited within the second it was written is never met as it was before."""
+    shop.manage("check")
+
+    assert not list(shop.path.rglob("*.pyc"))
