@@ -11,7 +11,7 @@ from django.db.migrations.recorder import MigrationRecorder
 from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 
-from django_rewind.capture import capture, reconcile
+from django_rewind.capture import capture, hand_over, reconcile
 from django_rewind.models import MigrationCode, MigrationCodeHistory, Provenance
 from django_rewind.store import Store
 from tests.fixtures import applied, hidden, in_memory, migrate, record_id, row
@@ -185,6 +185,15 @@ def test_reconcile_says_nothing_of_another_database(app, texts):
         migrate("shop")
     reconcile(connections["other"])
     assert stored_texts() == {}
+    reconcile(connection)
+    assert stored_texts() == texts
+
+
+def test_reconcile_does_not_believe_an_earlier_run(app, texts):
+    """What an executor left behind is forgotten when the next `migrate` begins."""
+    hand_over(connection, {}, {})
+    with override_settings(DJANGO_REWIND_ENABLED=False):
+        migrate("shop")
     reconcile(connection)
     assert stored_texts() == texts
 

@@ -6,7 +6,7 @@ from typing import Any
 from django.apps import AppConfig
 from django.core.signals import setting_changed
 from django.db import connections
-from django.db.models.signals import post_migrate, pre_save
+from django.db.models.signals import post_migrate, pre_migrate, pre_save
 from django.utils.translation import gettext_lazy as _
 
 from . import conf
@@ -24,6 +24,7 @@ class RewindConfig(AppConfig):
             # With the sender: other models' saves are none of our business.
             pre_save.connect(store.keep_stored_row, sender=model)
         post_migrate.connect(reconcile_after_migrate, sender=self, dispatch_uid="django_rewind.reconcile")
+        pre_migrate.connect(forget_earlier_runs, sender=self, dispatch_uid="django_rewind.forget")
         setting_changed.connect(follow_setting, dispatch_uid="django_rewind.follow_setting")
         follow_setting(setting="DJANGO_REWIND_ENABLED")
 
@@ -38,6 +39,13 @@ def follow_setting(*, setting: str, **kwargs: Any) -> None:
         hooks.install()
     else:
         hooks.uninstall()
+
+
+def forget_earlier_runs(*, using: str, **kwargs: Any) -> None:
+    """An executor that was driven from code has left what it knew, and nobody took it."""
+    from . import capture
+
+    capture.forget_outcome(connections[using])
 
 
 def reconcile_after_migrate(*, using: str, **kwargs: Any) -> None:
