@@ -15,7 +15,7 @@ from django.db.migrations.recorder import MigrationRecorder
 
 from .models import Provenance
 from .source import SourceUnavailable, describe, module_of, read_text
-from .store import APP_LABEL, Entry, Store
+from .store import Entry, Store, all_of_ours
 from .types import Applied, Key, label
 
 __all__ = ["capture", "forget_outcome", "hand_over", "reconcile"]
@@ -116,8 +116,7 @@ def reconcile(connection: Any, *, warn: Warn = logger.debug) -> None:
     One query where there is nothing to do.
     """
     outcome = _outcomes.pop(_real(connection), None) or _look(connection)
-    ours = [key for key in outcome.disk if key[0] == APP_LABEL]
-    if not ours or not all(key in outcome.applied for key in ours):
+    if not all_of_ours(outcome.disk, outcome.applied):
         return
     known = Store(connection).record_ids()
     unstored = [

@@ -24,7 +24,7 @@ from .plan import children_in, closure, parents_in
 from .preparation import Preparation
 from .revive import RecoveredMigration
 from .run import Run, Survey
-from .store import APP_LABEL
+from .store import all_of_ours
 from .types import Key, Plan, Target, key_of, label
 
 __all__ = ["Rewinding"]
@@ -212,9 +212,9 @@ class Rewinding:
 
     def _store_is_ready(self) -> bool:
         """Our own migrations may have been applied by this very run."""
-        ours = [key for key in self.loader.disk_migrations if key[0] == APP_LABEL]
-        recorded = self.executor.recorder.changes
-        return bool(ours) and all(recorded.get(key, key in self.loader.applied_migrations) for key in ours)
+        changes = self.executor.recorder.changes
+        gone = {key for key, is_applied in changes.items() if not is_applied}
+        return all_of_ours(self.loader.disk_migrations, {*self.loader.applied_migrations, *changes} - gone)
 
     @contextmanager
     def unapplying(self, migration: Migration, *, fake: bool) -> Iterator[None]:

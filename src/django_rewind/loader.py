@@ -21,7 +21,7 @@ from .exceptions import NotRecoverable
 from .history import History, Standing
 from .plan import closure
 from .revive import RecoveredMigration
-from .store import APP_LABEL, Store
+from .store import APP_LABEL, Store, all_of_ours
 from .types import Applied, Key, label
 
 __all__ = ["RewindLoader"]
@@ -107,8 +107,7 @@ class RewindLoader(MigrationLoader):
     @property
     def store_is_ready(self) -> bool:
         """Whether all of our own migrations are recorded. It costs no query."""
-        ours = [key for key in self.disk_migrations or () if key[0] == APP_LABEL]
-        return bool(ours) and all(key in self.applied_migrations for key in ours)
+        return all_of_ours(self.disk_migrations or (), self.applied_migrations)
 
     def _run_ours_first(self) -> None:
         """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -18,7 +18,7 @@ from .signing import Verdict
 from .source import Metadata, payload
 from .types import Applied, Key
 
-__all__ = ["APP_LABEL", "Entry", "Store", "StoredMigration", "keep_stored_row"]
+__all__ = ["APP_LABEL", "Entry", "Store", "StoredMigration", "all_of_ours", "keep_stored_row"]
 
 APP_LABEL = "django_rewind"
 
@@ -268,6 +268,12 @@ def _is_same(stored: StoredMigration, row: MigrationCode) -> bool:
     # The signature covers text, metadata, module and provenance.
     same_record = row.record_id is None or row.record_id == stored.record_id
     return stored.signature == row.signature and stored.digest == row.digest and same_record
+
+
+def all_of_ours(disk: Iterable[Key], applied: Container[Key]) -> bool:
+    """Say whether all of our own migrations on disk are applied: then the store is ready."""
+    ours = [key for key in disk if key[0] == APP_LABEL]
+    return bool(ours) and all(key in applied for key in ours)
 
 
 def keep_stored_row(*, instance: Model, raw: bool, using: str, **kwargs: Any) -> None:
