@@ -255,18 +255,49 @@ def test_a_method_counts_with_its_object(same):
     assert not same(text, text)
 
 
+FIELD = "migrations.AddField('product', 'a', Code(null=True))"
+CODE = "class Code(models.TextField):\n    LEVEL = {}\n\n    def level(self):\n        return self.LEVEL\n"
+
+
 @pytest.mark.parametrize(
     "text, operation",
     [
-        ("class Helper:\n    pass\n" + WORK.format("Helper()"), "migrations.RunPython(work)"),
-        ("class Code(models.TextField):\n    pass\n", "migrations.AddField('product', 'a', Code(null=True))"),
+        ("class Helper:\n    pass\n" + WORK.format("Helper"), "migrations.RunPython(work)"),
+        (CODE.format(1), FIELD),
         ("class Base:\n    pass\n", "migrations.CreateModel('Product', [], bases=(Base, models.Model))"),
         ("class Run(migrations.RunSQL):\n    pass\n", "Run('SELECT 1')"),
+        (
+            "class Run(migrations.RunSQL):\n    @property\n    def x(self):\n        return 1\n",
+            "Run('SELECT 1')",
+        ),
     ],
 )
-def test_classes_defined_in_the_migration_differ(same, text, operation):
-    """Nobody compares whole classes: what cannot be decided differs."""
-    assert not same(text, text, operation)
+def test_classes_are_compared_by_what_they_hold(same, text, operation):
+    """The two texts define two classes of one name, which do the same."""
+    assert same(text, "# Another text.\n" + text, operation)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        CODE.format(2),
+        CODE.format(1).replace("self.LEVEL", "self.LEVEL + 1"),
+        CODE.format(1).replace("TextField", "CharField"),
+        CODE.format(1) + "    def more(self):\n        pass\n",
+        CODE.format(1).replace("    def", "    @property\n    def"),
+        CODE.format(1).replace("    def", "    @staticmethod\n    def"),
+        "class Base(models.TextField):\n    pass\n" + CODE.format(1).replace("models.TextField", "Base"),
+    ],
+)
+def test_classes_that_hold_something_else_differ(same, other):
+    """In an attribute, in what a method does or is, in a base."""
+    assert not same(CODE.format(1), other, FIELD)
+
+
+def test_an_object_of_such_a_class_differs(same):
+    """Nobody looks into it: what cannot be decided differs."""
+    text = "class Helper:\n    pass\nHELPER = Helper()\n" + WORK.format("HELPER")
+    assert not same(text, text)
 
 
 def test_what_raises_when_it_is_compared_differs(same):

@@ -7,7 +7,6 @@ import dataclasses
 import pytest
 from django.db import migrations, models
 
-from django_rewind import history as module
 from django_rewind.history import History, Standing
 from tests.fixtures import add, create, in_memory, stored
 
@@ -281,8 +280,3 @@ def test_dependents_in_apps_that_are_not_installed():
     assert found.dependents_in_removed_apps([key(FIRST)]) == [(key(old), key(FIRST))]
     assert found.dependents_in_removed_apps([key(FIRST), key(old)]) == []
     assert found.dependents_in_removed_apps([]) == []
-
-
-def test_names_are_listed_as_django_prints_them():
-    """With commas between them."""
-    assert module.names_of([key(FIRST), key(SECOND)]) == "shop.0001, shop.0002"

@@ -14,9 +14,9 @@ import pytest
 from django.db import migrations, models
 from django.test import override_settings
 
+from django_rewind.modules import SourceUnavailable
 from django_rewind.source import (
     Metadata,
-    SourceUnavailable,
     describe,
     module_of,
     parse,
@@ -203,7 +203,7 @@ def test_metadata_is_written_in_one_way(metadata):
 
 
 def changed(**values: object) -> str:
-    return json.dumps({**vars(describe(in_memory("shop.0001"))), **values})
+    return json.dumps({**json.loads(describe(in_memory("shop.0001")).as_text()), **values})
 
 
 @pytest.mark.parametrize(

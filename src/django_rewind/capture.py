@@ -13,10 +13,12 @@ from django.db.migrations import Migration
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 
+from .gather import Collector
 from .models import Provenance
-from .source import SourceUnavailable, describe, module_of, read_text
+from .modules import SourceUnavailable
+from .source import describe, module_of, read_text
 from .store import Entry, Store, all_of_ours
-from .types import Applied, Key, label
+from .types import Applied, Key, label, names_of
 
 __all__ = ["capture", "forget_outcome", "hand_over", "reconcile"]
 
@@ -36,34 +38,56 @@ def capture(connection: Any, migrations: Iterable[Migration], *, fake: bool = Fa
     Returns:
         the keys that are stored now and have to be proven when they are recorded.
     """
-    provenance = Provenance.BACKFILLED if fake else Provenance.CAPTURED
-    entries = [
-        entry for migration in migrations if (entry := _entry(migration, provenance, warn=warn)) is not None
-    ]
-    return _put(connection, entries, warn=warn)
+    packing = _Packing(Provenance.BACKFILLED if fake else Provenance.CAPTURED, warn)
+    for migration in migrations:
+        packing.add(migration)
+    return _put(connection, packing.finished(), warn=warn)
 
 
-def _entry(
-    migration: Migration, provenance: str, *, warn: Warn, record_id: int | None = None
-) -> Entry | None:
-    key = (migration.app_label, migration.name)
-    try:
-        module = module_of(key)
-        text = read_text(module)
-    except LookupError:
-        # Made in memory for an app that does not exist: there is no source.
-        return None
-    except SourceUnavailable as error:
-        warn(f"The source of {label(key)} cannot be stored: {error}.")
-        return None
-    return Entry(
-        key=key,
-        module=module,
-        text=text,
-        metadata=describe(migration),
-        provenance=provenance,
-        record_id=record_id,
-    )
+class _Packing:
+    """The entries that are about to be stored, and what could not be taken along."""
+
+    def __init__(self, provenance: str, warn: Warn) -> None:
+        self.provenance = provenance
+        self.warn = warn
+        self._collector = Collector()
+        self._entries: list[Entry] = []
+        # (module or file, why) -> who would have needed it.
+        self._missed: dict[tuple[str, str], list[Key]] = {}
+
+    def add(self, migration: Migration, record_id: int | None = None) -> None:
+        """Read a migration and what it needs; say so if that cannot be done."""
+        key = (migration.app_label, migration.name)
+        try:
+            module = module_of(key)
+            text = read_text(module)
+        except LookupError:
+            # Made in memory for an app that does not exist: there is no source.
+            return
+        except SourceUnavailable as error:
+            self.warn(f"The source of {label(key)} cannot be stored: {error}.")
+            return
+        packed = self._collector.pack(module, text)
+        for missed in packed.missed.items():
+            self._missed.setdefault(missed, []).append(key)
+        self._entries.append(
+            Entry(
+                key=key,
+                module=module,
+                text=text,
+                metadata=describe(migration, packed.needs),
+                provenance=self.provenance,
+                contents=packed.contents,
+                record_id=record_id,
+            )
+        )
+
+    def finished(self) -> list[Entry]:
+        """Return the entries, having said what they had to leave out."""
+        for (name, reason), keys in self._missed.items():
+            more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
+            self.warn(f"{name} is not stored with {names_of(keys[:3])}{more}, which needs it: {reason}.")
+        return self._entries
 
 
 def _put(connection: Any, entries: list[Entry], *, warn: Warn) -> set[Key]:
@@ -127,11 +151,10 @@ def reconcile(connection: Any, *, warn: Warn = logger.debug) -> None:
     if not unstored:
         return
     records = _record_ids(connection)
-    entries = [
-        _entry(outcome.disk[key], Provenance.BACKFILLED, warn=warn, record_id=records.get(key))
-        for key in sorted(unstored)
-    ]
-    _put(connection, [entry for entry in entries if entry is not None], warn=warn)
+    packing = _Packing(Provenance.BACKFILLED, warn)
+    for key in sorted(unstored):
+        packing.add(outcome.disk[key], records.get(key))
+    _put(connection, packing.finished(), warn=warn)
 
 
 def _is_stale(proven_for: int | None, record_id: int) -> bool:

@@ -8,13 +8,17 @@ differs: then it is the stored source, which ran, that is reversed.
 from __future__ import annotations
 
 import ast
-import linecache
 from types import CellType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 from django.db.migrations import Migration
 
+from .imports import function_node
+
 __all__ = ["same_operations", "same_text"]
+
+# Attributes of a class that say nothing of what it does.
+_OF_NO_ACCOUNT = {"__dict__", "__doc__", "__firstlineno__", "__static_attributes__", "__weakref__"}
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
@@ -86,22 +90,20 @@ class _Comparison:
             return self._same_function(a, b)
         if isinstance(a, MethodType) and isinstance(b, MethodType):
             return self.same(a.__func__, b.__func__) and self.same(a.__self__, b.__self__)
-        if type(a) is not type(b):
+        if isinstance(a, type) and isinstance(b, type):
+            return self._same_class(a, b)
+        if type(a) is not type(b) and not self.same(type(a), type(b)):
             return False
         if isinstance(a, (list, tuple)):
             return len(a) == len(b) and all(map(self.same, a, b))
         if isinstance(a, dict):
             return a.keys() == b.keys() and all(self.same(a[key], b[key]) for key in a)
-        if isinstance(a, (type, ModuleType)):
-            # Two of them with the same name, defined by the two texts.
+        if isinstance(a, ModuleType):
+            # What is done with it as a whole, nobody knows.
             return False
-        if hasattr(a, "deconstruct"):
-            return self._same_deconstructed(a, b)
+        if isinstance(a, (classmethod, property, staticmethod)) or hasattr(a, "deconstruct"):
+            return self.same(_parts(a), _parts(b))
         return self._equal(a, b)
-
-    def _same_deconstructed(self, a: Any, b: Any) -> bool:
-        # A field is (name, path, args, kwargs), an operation (name, args, kwargs).
-        return self.same(list(a.deconstruct()), list(b.deconstruct()))
 
     def _same_function(self, a: FunctionType, b: FunctionType) -> bool:
         """Compare what is executed and everything that is carried along."""
@@ -116,7 +118,31 @@ class _Comparison:
             (_closure(a), _closure(b)),
         ]
         carried += [(a.__globals__.get(name), b.__globals__.get(name)) for name in names]
-        return all(self.same(one, other) for one, other in carried)
+        return all(self._same_in_use(one, other, names) for one, other in carried)
+
+    def _same_in_use(self, a: Any, b: Any, names: set[str]) -> bool:
+        """Compare two values; of two modules, what goes by one of these names."""
+        if a is b or not (isinstance(a, ModuleType) and isinstance(b, ModuleType)):
+            return self.same(a, b)
+        pair = (id(a), id(b))
+        if pair in self.under_way:
+            return True
+        self.under_way.add(pair)
+        try:
+            return a.__name__ == b.__name__ and all(
+                self._same_in_use(getattr(a, name, None), getattr(b, name, None), names) for name in names
+            )
+        finally:
+            self.under_way.discard(pair)
+
+    def _same_class(self, a: type, b: type) -> bool:
+        """Compare two classes of the same name, which the two texts have defined."""
+        if (a.__module__, a.__qualname__) != (b.__module__, b.__qualname__) or hasattr(a, "_meta"):
+            return False
+        held = [
+            {name: value for name, value in vars(one).items() if name not in _OF_NO_ACCOUNT} for one in (a, b)
+        ]
+        return self.same(a.__bases__, b.__bases__) and self.same(*held)
 
     @staticmethod
     def _equal(a: Any, b: Any) -> bool:
@@ -124,6 +150,16 @@ class _Comparison:
             return bool(a == b)
         except Exception:  # noqa: BLE001 (whatever a stored value's __eq__ raises)
             return False
+
+
+def _parts(value: Any) -> list[Any]:
+    """Return what a value is made of: a descriptor of functions, the rest as Django says."""
+    if isinstance(value, property):
+        return [value.fget, value.fset, value.fdel]
+    if isinstance(value, (classmethod, staticmethod)):
+        return [value.__func__]
+    # A field is (name, path, args, kwargs), an operation (name, args, kwargs).
+    return list(value.deconstruct())
 
 
 def _same_body(a: FunctionType, b: FunctionType) -> bool:
@@ -135,24 +171,11 @@ def _same_body(a: FunctionType, b: FunctionType) -> bool:
 
 def _tree_of(function: FunctionType) -> str | None:
     """Return the tree of a function without its name and docstrings, if it has one."""
-    code = function.__code__
-    linecache.checkcache(code.co_filename)
-    text = "".join(linecache.getlines(code.co_filename, function.__globals__))
-    try:
-        tree = ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    node = function_node(function)
+    if node is None:
         return None
-    for node in ast.walk(tree):
-        if isinstance(node, _FUNCTIONS) and code.co_firstlineno in _first_lines(node):
-            node.name = ""
-            return _dump(node)
-    # A lambda: several may stand in one line.
-    return None
-
-
-def _first_lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> list[int]:
-    """Python counts a decorated function from its first decorator."""
-    return [node.lineno, *(decorator.lineno for decorator in node.decorator_list)]
+    node.name = ""
+    return _dump(node)
 
 
 def _same_code(a: CodeType, b: CodeType) -> bool:

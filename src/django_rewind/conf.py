@@ -5,7 +5,9 @@ from __future__ import annotations
 from django.apps import apps
 from django.conf import settings
 
-__all__ = ["enabled", "in_force", "signing_keys"]
+__all__ = ["enabled", "excluded_modules", "in_force", "signing_keys", "size_limit"]
+
+MEBIBYTE = 1024 * 1024
 
 
 def enabled() -> bool:
@@ -28,6 +30,26 @@ def signing_keys() -> list[str]:
     if keys:
         return [str(key) for key in keys]
     return [settings.SECRET_KEY, *getattr(settings, "SECRET_KEY_FALLBACKS", [])]
+
+
+def size_limit() -> int:
+    """
+    Return how many bytes a migration may carry along.
+
+    ``DJANGO_REWIND_SIZE_LIMIT``, by default 1 MiB. It counts the modules and data
+    files that a migration needs, not its own text, which is always stored.
+    """
+    return int(getattr(settings, "DJANGO_REWIND_SIZE_LIMIT", MEBIBYTE))
+
+
+def excluded_modules() -> list[str]:
+    """
+    Return the modules that no migration carries along.
+
+    ``DJANGO_REWIND_EXCLUDE_MODULES``, by default none. A package stands for
+    everything below it.
+    """
+    return [str(name) for name in getattr(settings, "DJANGO_REWIND_EXCLUDE_MODULES", ())]
 
 
 def in_force() -> bool:

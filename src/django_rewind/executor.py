@@ -145,8 +145,9 @@ class Rewinding:
         if all_of_them:
             gone = closure(recovered, children_in(self.loader.graph))
         else:
-            files = set(self.loader.graph.nodes) - recovered
-            gone = recovered - closure(files, parents_in(self.loader.graph))
+            files: set[Key] = set(self.loader.graph.nodes) - recovered
+            needed = closure(files, parents_in(self.loader.graph))
+            gone = recovered - needed
         return [(migration, backwards) for migration, backwards in full_plan if key_of(migration) not in gone]
 
     # Running ----------------------------------------------------------------
@@ -173,6 +174,7 @@ class Rewinding:
         if run.needs_states_of_its_own and run.order is None and run.error is None:
             self.executor.migration_plan(self.loader.graph.leaf_nodes(), clean_start=True)
         if run.error is not None:
+            self._forget_stored_code()
             raise run.error
         self._say_what_is_loaded(run)
         return run.plan
@@ -192,6 +194,13 @@ class Rewinding:
             else:
                 applied.pop(key, None)
         capture.hand_over(self.connection, applied, self.loader.disk_migrations)
+        self._forget_stored_code()
+
+    def _forget_stored_code(self) -> None:
+        if self.run is not None:
+            for migration in (*self.run.recovered.values(), *self.run.differing.values()):
+                migration.unload()
+        self.loader.isolation.close()
         self.run = None
 
     # Steps ------------------------------------------------------------------

@@ -21,7 +21,7 @@ from .plan import closure
 from .revive import why_unusable
 from .signing import Verdict
 from .store import StoredMigration
-from .types import Applied, Effect, Key, label
+from .types import Applied, Effect, Key
 
 __all__ = ["History", "Standing"]
 
@@ -290,8 +290,3 @@ class History:
             for parent in self._dependencies(key)
             if parent in wanted and key not in wanted
         ]
-
-
-def names_of(keys: Iterable[Key]) -> str:
-    """Return keys as one readable list: ``shop.0002_a, shop.0003_b``."""
-    return ", ".join(label(key) for key in keys)

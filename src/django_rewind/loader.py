@@ -19,6 +19,7 @@ from django.db.migrations.loader import MigrationLoader
 from . import conf
 from .exceptions import NotRecoverable
 from .history import History, Standing
+from .isolation import Isolation
 from .plan import closure
 from .revive import RecoveredMigration
 from .store import APP_LABEL, Store, all_of_ours
@@ -72,12 +73,16 @@ class RewindLoader(MigrationLoader):
     # The targets that were asked for by name or prefix.
     asked: frozenset[Key] = frozenset()
 
+    # What recovered migrations share of what they were executed with.
+    isolation: Isolation
+
     _disk: Mapping[Key, Migration] | None = None
     _disk_graph: MigrationGraph | None = None
 
     # Building ---------------------------------------------------------------
 
     def build_graph(self) -> None:
+        self.isolation = Isolation()
         self.recovered, self.unusable, self.history = {}, {}, None
         self._disk = self._disk_graph = None
         broken: NodeNotFoundError | None = None
@@ -195,7 +200,7 @@ class RewindLoader(MigrationLoader):
         for key in self._wanted(history):
             error = history.reason_against(key)
             if error is None:
-                candidates[key] = RecoveredMigration(history.stored[key], store)
+                candidates[key] = RecoveredMigration(history.stored[key], store, self.isolation)
             elif history.standing[key] is not Standing.BASELINE:
                 unusable[key] = error
         unusable.update(self._drop_orphans(candidates, history))

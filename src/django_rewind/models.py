@@ -13,7 +13,7 @@ from typing import Any
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-__all__ = ["BaselineMigration", "MigrationCode", "MigrationCodeHistory", "Provenance"]
+__all__ = ["BaselineMigration", "MigrationCode", "MigrationCodeHistory", "Provenance", "StoredContent"]
 
 
 class Provenance(models.TextChoices):
@@ -135,3 +135,31 @@ class BaselineMigration(models.Model):
 
     def __str__(self) -> str:
         return f"{self.app_label}.{self.migration_name}"
+
+
+class StoredContent(models.Model):
+    """
+    A module or a data file that migrations carry along, once for all of them.
+
+    Which migration carries it, and under which name, stands in the signed metadata
+    of that migration; there it is named by its digest, which it has to match.
+    """
+
+    digest = models.CharField(_("digest"), max_length=64, unique=True)
+    content = models.BinaryField(_("content"))
+    stored_at = models.DateTimeField(_("stored at"), auto_now_add=True)
+
+    objects = models.Manager()
+    not_dumped = models.Manager.from_queryset(_NotDumpedQuerySet)()
+
+    class Meta:
+        managed = False
+        db_table = "django_migrations_code_content"
+        verbose_name = _("carried content")
+        verbose_name_plural = _("carried contents")
+        ordering = ["digest"]
+        default_manager_name = "not_dumped"
+        base_manager_name = "not_dumped"
+
+    def __str__(self) -> str:
+        return self.digest

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db.migrations.exceptions import NodeNotFoundError
+from django.template.defaultfilters import filesizeformat
 
 from .history import History
 from .loader import RewindLoader
 from .signing import Verdict
+from .store import StoredMigration
 from .types import Key
 
 __all__ = ["Line", "overview"]
@@ -50,10 +52,25 @@ def _words(history: History, key: Key) -> list[str]:
     if stored is None:
         words = ["not stored"]
     elif stored.verdict is Verdict.VERIFIED:
-        words = ["stored"]
+        words = ["stored" + _with_what(stored)]
     else:
         words = [f"stored, but {stored.verdict.value}"]
     standing = history.standing.get(key)
     if standing is not None:
         words.append(standing.value)
     return words
+
+
+def _with_what(stored: StoredMigration) -> str:
+    """Return the names and the size of what a migration carries along."""
+    try:
+        needs = stored.metadata.needs
+    except ValueError:
+        return ""
+    names = [one.name for one in needs.carried]
+    if not names:
+        return ""
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    # A space that does not break would not align.
+    size = filesizeformat(needs.size).replace("\xa0", " ")
+    return f" with {', '.join(names[:3])}{more} ({size})"

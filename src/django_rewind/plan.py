@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Mapping
+from typing import TypeVar
 
 from django.db.migrations.graph import MigrationGraph
 
@@ -13,6 +14,9 @@ __all__ = ["children_in", "closure", "in_applied_order", "parents_in"]
 
 # key -> the keys next to it in one direction of the graph.
 Edges = Mapping[Key, Iterable[Key]]
+
+# The keys of migrations, or the names of modules.
+Node = TypeVar("Node")
 
 
 def parents_in(graph: MigrationGraph) -> dict[Key, list[Key]]:
@@ -25,15 +29,15 @@ def children_in(graph: MigrationGraph) -> dict[Key, list[Key]]:
     return {key: [child.key for child in node.children] for key, node in graph.node_map.items()}
 
 
-def closure(start: Iterable[Key], edges: Edges) -> set[Key]:
-    """Return the keys and everything that can be reached from them."""
-    found: set[Key] = set()
+def closure(start: Iterable[Node], edges: Mapping[Node, Iterable[Node]]) -> set[Node]:
+    """Return the nodes and everything that can be reached from them."""
+    found: set[Node] = set()
     todo = list(start)
     while todo:
-        key = todo.pop()
-        if key not in found:
-            found.add(key)
-            todo.extend(edges.get(key, ()))
+        node = todo.pop()
+        if node not in found:
+            found.add(node)
+            todo.extend(edges.get(node, ()))
     return found
 
 

@@ -162,6 +162,9 @@ class Preparation:
         undone = [migration for migration in order if key_of(migration) in self.run.undone]
         if self.run.involves_stored_code:
             preflight.check_reversible(reversed(undone))
+            for migration in undone:
+                if isinstance(migration, RecoveredMigration):
+                    migration.check_functions()
             before = self._rehearse(order, undone)
             preflight.check_not_null(self.executor.connection, before, undone)
         if self._has_to_look_for_columns():

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import importlib
-import linecache
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from importlib.machinery import ModuleSpec
-from pathlib import Path
-from types import ModuleType
+from traceback import walk_tb
 from typing import Any
 
 from django.db.migrations import Migration
 from django.db.migrations.operations.base import Operation
 
 from . import signing
+from .drift import ContentDamaged
+from .effects import operations_in
 from .exceptions import NotRecoverable
+from .isolation import Isolation, imports_that_fail
+from .modules import installed_version, root_of
 from .signing import Verdict
+from .standin import make_managers_importable
 from .store import Store, StoredMigration
 from .types import Key, label
 
@@ -68,9 +66,10 @@ class RecoveredMigration(Migration):
     ones (`mutate_state`, `apply`, `unapply`) loads by itself.
     """
 
-    def __init__(self, stored: StoredMigration, store: Store) -> None:
+    def __init__(self, stored: StoredMigration, store: Store, isolation: Isolation) -> None:
         self.stored = stored
         self._store = store
+        self._isolation = isolation
         self._loaded: Migration | None = None
         # In a fake run, when it does not load: it only has to be forgotten.
         self.is_inert = False
@@ -119,9 +118,26 @@ class RecoveredMigration(Migration):
             NotRecoverable: it does not verify, or it does not load.
         """
         if self._loaded is None:
-            self._loaded = _load(self.stored, self._store)
+            self._loaded = _load(self.stored, self._store, self._isolation)
             # The same list: receivers of pre_migrate add operations to it.
             setattr(self, "operations", self._loaded.operations)  # noqa: B010
+
+    def check_functions(self) -> None:
+        """
+        Look for imports that would fail while the migration is undone.
+
+        Raises:
+            NotRecoverable: a function imports what is neither stored nor here.
+        """
+        for operation in operations_in(self.loaded, database=True):
+            function = getattr(operation, "reverse_code", None)
+            for wanted, importer in imports_that_fail(function):
+                error = ImportError(f"No module named {wanted!r}", name=wanted)
+                raise _lacks_something(self.stored, error, importer)
+
+    def unload(self) -> None:
+        """Forget what was executed: the folder of its data files is about to go."""
+        self._loaded = None
 
     def can_be_loaded(self) -> bool:
         """Try to load, and say whether that went well."""
@@ -159,7 +175,7 @@ def why_unusable(stored: StoredMigration) -> NotRecoverable | None:
     return None
 
 
-def _load(stored: StoredMigration, store: Store) -> Migration:
+def _load(stored: StoredMigration, store: Store, isolation: Isolation) -> Migration:
     unusable = why_unusable(stored)
     if unusable is not None:
         raise unusable
@@ -168,9 +184,14 @@ def _load(stored: StoredMigration, store: Store) -> Migration:
         raise NotRecoverable(stored.key, "its stored source has gone from the database.")
     if signing.digest(text) != stored.digest:
         raise NotRecoverable(stored.key, Verdict.TAMPERED.value + ".")
+    needs = stored.metadata.needs
     try:
-        module = _execute(stored, text)
+        module = isolation.execute(stored.module, text, needs, store.contents)
         migration = module.Migration(stored.key[1], stored.key[0])
+    except ContentDamaged as damage:
+        raise NotRecoverable(stored.key, f"{damage}.") from None
+    except ImportError as error:
+        raise _lacks_something(stored, error, _importer(stored, error)) from error
     except (Exception, SystemExit) as error:
         reason = f"its stored source does not load ({type(error).__name__}: {error})."
         raise NotRecoverable(
@@ -180,52 +201,40 @@ def _load(stored: StoredMigration, store: Store) -> Migration:
         ) from error
     if not isinstance(migration, Migration):
         raise NotRecoverable(stored.key, "its stored source has no class Migration of Django's.")
+    make_managers_importable(migration.operations)
     return migration
 
 
-def _execute(stored: StoredMigration, text: str) -> ModuleType:
-    """Execute a verified text as the module that it was."""
-    # With the digest: another database may hold another text under this name.
-    filename = f"<stored {stored.module} {stored.digest[:8]}>"
-    # Without a modification time it stays until the process ends: tracebacks,
-    # debuggers and inspect.getsource() find the text there.
-    linecache.cache[filename] = (len(text), None, text.splitlines(keepends=True), filename)
-    module = ModuleType(stored.module)
-    module.__package__ = stored.module.rpartition(".")[0]
-    module.__spec__ = ModuleSpec(stored.module, loader=None, origin=filename)
-    path = _former_path(stored.module)
-    if path:
-        module.__file__ = path
-    code = compile(text, filename, "exec", dont_inherit=True)
-    with _importable(module):
-        exec(code, module.__dict__)  # noqa: S102 (verified by the only caller)
-    return module
+def _lacks_something(stored: StoredMigration, error: ImportError, importer: str) -> NotRecoverable:
+    """Return the error that names the import, who needs it, and what can be done."""
+    needs = stored.metadata.needs
+    wanted = error.name or ""
+    who = "its stored source" if importer == stored.module else f"its module {importer}"
+    reason = f"{who} cannot import what it needs ({error})"
+    for name in sorted(needs.left_out):
+        if wanted and f"{name}.".startswith(f"{wanted}."):
+            return NotRecoverable(
+                stored.key,
+                f"{reason}; {name} was not stored with it: {needs.left_out[name]}.",
+                f"Bring back {name} and try again.",
+            )
+    version = needs.packages.get(root_of(wanted))
+    if version is not None:
+        now = installed_version(root_of(wanted))
+        return NotRecoverable(
+            stored.key,
+            f"{reason}; {version} was installed when it was stored, and {now or 'it is not'} now.",
+            f"Install {version.replace(' ', '==')} and try again.",
+        )
+    return NotRecoverable(
+        stored.key,
+        f"{reason}.",
+        f"Make {wanted or 'it'} importable, or bring back the file of {label(stored.key)}.",
+    )
 
 
-@contextmanager
-def _importable(module: ModuleType) -> Iterator[None]:
-    """
-    Keep the module in `sys.modules` while it is executed, and not a moment longer.
-
-    A dataclass looks its own module up there; an import from disk must not meet it.
-    """
-    name = module.__name__
-    before = sys.modules.get(name)
-    sys.modules[name] = module
-    try:
-        yield
-    finally:
-        if before is None:
-            sys.modules.pop(name, None)
-        else:
-            sys.modules[name] = before
-
-
-def _former_path(module_name: str) -> str | None:
-    """Return where the file would lie, for those that look beside themselves."""
-    package, _, name = module_name.rpartition(".")
-    try:
-        folders = list(importlib.import_module(package).__path__)
-    except (ImportError, AttributeError, ValueError):
-        return None
-    return str(Path(folders[0]) / f"{name}.py") if folders else None
+def _importer(stored: StoredMigration, error: ImportError) -> str:
+    """Return the stored module whose import has failed: the innermost in the traceback."""
+    names = {stored.module, *(one.name for one in stored.metadata.needs.modules)}
+    frames = (str(frame.f_globals.get("__name__")) for frame, _ in walk_tb(error.__traceback__))
+    return [stored.module, *(name for name in frames if name in names)][-1]

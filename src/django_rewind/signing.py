@@ -17,7 +17,7 @@ from django.utils.crypto import constant_time_compare, salted_hmac
 
 from . import conf
 
-__all__ = ["Verdict", "digest", "sign", "verify"]
+__all__ = ["Verdict", "digest", "digest_of", "sign", "verify"]
 
 _SALT = "django_rewind.signing"
 
@@ -33,7 +33,12 @@ class Verdict(Enum):
 
 def digest(text: str) -> str:
     """Return the SHA-256 of a text as hexadecimal digits."""
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return digest_of(text.encode("utf-8", "surrogatepass"))
+
+
+def digest_of(content: bytes) -> str:
+    """Return the SHA-256 of bytes as hexadecimal digits."""
+    return hashlib.sha256(content).hexdigest()
 
 
 def sign(payload: Any) -> tuple[str, str]:

@@ -8,14 +8,11 @@ so what is kept is the file as written.
 from __future__ import annotations
 
 import ast
-import io
 import json
 import platform
 import sys
-import tokenize
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import django
@@ -24,19 +21,17 @@ from django.db.migrations import Migration
 from django.db.migrations.loader import MigrationLoader
 
 from .effects import effects_of, flatten
+from .modules import SourceUnavailable, decode
+from .needs import NOTHING, Needs
 from .types import Effect, Key
 
-__all__ = ["Metadata", "SourceUnavailable", "describe", "module_of", "parse", "payload", "read_text"]
+__all__ = ["Metadata", "describe", "module_of", "parse", "payload", "read_text"]
 
 # Django truncates what an operation does to 40 characters; more need not be kept.
 _ACTION_LENGTH = 60
 
 # What places a migration in the graph, as attributes of its class.
 _ATTRIBUTES = {"dependencies", "run_before", "replaces", "initial", "atomic"}
-
-
-class SourceUnavailable(Exception):
-    """There is no text to store: the message says why."""
 
 
 @dataclass(frozen=True)
@@ -55,13 +50,15 @@ class Metadata:
     # [{"text", "reversible", "actions"?}, …]: what `migrate --plan` prints.
     operations: list[dict[str, Any]]
     effects: list[Effect]
+    # What goes with the text, and what was there when it was stored.
+    needs: Needs = NOTHING
     # Versions at the time, for messages.
     django: str = ""
     python: str = ""
 
     def as_text(self) -> str:
         """Return the JSON that is stored and signed."""
-        return json.dumps(vars(self), sort_keys=True)
+        return json.dumps({**vars(self), "needs": self.needs.as_data()}, sort_keys=True)
 
     @classmethod
     def from_text(cls, text: str) -> Metadata:
@@ -75,6 +72,7 @@ class Metadata:
             data = json.loads(text)
             for name in ("dependencies", "run_before", "replaces"):
                 data[name] = _keys(data[name])
+            data["needs"] = Needs.from_data(data.get("needs", {}))
             metadata = cls(**data)
         except (KeyError, TypeError, ValueError, RecursionError) as error:
             raise ValueError(f"metadata cannot be read ({error})") from error
@@ -114,9 +112,6 @@ def read_text(module_name: str) -> str:
     """
     Return the text of an imported module, decoded, with line ends as they were.
 
-    `get_source()` of a module loader would normalise the line ends; the encoding
-    is found as Python finds it (PEP 263).
-
     Raises:
         SourceUnavailable: not imported, nothing but bytecode, or unreadable.
     """
@@ -126,17 +121,10 @@ def read_text(module_name: str) -> str:
     path = getattr(module, "__file__", None)
     if not path or not path.endswith(".py"):
         raise SourceUnavailable(f"the module {module_name} has no source file, only {path}")
-    get_data = getattr(module.__loader__, "get_data", None)
-    try:
-        # A loader that knows archives (zipimport) reads what a path cannot.
-        data = get_data(path) if get_data else Path(path).read_bytes()
-        encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
-        return data.decode(encoding)
-    except (OSError, SyntaxError, UnicodeDecodeError) as error:
-        raise SourceUnavailable(f"the file {path} cannot be read ({error})") from error
+    return decode(path, module.__loader__)
 
 
-def describe(migration: Migration) -> Metadata:
+def describe(migration: Migration, needs: Needs = NOTHING) -> Metadata:
     """Return what is written down beside the text of a migration from disk."""
     # A fresh instance, without what others added to this one in memory.
     fresh = type(migration)(migration.name, migration.app_label)
@@ -148,6 +136,7 @@ def describe(migration: Migration) -> Metadata:
         atomic=fresh.atomic,
         operations=[_describe_operation(operation) for operation in fresh.operations],
         effects=effects_of(fresh),
+        needs=needs,
         django=django.get_version(),
         python=platform.python_version(),
     )

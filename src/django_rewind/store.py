@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -13,7 +13,7 @@ from django.db.models import Model, QuerySet, Subquery
 from django.utils.timezone import now
 
 from . import signing
-from .models import BaselineMigration, MigrationCode, MigrationCodeHistory
+from .models import BaselineMigration, MigrationCode, MigrationCodeHistory, StoredContent
 from .signing import Verdict
 from .source import Metadata, payload
 from .types import Applied, Key
@@ -41,6 +41,8 @@ class Entry:
     text: str
     metadata: Metadata
     provenance: str
+    # What the metadata says that it carries along, by digest.
+    contents: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     # Known already when a text is filled in; else proven when it is recorded.
     record_id: int | None = None
 
@@ -130,9 +132,21 @@ class Store:
         names = sorted({name for _, name in wanted})
         # The names alone go to the database: pairs would be one condition each.
         found: dict[Key, str] = {}
-        for batch in (names[i : i + 500] for i in range(0, len(names), 500)):
+        for batch in _in_batches(names, 500):
             rows = self._rows(MigrationCode).filter(migration_name__in=batch).values_list(*columns)
             found.update({(a, n): text for a, n, text in self._read(rows) if (a, n) in wanted})
+        return found
+
+    def contents(self, digests: Iterable[str]) -> dict[str, bytes]:
+        """
+        Return what is stored under these digests; it may be something else by now.
+
+        Whoever uses it compares it with its digest.
+        """
+        found: dict[str, bytes] = {}
+        for batch in _in_batches(sorted(set(digests)), 500):
+            rows = self._rows(StoredContent).filter(digest__in=batch).values_list("digest", "content")
+            found.update({digest: bytes(content) for digest, content in self._read(rows)})
         return found
 
     def baseline(self) -> Applied:
@@ -143,16 +157,24 @@ class Store:
 
     def put(self, entries: Iterable[Entry]) -> None:
         """
-        Store texts in one go. What another text replaces moves into the history.
+        Store texts, and what goes with them, in one go.
+
+        What another text replaces moves into the history.
         """
+        entries = list(entries)
         stored = self.rows()
         fresh = {entry.key: _row(entry) for entry in entries}
         new = [row for key, row in fresh.items() if key not in stored]
         changed = {key: row for key, row in fresh.items() if key in stored and not _is_same(stored[key], row)}
-        if not new and not changed:
+        contents = self._without_stored(
+            {digest: content for entry in entries for digest, content in entry.contents.items()}
+        )
+        if not new and not changed and not contents:
             return
         with transaction.atomic(using=self.connection.alias):
-            self._keep_as_history({key for key in changed if stored[key].digest != fresh[key].digest})
+            for batch in _in_packets(contents):
+                self._manager(StoredContent).bulk_create(batch, ignore_conflicts=True)
+            self._keep_as_history({key for key in changed if _would_do_other(stored[key], fresh[key])})
             for (app_label, name), row in changed.items():
                 values = {column: getattr(row, column) for column in _TEXT_COLUMNS}
                 self._rows(MigrationCode).filter(app_label=app_label, migration_name=name).update(
@@ -168,6 +190,15 @@ class Store:
         self._rows(MigrationCode).filter(app_label=key[0], migration_name=key[1]).update(
             record_id=Subquery(newest)
         )
+
+    def _without_stored(self, contents: Mapping[str, bytes]) -> list[StoredContent]:
+        if not contents:
+            return []
+        known: set[str] = set()
+        for batch in _in_batches(sorted(contents), 500):
+            rows = self._rows(StoredContent).filter(digest__in=batch).values_list("digest", flat=True)
+            known.update(self._read(rows))
+        return [StoredContent(digest=one, content=contents[one]) for one in contents if one not in known]
 
     def _keep_as_history(self, keys: set[Key]) -> None:
         if not keys:
@@ -264,6 +295,35 @@ def _row(entry: Entry) -> MigrationCode:
     )
 
 
+def _in_batches(values: list[str], size: int) -> Iterator[list[str]]:
+    return (values[start : start + size] for start in range(0, len(values), size))
+
+
+# Databases limit what one statement may hold: MariaDB by default to 16 MiB.
+_PACKET = 2 * 1024 * 1024
+
+
+def _in_packets(contents: list[StoredContent]) -> Iterator[list[StoredContent]]:
+    packet: list[StoredContent] = []
+    for one in contents:
+        if packet and sum(len(other.content) for other in packet) + len(one.content) > _PACKET:
+            yield packet
+            packet = []
+        packet.append(one)
+    if packet:
+        yield packet
+
+
+def _would_do_other(stored: StoredMigration, row: MigrationCode) -> bool:
+    """Say whether text or what goes with it has changed; versions at the time do not count."""
+    if stored.digest != row.digest:
+        return True
+    try:
+        return stored.metadata.needs.carried != Metadata.from_text(row.metadata).needs.carried
+    except ValueError:
+        return True
+
+
 def _is_same(stored: StoredMigration, row: MigrationCode) -> bool:
     # The signature covers text, metadata, module and provenance.
     same_record = row.record_id is None or row.record_id == stored.record_id
@@ -283,10 +343,12 @@ def keep_stored_row(*, instance: Model, raw: bool, using: str, **kwargs: Any) ->
     A receiver of `pre_save`, which cannot refuse a row, but can make it the one
     that is there already. A row that is not there is added, proven for nothing.
     """
-    if not raw or not isinstance(instance, (MigrationCode, MigrationCodeHistory, BaselineMigration)):
+    ours = (MigrationCode, MigrationCodeHistory, BaselineMigration, StoredContent)
+    if not raw or not isinstance(instance, ours):
         return
+    names = ["digest"] if isinstance(instance, StoredContent) else ["app_label", "migration_name"]
     rows = type(instance).objects.using(using)
-    present = rows.filter(app_label=instance.app_label, migration_name=instance.migration_name).first()
+    present = rows.filter(**{name: getattr(instance, name) for name in names}).first()
     if present is None or isinstance(instance, MigrationCodeHistory):
         instance.pk = None
         if isinstance(instance, MigrationCode):

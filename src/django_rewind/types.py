@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Optional
 
 from django.db.migrations import Migration
@@ -30,3 +31,8 @@ def label(key: Key) -> str:
 def key_of(migration: Migration) -> Key:
     """Return the key of a migration."""
     return (migration.app_label, migration.name)
+
+
+def names_of(keys: Iterable[Key]) -> str:
+    """Return keys as one readable list: ``shop.0002_a, shop.0003_b``."""
+    return ", ".join(label(key) for key in keys)

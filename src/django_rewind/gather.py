@@ -1,0 +1,341 @@
+"""
+Find what a migration needs beside its own text, without importing anything.
+
+That is modules of the project, which it imports directly or through others, and
+data files that lie beside it. Of a module that defines models it is an excerpt.
+Python, Django and what else is installed is not carried along; the versions are
+written down, so that an error can name them.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from fnmatch import fnmatch
+from pathlib import Path
+
+from django.db.models.base import ModelBase
+
+from . import conf, excerpt
+from .imports import Reference, parse_text, references
+from .modules import Modules, Owner, SourceUnavailable, installed_version, root_of
+from .needs import NOTHING, Carried, Needs
+from .signing import digest_of
+
+__all__ = ["Collector", "Packed"]
+
+# The statements that import, when they stand in a line of their own.
+_IMPORT = re.compile(r"^[ \t]*(?:from[ \t]+(\S+)[ \t]+import\b|import[ \t]+([^#\n]+))", re.MULTILINE)
+
+# Without one of these no text reads what lies beside it.
+_BESIDE = re.compile(r"__file__|__path__|\bget_data\b|\bresources\b")
+
+
+@dataclass(frozen=True)
+class Packed:
+    """The needs of a migration with the contents that have to be stored, by digest."""
+
+    needs: Needs = NOTHING
+    contents: dict[str, bytes] = field(default_factory=dict)
+    # What was left out and nobody asked for that.
+    missed: dict[str, str] = field(default_factory=dict)
+
+
+class Collector:
+    """
+    Gather what migrations need.
+
+    Made for one run or one reconciliation: a module is read and parsed once, for
+    however many migrations need it.
+    """
+
+    def __init__(self, modules: Modules | None = None) -> None:
+        self.modules = modules or Modules()
+        self._references: dict[tuple[str, str, frozenset[str]], list[Reference]] = {}
+        self._excerpts: dict[tuple[str, frozenset[excerpt.Path]], str] = {}
+        self._models: dict[str, set[str]] = {}
+        self._files: dict[Path, list[Path]] = {}
+
+    def pack(self, module: str, text: str) -> Packed:
+        """
+        Return what a migration needs.
+
+        Args:
+            module: its dotted name.
+            text: its source.
+        """
+        roots = _imported_roots(text)
+        if roots is not None and not any(self.is_own(root, module) for root in roots):
+            # So with most migrations: they import Django and nothing else.
+            return Packed(Needs(packages=self.packages(roots)))
+        return _Gathering(self, module, text).packed()
+
+    def is_own(self, name: str, migration: str) -> bool:
+        """
+        Say whether a module is of the project, or of the same package as the migration.
+
+        An installed app may bring helpers that nothing but its migrations uses.
+        """
+        owner = self.modules.owner(name)
+        if owner is Owner.INSTALLED:
+            root = root_of(name)
+            return root == root_of(migration) and root not in ("django", "django_rewind")
+        return owner is Owner.PROJECT
+
+    def packages(self, roots: Iterable[str]) -> dict[str, str]:
+        """Return the name and version of what brings these, Django and Python apart."""
+        found = {
+            root: installed_version(root)
+            for root in sorted(roots)
+            if root != "django" and self.modules.owner(root) is Owner.INSTALLED
+        }
+        return {root: version for root, version in found.items() if version}
+
+    def references(
+        self, name: str, text: str, *, is_package: bool, stored: Iterable[str] = ()
+    ) -> list[Reference]:
+        """
+        Return what the text of a module refers to; it is parsed once.
+
+        Args:
+            stored: modules that count as such, beside those that are here.
+        """
+        others = frozenset(stored)
+        known = (name, text, others)
+        if known not in self._references:
+            tree = parse_text(text)
+            package = name if is_package else name.rpartition(".")[0]
+            found = (
+                references(tree, package, lambda one: one in others or self.modules.exists(one))
+                if tree
+                else ()
+            )
+            self._references[known] = sorted(found, key=lambda one: (one.module, one.path))
+        return self._references[known]
+
+    def excerpt(self, name: str, paths: Iterable[excerpt.Path], models: Iterable[str] = ()) -> str:
+        """
+        Return the excerpt of a module as it is now.
+
+        Args:
+            paths: what to take out.
+            models: classes that are known to be models, beside those that are found.
+
+        Raises:
+            SourceUnavailable: there is no text, or it cannot be parsed.
+        """
+        known = (name, frozenset(paths))
+        if known not in self._excerpts:
+            are_models = {*self.models_in(name), *models}
+            try:
+                text = self.modules.text(name)
+                taken = excerpt.excerpt(text, known[1], are_models.__contains__)
+            except ValueError as error:
+                raise SourceUnavailable(f"of the module {name} nothing can be taken: {error}") from None
+            self._excerpts[known] = taken
+        return self._excerpts[known]
+
+    def models_in(self, name: str) -> set[str]:
+        """Return the names of the model classes that a module defines."""
+        if name not in self._models:
+            self._models[name] = self._find_models(name)
+        return self._models[name]
+
+    def _find_models(self, name: str) -> set[str]:
+        loaded = sys.modules.get(name)
+        if loaded is not None:
+            values = list(vars(loaded).values())
+            return {one.__name__ for one in values if isinstance(one, ModelBase) and one.__module__ == name}
+        try:
+            return excerpt.models_by_name(self.modules.text(name))
+        except SourceUnavailable:
+            return set()
+
+    def files_below(self, folder: Path) -> list[Path]:
+        """Return the files below a folder that are no Python, in order."""
+        if folder not in self._files:
+            self._files[folder] = sorted(
+                path
+                for path in folder.rglob("*")
+                if path.suffix not in (".py", ".pyc") and path.parent.name != "__pycache__" and path.is_file()
+            )
+        return self._files[folder]
+
+
+class _Gathering:
+    """What one migration needs: its imports, followed as far as they are the project's."""
+
+    def __init__(self, collector: Collector, module: str, text: str) -> None:
+        self.collector = collector
+        self.modules = collector.modules
+        self.module = module
+        self.package = module.rpartition(".")[0]
+        self.text = text
+        self.texts: dict[str, str] = {}
+        self.paths: dict[str, set[excerpt.Path]] = {}
+        self.files: dict[str, bytes] = {}
+        self.roots: set[str] = set()
+        self.left_out: dict[str, str] = {}
+        self.missed: dict[str, str] = {}
+        self.room = conf.size_limit()
+        self.excluded = conf.excluded_modules()
+        self.todo: deque[Reference] = deque()
+
+    def packed(self) -> Packed:
+        self.todo += self.collector.references(self.module, self.text, is_package=False)
+        while self.todo:
+            # The nearest first: they are what the room is for.
+            self._follow(self.todo.popleft())
+        self._take_files()
+        contents = {
+            **{name: text.encode("utf-8", "surrogatepass") for name, text in self.texts.items()},
+            **self.files,
+        }
+        needs = Needs(
+            carried=[self._carried(name, content) for name, content in contents.items()],
+            packages=self.collector.packages(self.roots),
+            left_out=self.left_out,
+        )
+        return Packed(needs, {digest_of(content): content for content in contents.values()}, self.missed)
+
+    def _carried(self, name: str, content: bytes) -> Carried:
+        kind = "file" if name in self.files else "models" if name in self.paths else "module"
+        return Carried(
+            kind=kind,
+            name=name,
+            digest=digest_of(content),
+            size=len(content),
+            is_package=kind != "file" and self.modules.is_package(name),
+            paths=sorted(list(path) for path in self.paths.get(name, ()) if path),
+            models=self._models_mentioned_in(name) if kind == "models" else [],
+        )
+
+    def _models_mentioned_in(self, name: str) -> list[str]:
+        mentioned = {*re.findall(r"\w+", self.texts[name]), *(path[0] for path in self.paths[name] if path)}
+        return sorted(mentioned & self.collector.models_in(name))
+
+    # Modules ----------------------------------------------------------------
+
+    def _follow(self, reference: Reference) -> None:
+        name = reference.module
+        if name == self.module or name in self.left_out:
+            return
+        if not self.collector.is_own(name, self.module):
+            self.roots.add(root_of(name))
+        elif any(name == one or name.startswith(f"{one}.") for one in self.excluded):
+            self.left_out[name] = "DJANGO_REWIND_EXCLUDE_MODULES names it"
+        elif self.modules.exists(name):
+            self._take(reference)
+
+    def _take(self, reference: Reference) -> None:
+        name = reference.module
+        try:
+            if self.collector.models_in(name):
+                self._take_of_models(name, reference.path[:2])
+            elif name not in self.texts:
+                self._keep(name, self.modules.text(name))
+        except SourceUnavailable as error:
+            self._leave_out(name, str(error))
+
+    def _take_of_models(self, name: str, path: excerpt.Path) -> None:
+        paths = self.paths.setdefault(name, set())
+        if name not in self.texts or path not in paths:
+            paths.add(path)
+            self._keep(name, self.collector.excerpt(name, paths))
+
+    def _keep(self, name: str, text: str) -> None:
+        """Take a text along, in the place of a smaller excerpt, if there is room for it."""
+        self.room += len(self.texts.pop(name, "").encode("utf-8", "surrogatepass"))
+        size = len(text.encode("utf-8", "surrogatepass"))
+        if self._has_room(name, size):
+            self.texts[name] = text
+            is_package = self.modules.is_package(name)
+            self.todo += self.collector.references(name, text, is_package=is_package)
+
+    def _has_room(self, name: str, size: int) -> bool:
+        if size > self.room:
+            self._leave_out(name, f"its {size} bytes are more than DJANGO_REWIND_SIZE_LIMIT leaves room for")
+            return False
+        self.room -= size
+        return True
+
+    def _leave_out(self, name: str, reason: str) -> None:
+        self.left_out[name] = reason
+        if self.modules.owner(self.module) is Owner.PROJECT:
+            self.missed[name] = reason
+
+    # Files ------------------------------------------------------------------
+
+    def _take_files(self) -> None:
+        folder = self.modules.folder(self.package)
+        if folder is None:
+            return
+        for path in self._files_read_in(folder):
+            name = path.relative_to(folder).as_posix()
+            try:
+                if name not in self.files and self._has_room(name, path.stat().st_size):
+                    self.files[name] = path.read_bytes()
+            except OSError as error:
+                self._leave_out(name, f"it cannot be read ({error})")
+
+    def _files_read_in(self, folder: Path) -> Iterator[Path]:
+        below = f"{self.package}."
+        texts = {self.module: self.text, **self.texts}
+        for name, text in texts.items():
+            if name.startswith(below) and _BESIDE.search(text):
+                place = folder.joinpath(*name[len(below) :].split(".")[:-1])
+                stem = name.rpartition(".")[2]
+                yield from _named_in(text, stem, place, self.collector.files_below(place))
+
+
+def _imported_roots(text: str) -> set[str] | None:
+    """
+    Return the top-level names that a text imports, or None where it has to be parsed.
+
+    Most migrations import nothing but Django, which a pattern finds out in a
+    fraction of the time.
+    """
+    found = _IMPORT.findall(text)
+    if _BESIDE.search(text) or len(re.findall("import", text)) != len(found):
+        return None
+    names = [name.strip() for one, several in found for name in (one or several).split(",")]
+    if any(name.startswith(".") or name.endswith(("(", "\\")) for name in names):
+        return None
+    return {root_of(name.split()[0]) for name in names if name}
+
+
+def _named_in(text: str, stem: str, folder: Path, files: list[Path]) -> list[Path]:
+    """
+    Return the files of a folder that a text may mean.
+
+    By name, by pattern or by the name of the module; else those of a folder that it
+    names; and all of them where nothing tells.
+    """
+    tree = parse_text(text)
+    constants = [
+        node.value
+        for node in (ast.walk(tree) if tree else ())
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    ]
+    last_parts = {constant.rpartition("/")[2] for constant in constants}
+    named = [
+        path
+        for path in files
+        if path.stem == stem or any(path.name == last or _matches(path.name, last) for last in last_parts)
+    ]
+    places = {part for constant in constants for part in constant.split("/") if part}
+    of_places = [
+        path
+        for path in files
+        if places & set(path.relative_to(folder).parts[:-1])
+        and not any(one.parent == path.parent for one in named)
+    ]
+    return named + of_places or files
+
+
+def _matches(name: str, pattern: str) -> bool:
+    return "*" in pattern and fnmatch(name, pattern)

@@ -1,0 +1,222 @@
+"""What a text imports, and what of that it uses: found without executing it."""
+
+from __future__ import annotations
+
+import ast
+import linecache
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from types import FunctionType
+
+__all__ = [
+    "EVERYTHING",
+    "Reference",
+    "dotted",
+    "dotted_names",
+    "function_node",
+    "parse_text",
+    "references",
+    "unguarded_imports",
+]
+
+# Calls that import what a literal names, and whether that ends in an attribute.
+_BY_NAME = {"import_module": False, "__import__": False, "import_string": True}
+
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+
+#: Stands in `Reference.path` for everything that a module holds.
+EVERYTHING = "*"
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Something of another module that a text uses: ``shop.models`` and ``("Product", "upload")``."""
+
+    module: str
+    # Empty where the module only has to be there.
+    path: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return self.path[0] if self.path else ""
+
+
+def parse_text(text: str) -> ast.Module | None:
+    """Return the tree of a text, or None where there is none in this Python."""
+    try:
+        return ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
+def references(tree: ast.AST, package: str, is_module: Callable[[str], bool]) -> set[Reference]:
+    """
+    Return what a text refers to in other modules, inside functions too.
+
+    Args:
+        package: the one that relative imports start from.
+        is_module: says whether a dotted name is a module or a package.
+    """
+    imports = _Imports(package, is_module)
+    imports.look_at(tree)
+    found = set(imports.found)
+    for name, *attributes in dotted_names(tree):
+        for stands_for in imports.bindings.get(name, ()):
+            found.update(imports.resolve([*stands_for.split("."), *attributes], is_use=True))
+    return found
+
+
+class _Imports:
+    """The import statements of a text, and the calls that do the same."""
+
+    def __init__(self, package: str, is_module: Callable[[str], bool]) -> None:
+        self.package = package
+        self.is_module = is_module
+        self.found: list[Reference] = []
+        # A local name, and the dotted names that it may stand for.
+        self.bindings: dict[str, set[str]] = {}
+
+    def look_at(self, tree: ast.AST) -> None:
+        # No recursion: a text may be nested deeper than Python likes to call.
+        todo = [tree]
+        while todo:
+            node = todo.pop()
+            if isinstance(node, ast.If) and _is_type_checking(node.test):
+                todo.extend(node.orelse)
+                continue
+            self._look_at_one(node)
+            todo.extend(ast.iter_child_nodes(node))
+
+    def _look_at_one(self, node: ast.AST) -> None:
+        if isinstance(node, ast.Import):
+            self._import(node)
+        elif isinstance(node, ast.ImportFrom):
+            self._import_from(node)
+        elif isinstance(node, ast.Call):
+            self._call(node)
+
+    def _bind(self, name: str, stands_for: str) -> None:
+        self.bindings.setdefault(name, set()).add(stands_for)
+
+    def _import(self, node: ast.Import) -> None:
+        for alias in node.names:
+            self.found.append(Reference(alias.name))
+            root = alias.name.partition(".")[0]
+            self._bind(alias.asname or root, alias.name if alias.asname else root)
+
+    def _import_from(self, node: ast.ImportFrom) -> None:
+        source = self.absolute(node.module or "", node.level)
+        for alias in node.names if source else ():
+            if alias.name == "*":
+                self.found.append(Reference(source, (EVERYTHING,)))
+                continue
+            full = f"{source}.{alias.name}"
+            self.found += self.resolve(full.split("."))
+            self._bind(alias.asname or alias.name, full)
+
+    def _call(self, node: ast.Call) -> None:
+        function = dotted(node.func)
+        ends_in_attribute = _BY_NAME.get(function[-1]) if function else None
+        if ends_in_attribute is None or not node.args:
+            return
+        first = node.args[0]
+        if isinstance(first, ast.Constant) and isinstance(first.value, str):
+            level = len(first.value) - len(first.value.lstrip("."))
+            full = self.absolute(first.value[level:], level)
+            if full and ends_in_attribute:
+                self.found += self.resolve(full.split("."))
+            elif full:
+                self.found.append(Reference(full, (EVERYTHING,)))
+
+    def absolute(self, name: str, level: int) -> str:
+        """Return the name of what is imported, without the dots of a relative import."""
+        if not level:
+            return name
+        parts = self.package.split(".")
+        if level > len(parts):
+            return ""
+        return ".".join(filter(None, [*parts[: len(parts) - level + 1], name]))
+
+    def resolve(self, parts: list[str], *, is_use: bool = False) -> Iterator[Reference]:
+        """Divide a dotted name into the deepest module in it and the rest."""
+        for end in range(len(parts), 1, -1):
+            name = ".".join(parts[:end])
+            if self.is_module(name):
+                # Used as a whole, nobody knows what for.
+                rest = tuple(parts[end:]) or ((EVERYTHING,) if is_use else ())
+                yield Reference(name, rest)
+                return
+        if len(parts) > 1:
+            # The root, or a module that cannot be found: the import will say so.
+            yield Reference(parts[0], tuple(parts[1:]))
+        elif is_use:
+            yield Reference(parts[0], (EVERYTHING,))
+
+
+def unguarded_imports(function: FunctionType, package: str) -> Iterator[str]:
+    """
+    Yield the modules that a function imports and does not expect to be missing.
+
+    Args:
+        package: the one that relative imports start from.
+    """
+    imports = _Imports(package, lambda name: False)
+    todo: list[ast.AST | None] = [function_node(function)]
+    while todo:
+        node = todo.pop()
+        if isinstance(node, ast.Try) and any(map(_catches_import_errors, node.handlers)):
+            todo += [*node.handlers, *node.orelse, *node.finalbody]
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield imports.absolute(node.module or "", node.level)
+        elif node is not None:
+            todo.extend(ast.iter_child_nodes(node))
+
+
+def _catches_import_errors(handler: ast.ExceptHandler) -> bool:
+    caught = {name[-1] for name in dotted_names(handler.type)} if handler.type else {"Exception"}
+    return bool(caught & {"BaseException", "Exception", "ImportError", "ModuleNotFoundError"})
+
+
+def function_node(function: FunctionType) -> ast.FunctionDef | ast.AsyncFunctionDef | None:
+    """Return the tree of a function, if it has one: several lambdas may stand in one line."""
+    code = function.__code__
+    linecache.checkcache(code.co_filename)
+    tree = parse_text("".join(linecache.getlines(code.co_filename, function.__globals__)))
+    for node in ast.walk(tree) if tree else ():
+        if isinstance(node, _FUNCTIONS) and code.co_firstlineno in _first_lines(node):
+            return node
+    return None
+
+
+def _first_lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> list[int]:
+    """Python counts a decorated function from its first decorator."""
+    return [node.lineno, *(decorator.lineno for decorator in node.decorator_list)]
+
+
+def _is_type_checking(test: ast.expr) -> bool:
+    return dotted(test)[-1:] == ["TYPE_CHECKING"]
+
+
+def dotted(node: ast.AST) -> list[str]:
+    """Return the parts of ``a.b.c``, or nothing where it is something else."""
+    parts: list[str] = []
+    while isinstance(node, ast.Attribute):
+        parts.append(node.attr)
+        node = node.value
+    if not isinstance(node, ast.Name):
+        return []
+    return [node.id, *reversed(parts)]
+
+
+def dotted_names(node: ast.AST) -> Iterator[list[str]]:
+    """Yield every name that is used, each with the attributes that are asked of it."""
+    todo = [node]
+    while todo:
+        one = todo.pop()
+        chain = dotted(one) if isinstance(one, (ast.Attribute, ast.Name)) else []
+        if chain:
+            yield chain
+        else:
+            todo.extend(ast.iter_child_nodes(one))

@@ -1,0 +1,444 @@
+"""
+Stored modules, which stored code can import and nobody else can.
+
+A stored migration runs with an `__import__` of its own. It stands in the
+`__builtins__` of the module, and so serves its functions too, whenever they are
+called. What the migration carries along and what is missing or different in this
+checkout is executed from the store; everything else is imported as ever. Nothing
+stands in `sys.modules` for longer than it takes to execute it, `sys.path` and the
+registry of apps are left alone, and the running project never meets what is here.
+"""
+
+from __future__ import annotations
+
+import builtins
+import importlib
+import linecache
+import shutil
+import sys
+import tempfile
+import weakref
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from importlib.machinery import ModuleSpec
+from importlib.util import resolve_name
+from pathlib import Path
+from types import FunctionType, ModuleType
+from typing import Any
+
+from .drift import Contents, Drift, Outdated
+from .gather import Collector
+from .imports import unguarded_imports
+from .modules import Modules, root_of
+from .needs import Needs
+from .plan import closure
+from .signing import digest
+from .standin import StandIn
+
+__all__ = ["Isolation", "imports_that_fail"]
+
+
+class Isolation:
+    """
+    What has been executed from the store for one executor.
+
+    Args:
+        collector: reads this checkout; by default one for each run.
+
+    A module is executed once for each content that it and its own imports have: two
+    migrations that ran with the same custom field get the same class, and two that
+    ran with different versions of it each get theirs.
+    """
+
+    def __init__(self, collector: Collector | None = None) -> None:
+        self.executed: dict[tuple[Any, ...], ModuleType] = {}
+        # Modules under way, with what stood in sys.modules in their place.
+        self._shown: dict[str, ModuleType | None] = {}
+        self._folders: list[Path] = []
+        # What it has read of this checkout; made anew after `close()` unless it was given.
+        self._given = self._collector = collector
+        # For an executor that is forgotten, and for the end of the process.
+        weakref.finalize(self, _remove, self._folders)
+
+    def execute(self, name: str, text: str, needs: Needs, contents: Contents) -> ModuleType:
+        """
+        Execute the verified text of a migration as the module that it was.
+
+        Args:
+            name: of the module, dotted.
+            needs: what the migration carries along.
+            contents: reads that from the store.
+
+        Raises:
+            ContentDamaged: something that it carries is gone or was changed.
+            Exception: whatever the text raises.
+        """
+        self._collector = self._collector or Collector()
+        drift = Drift(self._collector, contents)
+        package = name.rpartition(".")[0]
+        outdated = drift.modules(needs)
+        folder = self._folder(drift.read(needs.files), package) if needs.files else None
+        places = _Places(self._collector.modules, package, folder)
+        surroundings = _Surroundings(self, outdated, places)
+        if folder is not None:
+            # For those that read themselves.
+            folder.joinpath(f"{name.rpartition('.')[2]}.py").write_bytes(text.encode("utf-8"))
+        return self.run(ModuleType(name), text, surroundings)
+
+    def close(self) -> None:
+        """Forget what was executed, and remove the folders with data files."""
+        self.executed.clear()
+        self._collector = self._given
+        _remove(self._folders)
+
+    def _folder(self, files: Mapping[str, bytes], package: str) -> Path:
+        """Write data files where `__file__` will lead, and return the folder of the package."""
+        top = Path(tempfile.mkdtemp(prefix="django_rewind_"))
+        self._folders.append(top)
+        folder = top.joinpath(*package.split("."))
+        folder.mkdir(parents=True)
+        for name, content in files.items():
+            path = folder.joinpath(name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        return folder
+
+    def run(
+        self, module: ModuleType, text: str, surroundings: _Surroundings, *, is_package: bool = False
+    ) -> ModuleType:
+        """Execute a text in a module that sees nothing but its surroundings."""
+        name = module.__name__
+        # With the digest: another database may hold another text under this name.
+        filename = f"<stored {name} {digest(text)[:8]}>"
+        # Without a modification time it stays until the process ends: tracebacks,
+        # debuggers and inspect.getsource() find the text there.
+        linecache.cache[filename] = (len(text), None, text.splitlines(keepends=True), filename)
+        module.__package__ = name if is_package else name.rpartition(".")[0]
+        module.__spec__ = ModuleSpec(name, loader=None, origin=filename, is_package=is_package)
+        place = surroundings.places.of(name, is_package=is_package)
+        if place is not None:
+            module.__file__ = str(place)
+        if is_package:
+            module.__path__ = [str(place.parent)] if place else []
+        vars(module)["__builtins__"] = {**vars(builtins), "__import__": surroundings.import_}
+        code = compile(text, filename, "exec", dont_inherit=True)
+        with self._showing(module):
+            exec(code, vars(module))  # noqa: S102 (verified by the caller)
+        return module
+
+    @contextmanager
+    def _showing(self, module: ModuleType) -> Iterator[None]:
+        """
+        Keep a module in `sys.modules` while it is executed, and not a moment longer.
+
+        A dataclass looks its own module up there.
+        """
+        name = module.__name__
+        self._shown[name] = sys.modules.get(name)
+        sys.modules[name] = module
+        try:
+            yield
+        finally:
+            _put_back(name, self._shown.pop(name))
+
+    @contextmanager
+    def hidden(self) -> Iterator[None]:
+        """Have the running project import what it imports without meeting what is shown."""
+        shown = {name: sys.modules.get(name) for name in self._shown}
+        for name, before in self._shown.items():
+            _put_back(name, before)
+        try:
+            yield
+        finally:
+            for name, module in shown.items():
+                self._shown[name] = sys.modules.get(name)
+                _put_back(name, module)
+
+
+def _put_back(name: str, module: ModuleType | None) -> None:
+    if module is None:
+        sys.modules.pop(name, None)
+    else:
+        sys.modules[name] = module
+
+
+def _remove(folders: list[Path]) -> None:
+    while folders:
+        shutil.rmtree(folders.pop(), ignore_errors=True)
+
+
+class _Places:
+    """Where the files of stored modules lay, or, with data files beside them, lie now."""
+
+    def __init__(self, modules: Modules, package: str, with_files: Path | None) -> None:
+        self.exists = modules.exists
+        self._folder_here = modules.folder
+        self._package = package
+        self._with_files = with_files
+
+    def is_own(self, name: str) -> bool:
+        """Say whether a module lies in the folder with the data files of one migration."""
+        return self._with_files is not None and name.startswith(f"{self._package}.")
+
+    def of(self, name: str, *, is_package: bool = False) -> Path | None:
+        parent, _, last = name.rpartition(".")
+        folder = self._folder(name) if is_package else self._folder(parent)
+        if folder is None:
+            return None
+        return folder / ("__init__.py" if is_package else f"{last}.py")
+
+    def _folder(self, package: str) -> Path | None:
+        if self._with_files is not None and f"{package}.".startswith(f"{self._package}."):
+            return self._with_files.joinpath(*package.split(".")[len(self._package.split(".")) :])
+        return self._folder_here(package) if package else None
+
+
+class _Surroundings:
+    """
+    What one stored module can import: some modules from the store, the rest as it is.
+
+    A package that is here and has modules in the store is seen through a view, on
+    which those take the place of what is here.
+    """
+
+    def __init__(self, isolation: Isolation, outdated: Mapping[str, Outdated], places: _Places) -> None:
+        self.isolation = isolation
+        self.outdated = outdated
+        self.places = places
+        self._above = {above for name in outdated for above in _packages_above(name)}
+        self._roots = {root_of(name) for name in outdated}
+        self._views: dict[str, _View] = {}
+
+    def knows(self, name: str) -> bool:
+        """Say whether a module is stored, or has stored modules below it."""
+        return name in self.outdated or name in self._above
+
+    # Importing --------------------------------------------------------------
+
+    def import_(
+        self,
+        name: str,
+        globals: Mapping[str, Any] | None = None,
+        locals: Mapping[str, Any] | None = None,
+        fromlist: tuple[str, ...] = (),
+        level: int = 0,
+    ) -> Any:
+        """Do what the built-in `__import__` does, in these surroundings."""
+        package = str((globals or {}).get("__package__") or "")
+        absolute = resolve_name("." * level + name, package) if level else name
+        if root_of(absolute) not in self._roots:
+            with self.isolation.hidden(), _naming(absolute):
+                found = builtins.__import__(absolute, globals, locals, fromlist, 0)
+            return _with_ways_to_import(found, self)
+        module = self.module(absolute)
+        for one in fromlist or ():
+            self._import_submodule(module, absolute, one)
+        return module if fromlist else self.module(root_of(absolute))
+
+    def can_import(self, name: str) -> bool:
+        """Say whether a module is stored or here; nothing is executed for that."""
+        return self.knows(name) or self.places.exists(name)
+
+    def module(self, name: str) -> ModuleType:
+        """Return a module as it is seen from here."""
+        if name in self._above:
+            if name not in self._views:
+                self._views[name] = _View(name, self)
+            return self._views[name]
+        return self.beneath(name)
+
+    def beneath(self, name: str) -> ModuleType:
+        """Return a module itself: the stored one, or else what is here."""
+        if name in self.outdated:
+            return self._execute(name)
+        with self.isolation.hidden(), _naming(name):
+            return importlib.import_module(name)
+
+    def _import_submodule(self, module: ModuleType, name: str, attribute: str) -> None:
+        full = f"{name}.{attribute}"
+        if attribute == "*" or hasattr(module, attribute):
+            return
+        try:
+            self.module(full)
+        except ModuleNotFoundError as error:
+            if error.name != full:
+                raise
+
+    def import_module(self, name: str, package: str | None = None) -> ModuleType:
+        """Do what `importlib.import_module` does, in these surroundings."""
+        absolute = resolve_name(name, package)
+        return self.module(absolute)
+
+    def import_string(self, dotted_path: str) -> Any:
+        """Do what `django.utils.module_loading.import_string` does, in these surroundings."""
+        module_path, _, attribute = dotted_path.rpartition(".")
+        try:
+            return getattr(self.import_module(module_path), attribute)
+        except (AttributeError, ValueError) as error:
+            raise ImportError(f"{dotted_path} cannot be imported ({error})") from error
+
+    # Executing --------------------------------------------------------------
+
+    def _execute(self, name: str) -> ModuleType:
+        """Execute a stored module, unless that has been done for the same contents."""
+        imports = {one: outdated.imports for one, outdated in self.outdated.items()}
+        reach = closure([name], imports)
+        own = self.places if any(map(self.places.is_own, reach)) else None
+        identity = (name, own, *sorted((one, self.outdated[one].carried.digest) for one in reach))
+        executed = self.isolation.executed
+        if identity not in executed:
+            executed[identity] = ModuleType(name)
+            try:
+                self._fill(executed[identity], reach)
+            except BaseException:
+                del executed[identity]
+                raise
+        return executed[identity]
+
+    def _fill(self, module: ModuleType, reach: set[str]) -> None:
+        outdated = self.outdated[module.__name__]
+        others = {one: found for one, found in self.outdated.items() if one in reach}
+        surroundings = _Surroundings(self.isolation, others, self.places)
+        names = _Names(module, outdated) if outdated.carried.kind == "models" else None
+        if names is not None:
+            names.lend_models()
+        self.isolation.run(module, outdated.text, surroundings, is_package=outdated.carried.is_package)
+        if names is not None:
+            names.put_stand_ins()
+
+
+@contextmanager
+def _naming(wanted: str) -> Iterator[None]:
+    """Have an error name the module that was wanted, and not the package above that is gone."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name and f"{wanted}.".startswith(f"{error.name}."):
+            raise ModuleNotFoundError(f"No module named {wanted!r}", name=wanted) from None
+        raise
+
+
+def _packages_above(name: str) -> Iterator[str]:
+    while "." in name:
+        name = name.rpartition(".")[0]
+        yield name
+
+
+class _View(ModuleType):
+    """A package as stored code sees it: with its own modules, and else as it is."""
+
+    def __init__(self, name: str, surroundings: _Surroundings) -> None:
+        super().__init__(name)
+        self.__package__ = name
+        self.__path__: list[str] = []
+        self._surroundings = surroundings
+
+    def __getattr__(self, attribute: str) -> Any:
+        surroundings = self._surroundings
+        full = f"{self.__name__}.{attribute}"
+        if surroundings.knows(full):
+            return surroundings.module(full)
+        try:
+            beneath = surroundings.beneath(self.__name__)
+        except ModuleNotFoundError as error:
+            if error.name != self.__name__:
+                raise
+            # The package is gone; what was needed of it is stored.
+            raise AttributeError(f"module {self.__name__!r} has no attribute {attribute!r}") from None
+        return getattr(beneath, attribute)
+
+
+class _Names:
+    """
+    The names of models in an excerpt, which holds none.
+
+    In the place of each stands the model of this checkout, and what was taken of the
+    old class hangs on it as it did.
+    """
+
+    def __init__(self, module: ModuleType, outdated: Outdated) -> None:
+        self.namespace = vars(module)
+        self.here = sys.modules.get(module.__name__)
+        self.names = outdated.carried.models
+        self.label = module.__name__
+
+    def lend_models(self) -> None:
+        """Give the names a meaning before the text is executed."""
+        self.namespace["__getattr__"] = self._look_up
+        for name in self.names:
+            self.namespace[name] = self._stand_in(name)
+
+    def put_stand_ins(self) -> None:
+        """Join what the text has defined under these names with the models."""
+        for name in self.names:
+            taken = self.namespace[name]
+            if isinstance(taken, type) and taken is not getattr(self.here, name, None):
+                self.namespace[name] = self._stand_in(name, taken)
+
+    def _stand_in(self, name: str, taken: type | None = None) -> Any:
+        model = getattr(self.here, name, None)
+        if taken is None and model is not None:
+            return model
+        return StandIn(f"{self.label}.{name}", taken, model)
+
+    def _look_up(self, name: str) -> Any:
+        """Serve as the `__getattr__` of the module: what was not taken is as it is here."""
+        return getattr(self.here, name) if self.here is not None else _no_attribute(self.label, name)
+
+
+def _no_attribute(module: str, name: str) -> Any:
+    raise AttributeError(f"module {module!r} has no attribute {name!r}")
+
+
+class _Instead(ModuleType):
+    """A module of which some functions are others."""
+
+    def __init__(self, real: ModuleType, **functions: Callable[..., Any]) -> None:
+        super().__init__(real.__name__)
+        self.__path__ = getattr(real, "__path__", [])
+        vars(self).update(functions, _real=real)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(vars(self)["_real"], name)
+
+
+def _with_ways_to_import(module: ModuleType, surroundings: _Surroundings) -> ModuleType:
+    """Have what imports by name do so in these surroundings."""
+    if not surroundings.outdated:
+        return module
+    if module.__name__ == "importlib":
+        return _Instead(module, import_module=surroundings.import_module)
+    if module.__name__ == "django.utils.module_loading":
+        return _Instead(module, import_string=surroundings.import_string)
+    return module
+
+
+def imports_that_fail(function: Any) -> Iterator[tuple[str, str]]:
+    """
+    Yield (module, importing module) for imports within a stored function that would fail.
+
+    Functions of stored modules that it calls by name are looked at too. An import
+    that the code itself expects to fail does not count.
+    """
+    todo, seen = [function], set()
+    while todo:
+        one = todo.pop()
+        surroundings = _surroundings_of(one)
+        if surroundings is None or one in seen:
+            continue
+        seen.add(one)
+        importer = one.__globals__["__name__"]
+        for name in unguarded_imports(one, one.__globals__["__package__"]):
+            if not surroundings.can_import(name):
+                yield name, importer
+        todo += [one.__globals__.get(name) for name in one.__code__.co_names]
+
+
+def _surroundings_of(function: Any) -> _Surroundings | None:
+    """Return what a stored function was defined in, or None for everything else."""
+    if not isinstance(function, FunctionType):
+        return None
+    ways = function.__globals__.get("__builtins__")
+    import_ = ways.get("__import__") if isinstance(ways, dict) else None
+    owner = getattr(import_, "__self__", None)
+    return owner if isinstance(owner, _Surroundings) else None

@@ -1,0 +1,190 @@
+"""Where the source of a module lies, and whose it is, without importing it."""
+
+from __future__ import annotations
+
+import io
+import re
+import sys
+import sysconfig
+import tokenize
+from enum import Enum
+from functools import cache
+from importlib import metadata
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from typing import Any
+
+__all__ = ["Modules", "Owner", "SourceUnavailable", "decode", "installed_version", "root_of"]
+
+# Never carried along, wherever they lie: what runs stored code brings them.
+_ALWAYS_INSTALLED = {"django", "django_rewind"}
+
+
+class SourceUnavailable(Exception):
+    """There is no text to store: the message says why."""
+
+
+class Owner(Enum):
+    """Whom a module belongs to."""
+
+    PROJECT = "project"
+    INSTALLED = "installed"
+    PYTHON = "python"
+
+
+class Modules:
+    """
+    The modules that can be imported here and now, read and not imported.
+
+    What has been found out about a module is kept as long as this object, which is
+    made for one piece of work: files change.
+    """
+
+    def __init__(self) -> None:
+        self._specs: dict[str, ModuleSpec | None] = {}
+        self._texts: dict[str, str | SourceUnavailable] = {}
+        self._owners: dict[str, Owner] = {}
+
+    def find(self, name: str) -> ModuleSpec | None:
+        """Return the spec of a module, or None where there is none."""
+        if name not in self._specs:
+            self._specs[name] = self._find(name)
+        return self._specs[name]
+
+    def _find(self, name: str) -> ModuleSpec | None:
+        loaded = sys.modules.get(name)
+        spec = getattr(loaded, "__spec__", None)
+        if spec is not None or loaded is not None:
+            return spec
+        path = None
+        parent = name.rpartition(".")[0]
+        if parent:
+            # Not importlib.util.find_spec(): it imports the parents.
+            above = self.find(parent)
+            if above is None or above.submodule_search_locations is None:
+                return None
+            path = above.submodule_search_locations
+        finders = (getattr(finder, "find_spec", None) for finder in sys.meta_path)
+        found = (find(name, path, None) for find in finders if find is not None)
+        return next((spec for spec in found if spec is not None), None)
+
+    def exists(self, name: str) -> bool:
+        """Say whether a module could be imported, as far as its file goes."""
+        return self.find(name) is not None
+
+    def is_package(self, name: str) -> bool:
+        """Say whether a module may have others below it."""
+        spec = self.find(name)
+        return spec is not None and spec.submodule_search_locations is not None
+
+    def folder(self, name: str) -> Path | None:
+        """Return the folder in which a package lies."""
+        spec = self.find(name)
+        places = list(spec.submodule_search_locations or ()) if spec is not None else []
+        return Path(places[0]) if places else None
+
+    def text(self, name: str) -> str:
+        """
+        Return the text of a module, decoded, with line ends as they were.
+
+        Raises:
+            SourceUnavailable: there is no such module, or nothing but bytecode.
+        """
+        if name not in self._texts:
+            try:
+                self._texts[name] = self._read(name)
+            except SourceUnavailable as error:
+                self._texts[name] = error
+        found = self._texts[name]
+        if isinstance(found, SourceUnavailable):
+            raise found
+        return found
+
+    def _read(self, name: str) -> str:
+        spec = self.find(name)
+        if spec is None:
+            raise SourceUnavailable(f"there is no module {name}")
+        if not spec.has_location and spec.submodule_search_locations is not None:
+            # A namespace package: a folder without a file of its own.
+            return ""
+        if not spec.origin or not spec.origin.endswith(".py"):
+            raise SourceUnavailable(f"the module {name} has no source file, only {spec.origin}")
+        return decode(spec.origin, spec.loader)
+
+    def owner(self, name: str) -> Owner:
+        """Say whom a module belongs to; one that cannot be found is the project's."""
+        root = root_of(name)
+        if root in _ALWAYS_INSTALLED:
+            return Owner.INSTALLED
+        if root not in self._owners:
+            self._owners[root] = self._owner(root)
+        return self._owners[root]
+
+    def _owner(self, root: str) -> Owner:
+        spec = self.find(root)
+        if spec is None:
+            return Owner.PROJECT
+        places = [spec.origin] if spec.has_location and spec.origin else []
+        places += list(spec.submodule_search_locations or ())
+        # Without a place it is compiled into the interpreter.
+        return _owner_of(places[0]) if places else Owner.PYTHON
+
+
+def root_of(name: str) -> str:
+    """Return the top-level name of a dotted one."""
+    return name.partition(".")[0]
+
+
+def decode(path: str, loader: Any = None) -> str:
+    """
+    Read a source file as Python would, and keep its line ends.
+
+    `get_source()` of a module loader would normalise those; the encoding is found
+    as Python finds it (PEP 263).
+
+    Raises:
+        SourceUnavailable: it cannot be read.
+    """
+    get_data = getattr(loader, "get_data", None)
+    try:
+        # A loader that knows archives (zipimport) reads what a path cannot.
+        data = get_data(path) if get_data else Path(path).read_bytes()
+        encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
+        return str(data.decode(encoding))
+    except (OSError, SyntaxError, UnicodeDecodeError) as error:
+        raise SourceUnavailable(f"the file {path} cannot be read ({error})") from error
+
+
+@cache
+def _owner_of(place: str) -> Owner:
+    path = Path(place)
+    if {"site-packages", "dist-packages"} & set(path.parts):
+        return Owner.INSTALLED
+    if any(path.is_relative_to(folder) for folder in _folders_of_python()):
+        return Owner.PYTHON
+    # `pip install --target` leaves a trace of each distribution beside it; a project's
+    # own folder holds at most an .egg-info.
+    beside = path.parent.parent if path.name == "__init__.py" else path.parent
+    return Owner.INSTALLED if any(beside.glob("*.dist-info")) else Owner.PROJECT
+
+
+@cache
+def _folders_of_python() -> tuple[Path, ...]:
+    paths = sysconfig.get_paths()
+    return (Path(paths["stdlib"]), Path(paths["platstdlib"]))
+
+
+@cache
+def installed_version(root: str) -> str:
+    """Return what was installed with a top-level module, as ``name version``, or nothing."""
+    try:
+        return _name_and_version(metadata.distribution(root))
+    except (metadata.PackageNotFoundError, ValueError):
+        # Many are called otherwise than the module that they bring.
+        brings = re.compile(rf"^{re.escape(root)}(/|\.py,)", re.MULTILINE)
+        found = (one for one in metadata.distributions() if brings.search(one.read_text("RECORD") or ""))
+        return next(map(_name_and_version, found), "")
+
+
+def _name_and_version(distribution: metadata.Distribution) -> str:
+    return f"{distribution.metadata['Name']} {distribution.version}"
