@@ -1,0 +1,75 @@
+"""What the commands that report have in common: which databases, and in which format."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.db import DEFAULT_DB_ALIAS, connections
+
+__all__ = ["JSON_FORMAT", "ReportingCommand"]
+
+#: The version of the shape of what is written as JSON; the documentation describes it.
+JSON_FORMAT = 1
+
+_ALL = "all"
+
+
+class ReportingCommand(BaseCommand):
+    """
+    A command that reports on migrations: what it found goes to stdout, the rest to stderr.
+
+    A report for scripts is one JSON document:
+    ``{"format": 1, "command": …, "databases": {alias: …}}``.
+    """
+
+    # What it reports on may be what keeps the checks from passing.
+    requires_system_checks: list[str] = []
+
+    # Commands that write work on one database at a time, as Django's do.
+    may_look_at_all_databases = True
+
+    def add_arguments(self, parser: Any) -> None:
+        also = f" '{_ALL}' takes all of them." if self.may_look_at_all_databases else ""
+        parser.add_argument(
+            "--database",
+            default=DEFAULT_DB_ALIAS,
+            help=f'Nominates a database. Defaults to the "default" database.{also}',
+        )
+        parser.add_argument(
+            "--format",
+            choices=["text", "json"],
+            default="text",
+            help="How to report: as text to read, or as JSON for scripts.",
+        )
+
+    def connections(self, options: Mapping[str, Any]) -> list[Any]:
+        """
+        Return the connections that were asked for.
+
+        Raises:
+            CommandError: there is no such database.
+        """
+        wanted = options["database"]
+        if wanted == _ALL and self.may_look_at_all_databases and _ALL not in connections:
+            return [connections[alias] for alias in connections]
+        if wanted not in connections:
+            raise CommandError(f"There is no database '{wanted}': {', '.join(connections)} are configured.")
+        return [connections[wanted]]
+
+    def write_json(self, databases: Mapping[str, Any]) -> None:
+        """Write what was found, by alias."""
+        name = type(self).__module__.rpartition(".")[2]
+        document = {"format": JSON_FORMAT, "command": name, "databases": databases}
+        self.stdout.write(json.dumps(document, indent=2, default=str))
+
+    def progress(self, things: Iterable[Any], what: str, total: int) -> Iterator[Any]:
+        """Yield the things, and show on a terminal how far it is."""
+        shown = self.stderr.isatty() and total > 1
+        for number, thing in enumerate(things, start=1):
+            yield thing
+            if shown:
+                self.stderr.write(f"\r{what} {number} of {total}", ending="" if number < total else "\n")
+                self.stderr.flush()
