@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from django.db.migrations import Migration
 
-from .compare import same_text
-from .drift import ContentDamaged, Drift
+from .edits import Edits
 from .exceptions import NotRecoverable, RewindError
-from .gather import Collector
 from .history import Standing
 from .loader import RewindLoader
-from .modules import SourceUnavailable
 from .plan import closure, parents_in
 from .revive import RecoveredMigration
-from .signing import digest
-from .source import module_of, read_text
 from .store import Store, StoredMigration
 from .types import Key, Plan, key_of
 
@@ -131,28 +126,10 @@ class Survey:
             return {}
         store = Store(self.loader.connection)
         stored = store.rows()
-        proven = [key for key in on_disk if key in stored and stored[key].record_id == ids[key]]
-        edited = self._edited({key: stored[key] for key in proven}, store)
-        found = (self._as_it_ran(stored[key], store, undone) for key in edited)
+        applied = sorted(on_disk & stored.keys(), key=ids.__getitem__)
+        proven = [stored[key] for key in applied if stored[key].record_id == ids[key]]
+        found = (self._as_it_ran(stored[key], store, undone) for key in Edits(store).among(proven))
         return {migration.key: migration for migration in found if migration is not None}
-
-    def _edited(self, stored: Mapping[Key, StoredMigration], store: Store) -> list[Key]:
-        """Return what is not on disk as it was stored, in itself or in what goes with it."""
-        texts = {key: _text_on_disk(key) for key in stored}
-        # Only bytecode on disk: there is nothing to compare with.
-        changed = {
-            key: text
-            for key, text in texts.items()
-            if text is not None and digest(text) != stored[key].digest
-        }
-        as_stored = store.texts(changed) if changed else {}
-        drift = Drift(Collector(), store.contents)
-        return [
-            key
-            for key, row in stored.items()
-            if (key in changed and not same_text(as_stored.get(key, ""), changed[key]))
-            or (texts[key] is not None and _has_drifted(row, drift))
-        ]
 
     def _as_it_ran(self, row: StoredMigration, store: Store, undone: set[Key]) -> RecoveredMigration | None:
         """Return a file's migration with its stored operations, at the file's place."""
@@ -174,18 +151,3 @@ class Survey:
             return set()
         unknown = history.of(Standing.MISSING, Standing.IN_USE, Standing.BASELINE, Standing.SUPERSEDED)
         return {key for key in unknown if key[0] in apps and key not in run.recovered}
-
-
-def _has_drifted(stored: StoredMigration, drift: Drift) -> bool:
-    """Say whether what goes with a migration has changed; nobody knows where it is damaged."""
-    try:
-        return drift.has_changed(stored.metadata.needs, stored.module.rpartition(".")[0])
-    except (ContentDamaged, ValueError):
-        return True
-
-
-def _text_on_disk(key: Key) -> str | None:
-    try:
-        return read_text(module_of(key))
-    except (LookupError, SourceUnavailable):
-        return None

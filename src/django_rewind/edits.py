@@ -1,0 +1,56 @@
+"""Which files are not what was stored any more, as far as texts can tell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from .compare import same_text
+from .drift import ContentDamaged, Drift
+from .gather import Collector
+from .modules import SourceUnavailable
+from .signing import digest
+from .source import module_of, read_text
+from .store import Store, StoredMigration
+from .types import Key
+
+__all__ = ["Edits", "text_on_disk"]
+
+
+class Edits:
+    """
+    Compare files with what is stored of them, and of what goes with them.
+
+    Nothing is executed. Whether an edited file would do something else can only be
+    found out by loading what is stored.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.drift = Drift(Collector(), store.contents)
+
+    def among(self, stored: Iterable[StoredMigration]) -> list[Key]:
+        """Return the keys of those whose file, or what it needs, was edited, in their order."""
+        on_disk = {row: text for row in stored if (text := text_on_disk(row.key)) is not None}
+        changed = {row.key for row, text in on_disk.items() if digest(text) != row.digest}
+        as_stored = self.store.texts(changed) if changed else {}
+        return [
+            row.key
+            for row, text in on_disk.items()
+            if (row.key in changed and not same_text(as_stored.get(row.key, ""), text))
+            or self._has_drifted(row)
+        ]
+
+    def _has_drifted(self, stored: StoredMigration) -> bool:
+        """Say whether what goes with a migration has changed; nobody knows where it is damaged."""
+        try:
+            return self.drift.has_changed(stored.metadata.needs, stored.module.rpartition(".")[0])
+        except (ContentDamaged, ValueError):
+            return True
+
+
+def text_on_disk(key: Key) -> str | None:
+    """Return the text of a migration's file; None where there is nothing but bytecode, or nothing."""
+    try:
+        return read_text(module_of(key))
+    except (LookupError, SourceUnavailable):
+        return None
