@@ -22,7 +22,7 @@ from tests.test_source import CLASS
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "other"])
 
 TABLES = ["django_migrations_code", "django_migrations_code_history", "django_migrations_baseline"]
-OURS = ["0001_initial", "0002_signed_source", "0003_take_over", "0004_stored_content"]
+OURS = ["0001_initial", "0002_signed_source", "0003_take_over", "0004_stored_content", "0005_verification"]
 
 
 @pytest.fixture

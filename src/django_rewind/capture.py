@@ -13,6 +13,7 @@ from django.db.migrations import Migration
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 
+from . import conf
 from .gather import Collector
 from .models import Provenance
 from .modules import SourceUnavailable
@@ -20,7 +21,7 @@ from .source import describe, module_of, read_text
 from .store import Entry, Store, all_of_ours
 from .types import Applied, Key, label, names_of
 
-__all__ = ["capture", "forget_outcome", "hand_over", "reconcile"]
+__all__ = ["accept", "capture", "forget_outcome", "hand_over", "reconcile"]
 
 logger = logging.getLogger("django_rewind")
 
@@ -44,6 +45,23 @@ def capture(connection: Any, migrations: Iterable[Migration], *, fake: bool = Fa
     return _put(connection, packing.finished(), warn=warn)
 
 
+def accept(connection: Any, migration: Migration, record_id: int, *, warn: Warn) -> bool:
+    """
+    Store the file of an applied migration in the place of what ran.
+
+    What ran is kept as history.
+
+    Args:
+        record_id: of the row of django_migrations that it will stand for.
+
+    Returns:
+        whether it could be stored.
+    """
+    packing = _Packing(Provenance.ACCEPTED, warn)
+    packing.add(migration, record_id)
+    return bool(_put(connection, packing.finished(), warn=warn))
+
+
 class _Packing:
     """The entries that are about to be stored, and what could not be taken along."""
 
@@ -51,6 +69,7 @@ class _Packing:
         self.provenance = provenance
         self.warn = warn
         self._collector = Collector()
+        self._excluded = conf.excluded_apps()
         self._entries: list[Entry] = []
         # (module or file, why) -> who would have needed it.
         self._missed: dict[tuple[str, str], list[Key]] = {}
@@ -58,6 +77,8 @@ class _Packing:
     def add(self, migration: Migration, record_id: int | None = None) -> None:
         """Read a migration and what it needs; say so if that cannot be done."""
         key = (migration.app_label, migration.name)
+        if key[0] in self._excluded:
+            return
         try:
             module = module_of(key)
             text = read_text(module)
@@ -143,10 +164,13 @@ def reconcile(connection: Any, *, warn: Warn = logger.debug) -> None:
     if not all_of_ours(outcome.disk, outcome.applied):
         return
     known = Store(connection).record_ids()
+    excluded = conf.excluded_apps()
     unstored = [
         key
         for key, record_id in outcome.applied.items()
-        if key in outcome.disk and (key not in known or _is_stale(known[key], record_id))
+        if key in outcome.disk
+        and key[0] not in excluded
+        and (key not in known or _is_stale(known[key], record_id))
     ]
     if not unstored:
         return

@@ -15,7 +15,7 @@ from django.db.migrations import Migration
 
 from .imports import function_node
 
-__all__ = ["same_operations", "same_text"]
+__all__ = ["dump", "same_operations", "same_text"]
 
 # Attributes of a class that say nothing of what it does.
 _OF_NO_ACCOUNT = {"__dict__", "__doc__", "__firstlineno__", "__static_attributes__", "__weakref__"}
@@ -38,10 +38,11 @@ def same_text(stored: str, on_disk: str) -> bool:
 
 
 def _tree(text: str) -> str:
-    return _dump(ast.parse(text))
+    return dump(ast.parse(text))
 
 
-def _dump(tree: ast.AST) -> str:
+def dump(tree: ast.AST) -> str:
+    """Return a tree as a text to compare, without docstrings; the tree is changed."""
     for node in ast.walk(tree):
         if isinstance(node, (ast.Module, ast.ClassDef, *_FUNCTIONS)):
             node.body = [one for one in node.body if not _is_docstring(one)]
@@ -175,7 +176,7 @@ def _tree_of(function: FunctionType) -> str | None:
     if node is None:
         return None
     node.name = ""
-    return _dump(node)
+    return dump(node)
 
 
 def _same_code(a: CodeType, b: CodeType) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.apps import apps
 from django.conf import settings
 
-__all__ = ["enabled", "excluded_modules", "in_force", "signing_keys", "size_limit"]
+__all__ = ["enabled", "excluded_apps", "excluded_modules", "in_force", "signing_keys", "size_limit"]
 
 MEBIBYTE = 1024 * 1024
 
@@ -40,6 +40,16 @@ def size_limit() -> int:
     files that a migration needs, not its own text, which is always stored.
     """
     return int(getattr(settings, "DJANGO_REWIND_SIZE_LIMIT", MEBIBYTE))
+
+
+def excluded_apps() -> list[str]:
+    """
+    Return the labels of the apps whose migrations are not stored.
+
+    ``DJANGO_REWIND_EXCLUDE``, by default none. What is stored of them already stays,
+    and serves; what is applied from then on can only be undone with its file.
+    """
+    return [str(label) for label in getattr(settings, "DJANGO_REWIND_EXCLUDE", ())]
 
 
 def excluded_modules() -> list[str]:

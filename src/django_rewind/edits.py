@@ -37,10 +37,22 @@ class Edits:
             row.key
             for row, text in on_disk.items()
             if (row.key in changed and not same_text(as_stored.get(row.key, ""), text))
-            or self._has_drifted(row)
+            or self.has_drifted(row)
         ]
 
-    def _has_drifted(self, stored: StoredMigration) -> bool:
+    def fingerprint(self, stored: StoredMigration) -> str:
+        """Return a digest of a file and of what it needs, as they are now."""
+        names = [one.name for one in stored.metadata.needs.modules]
+        texts = [text_on_disk(stored.key) or "", *map(self._text_of_module, names)]
+        return digest("\0".join(texts))
+
+    def _text_of_module(self, name: str) -> str:
+        try:
+            return self.drift.collector.modules.text(name)
+        except SourceUnavailable:
+            return ""
+
+    def has_drifted(self, stored: StoredMigration) -> bool:
         """Say whether what goes with a migration has changed; nobody knows where it is damaged."""
         try:
             return self.drift.has_changed(stored.metadata.needs, stored.module.rpartition(".")[0])

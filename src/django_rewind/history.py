@@ -15,6 +15,7 @@ from functools import cached_property
 
 from django.db.migrations import Migration
 
+from . import conf
 from .effects import Loss, Names, effects_of
 from .exceptions import NotRecoverable
 from .plan import closure
@@ -103,6 +104,8 @@ class History:
         """Return why a migration without a file cannot be recovered, or None."""
         stored = self.stored.get(key)
         if stored is None:
+            if key[0] in conf.excluded_apps():
+                return NotRecoverable(key, "its source was not stored: DJANGO_REWIND_EXCLUDE names its app.")
             return NotRecoverable(key, "its source was never stored in this database.")
         if stored.record_id is not None and stored.record_id != self.applied[key]:
             return NotRecoverable(

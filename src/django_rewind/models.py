@@ -13,7 +13,14 @@ from typing import Any
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-__all__ = ["BaselineMigration", "MigrationCode", "MigrationCodeHistory", "Provenance", "StoredContent"]
+__all__ = [
+    "BaselineMigration",
+    "MigrationCode",
+    "MigrationCodeHistory",
+    "MigrationVerification",
+    "Provenance",
+    "StoredContent",
+]
 
 
 class Provenance(models.TextChoices):
@@ -22,6 +29,8 @@ class Provenance(models.TextChoices):
     CAPTURED = "captured", _("captured as it was applied")
     BACKFILLED = "backfilled", _("filled in later from disk")
     INHERITED = "inherited", _("taken over from version 0.1.0")
+    ACCEPTED = "accepted", _("accepted in the place of what ran")
+    ADOPTED = "adopted", _("adopted under a new name")
 
 
 class _NotDumpedQuerySet(models.QuerySet[Any]):
@@ -119,6 +128,8 @@ class BaselineMigration(models.Model):
     migration_name = models.CharField(_("migration"), max_length=255)
     # A row of django_migrations with another id was applied later: no baseline.
     record_id = models.BigIntegerField(_("record"))
+    # When somebody said that it is known to be so.
+    forgotten_at = models.DateTimeField(_("forgotten at"), null=True)
 
     objects = models.Manager()
     not_dumped = models.Manager.from_queryset(_NotDumpedQuerySet)()
@@ -163,3 +174,39 @@ class StoredContent(models.Model):
 
     def __str__(self) -> str:
         return self.digest
+
+
+class MigrationVerification(models.Model):
+    """
+    What came of a stored migration when it was verified last.
+
+    It is about what was stored and what the file did at that moment; once one of them
+    is another, nothing is known.
+    """
+
+    app_label = models.CharField(_("app label"), max_length=255)
+    migration_name = models.CharField(_("migration"), max_length=255)
+    verified_at = models.DateTimeField(_("verified at"))
+    # Why it could not be recovered, and what helps; empty if it could.
+    problem = models.TextField(_("problem"), default="")
+    next_step = models.TextField(_("next step"), default="")
+    # What the file would do otherwise: "operations", "dependencies", both or nothing.
+    differs = models.CharField(_("differs"), max_length=64, default="")
+    signature = models.CharField(_("signature of what is stored"), max_length=64)
+    file_digest = models.CharField(_("digest of the file"), max_length=64, default="")
+
+    objects = models.Manager()
+    not_dumped = models.Manager.from_queryset(_NotDumpedQuerySet)()
+
+    class Meta:
+        managed = False
+        db_table = "django_migrations_code_verification"
+        verbose_name = _("verification of a migration")
+        verbose_name_plural = _("verifications of migrations")
+        ordering = ["app_label", "migration_name"]
+        unique_together = [["app_label", "migration_name"]]
+        default_manager_name = "not_dumped"
+        base_manager_name = "not_dumped"
+
+    def __str__(self) -> str:
+        return f"{self.app_label}.{self.migration_name}"

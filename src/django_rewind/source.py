@@ -60,6 +60,14 @@ class Metadata:
         """Return the JSON that is stored and signed."""
         return json.dumps({**vars(self), "needs": self.needs.as_data()}, sort_keys=True)
 
+    def described(self) -> Any:
+        """Return what it does, in a form that can be compared."""
+        return json.loads(json.dumps([self.operations, self.effects, self.atomic]))
+
+    def place(self) -> list[set[Key]]:
+        """Return what places it in the graph, in a form that can be compared."""
+        return [set(self.dependencies), set(self.run_before), set(self.replaces)]
+
     @classmethod
     def from_text(cls, text: str) -> Metadata:
         """

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from datetime import datetime
 from functools import cached_property
 from typing import Any
 
@@ -13,12 +14,18 @@ from django.db.models import Model, QuerySet, Subquery
 from django.utils.timezone import now
 
 from . import signing
-from .models import BaselineMigration, MigrationCode, MigrationCodeHistory, StoredContent
+from .models import (
+    BaselineMigration,
+    MigrationCode,
+    MigrationCodeHistory,
+    MigrationVerification,
+    StoredContent,
+)
 from .signing import Verdict
 from .source import Metadata, payload
 from .types import Applied, Key
 
-__all__ = ["APP_LABEL", "Entry", "Store", "StoredMigration", "all_of_ours", "keep_stored_row"]
+__all__ = ["APP_LABEL", "Entry", "Store", "StoredMigration", "Verification", "all_of_ours", "keep_stored_row"]
 
 APP_LABEL = "django_rewind"
 
@@ -48,6 +55,22 @@ class Entry:
 
 
 @dataclass(frozen=True)
+class Verification:
+    """What came of verifying a stored migration, and what exactly was verified."""
+
+    key: Key
+    # Why it could not be recovered, and what helps; empty if it could.
+    problem: str = ""
+    next_step: str = ""
+    # What the file would do otherwise: of "operations" and "dependencies".
+    differs: tuple[str, ...] = ()
+    # Of the stored row, and of the file with what it needs.
+    signature: str = ""
+    file_digest: str = ""
+    verified_at: datetime | None = None
+
+
+@dataclass(frozen=True)
 class StoredMigration:
     """A row of the store, without its text."""
 
@@ -59,6 +82,7 @@ class StoredMigration:
     signature: str = field(repr=False)
     key_fingerprint: str
     record_id: int | None
+    stored_at: datetime | None = None
 
     @cached_property
     def verdict(self) -> Verdict:
@@ -121,7 +145,7 @@ class Store:
 
     def rows(self) -> dict[Key, StoredMigration]:
         """Return everything but the texts."""
-        columns = ("app_label", "migration_name", *_TEXT_COLUMNS)
+        columns = ("app_label", "migration_name", "stored_at", *_TEXT_COLUMNS)
         rows = self._read(self._rows(MigrationCode).values(*columns))
         return {row.key: row for row in map(_stored, rows)}
 
@@ -154,6 +178,53 @@ class Store:
         columns = ("app_label", "migration_name", "record_id")
         rows = self._read(self._rows(BaselineMigration).values_list(*columns))
         return {(app_label, name): record_id for app_label, name, record_id in rows}
+
+    def forgotten(self) -> set[Key]:
+        """Return the baseline migrations of which somebody said that they are known."""
+        rows = self._rows(BaselineMigration).filter(forgotten_at__isnull=False)
+        return set(self._read(rows.values_list("app_label", "migration_name")))
+
+    def forget(self, key: Key, record_id: int) -> None:
+        """Note that a migration without a file is known to be so, and is a baseline."""
+        manager = self._manager(BaselineMigration)
+        values = {"record_id": record_id, "forgotten_at": now()}
+        manager.update_or_create(app_label=key[0], migration_name=key[1], defaults=values)
+
+    def verifications(self) -> dict[Key, Verification]:
+        """Return what came of each stored migration when it was verified last."""
+        columns = [column.name for column in fields(Verification) if column.name != "key"]
+        rows = self._read(self._rows(MigrationVerification).values("app_label", "migration_name", *columns))
+        found = (
+            Verification(
+                key=(row.pop("app_label"), row.pop("migration_name")),
+                **{**row, "differs": tuple(filter(None, row["differs"].split(",")))},
+            )
+            for row in rows
+        )
+        return {one.key: one for one in found}
+
+    def note_verifications(self, found: Iterable[Verification]) -> None:
+        """Keep what came of verifying, in the place of what was known before."""
+        rows = [
+            MigrationVerification(
+                app_label=one.key[0],
+                migration_name=one.key[1],
+                verified_at=now(),
+                problem=one.problem,
+                next_step=one.next_step,
+                differs=",".join(one.differs),
+                signature=one.signature,
+                file_digest=one.file_digest,
+            )
+            for one in found
+        ]
+        with transaction.atomic(using=self.connection.alias):
+            for app_label in {row.app_label for row in rows}:
+                names = [row.migration_name for row in rows if row.app_label == app_label]
+                for batch in _in_batches(names, 500):
+                    old = self._rows(MigrationVerification).filter(app_label=app_label)
+                    old.filter(migration_name__in=batch).delete()
+            self._manager(MigrationVerification).bulk_create(rows, batch_size=100)
 
     def put(self, entries: Iterable[Entry]) -> None:
         """
@@ -266,6 +337,7 @@ def _stored(row: dict[str, Any]) -> StoredMigration:
         signature=row["signature"],
         key_fingerprint=row["key_fingerprint"],
         record_id=row["record_id"],
+        stored_at=row["stored_at"],
     )
 
 
@@ -343,7 +415,7 @@ def keep_stored_row(*, instance: Model, raw: bool, using: str, **kwargs: Any) ->
     A receiver of `pre_save`, which cannot refuse a row, but can make it the one
     that is there already. A row that is not there is added, proven for nothing.
     """
-    ours = (MigrationCode, MigrationCodeHistory, BaselineMigration, StoredContent)
+    ours = (MigrationCode, MigrationCodeHistory, BaselineMigration, StoredContent, MigrationVerification)
     if not raw or not isinstance(instance, ours):
         return
     names = ["digest"] if isinstance(instance, StoredContent) else ["app_label", "migration_name"]

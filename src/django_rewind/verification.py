@@ -1,55 +1,143 @@
-"""Whether what is stored could be recovered here and now: found out by loading it."""
+"""
+Whether what is stored could be recovered here and now, and what a file would do otherwise.
+
+It is found out by loading what is stored, as if the file were gone. Beside a run this
+is the only place that executes stored code.
+"""
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Container, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from django.db import DatabaseError
+from django.db.migrations import Migration
+from django.utils.timezone import now
+
+from .compare import same_operations
+from .edits import Edits, text_on_disk
 from .exceptions import NotRecoverable
 from .gather import Collector
 from .isolation import Isolation
 from .revive import RecoveredMigration, why_unusable
-from .store import Store, StoredMigration
-from .types import Key
+from .status import Status, differences, statuses
+from .store import Store, StoredMigration, Verification
+from .types import Key, label
 
-__all__ = ["Finding", "verify"]
+__all__ = ["Finding", "Verifier", "diff"]
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What came of one stored migration."""
+    """What came of one migration."""
 
-    key: Key
-    # What stands in the way of recovering it, or None.
-    error: NotRecoverable | None = None
+    status: Status
+    # Why it could not be recovered, and what helps; empty if it could.
+    problem: str = ""
+    next_step: str = ""
+
+    @property
+    def key(self) -> Key:
+        return self.status.key
+
+    @property
+    def is_missing(self) -> bool:
+        return self.status.is_applied and not self.status.on_disk
+
+    @property
+    def is_wrong(self) -> bool:
+        """Whether somebody has to look: at what is applied and cannot be undone as it ran."""
+        return bool(self.problem or self.status.differs) and not self.status.may_stay_as_it_is
+
+    def as_data(self) -> dict[str, Any]:
+        """Return all of it as data that can be written as JSON."""
+        found = {"wrong": self.is_wrong, "problem": self.problem, "next_step": self.next_step}
+        return {**self.status.as_data(), "recoverable": not self.problem, **found}
 
 
-def verify(connection: Any, app_labels: Container[str] | None = None) -> Iterator[Finding]:
+class Verifier:
     """
-    Load each stored migration as if its file were gone, and yield what came of it.
+    Verify the migrations of one database, and note what came of it.
 
     Args:
+        connection: the database.
         app_labels: of which apps; None for all.
     """
-    store = Store(connection)
-    isolation = Isolation(Collector())
-    for key, stored in sorted(store.rows().items()):
-        if app_labels is None or key[0] in app_labels:
-            yield Finding(key, _why_not_recoverable(stored, store, isolation))
-            isolation.close()
 
+    def __init__(self, connection: Any, app_labels: Container[str] | None = None) -> None:
+        self.store = Store(connection)
+        self.edits = Edits(self.store)
+        self.statuses = [one for one in statuses(connection, app_labels) if one.stored or one.is_applied]
+        self._isolation = Isolation(Collector())
 
-def _why_not_recoverable(
-    stored: StoredMigration, store: Store, isolation: Isolation
-) -> NotRecoverable | None:
-    error = why_unusable(stored)
-    if error is not None:
-        return error
-    try:
-        migration = RecoveredMigration(stored, store, isolation)
+    def findings(self) -> Iterator[Finding]:
+        """Load one after the other, and yield what came of each."""
+        noted: list[Verification] = []
+        for status in self.statuses:
+            yield self._verified(status, noted)
+            self._isolation.close()
+        try:
+            self.store.note_verifications(noted)
+        except DatabaseError:
+            # A database that may only be read: what came of it was said all the same.
+            pass
+
+    def _verified(self, status: Status, noted: list[Verification]) -> Finding:
+        if status.stored is None:
+            return Finding(status, *_why_not_stored(status))
+        try:
+            loaded = self._load(status, status.stored)
+            problem, next_step = "", ""
+            differs = _differs(status, status.stored, loaded)
+        except NotRecoverable as error:
+            problem, next_step = error.reason, error.next_step
+            differs = status.differs
+        fingerprint = self.edits.fingerprint(status.stored) if status.has_other_text else ""
+        verification = Verification(
+            status.key, problem, next_step, differs, status.stored.signature, fingerprint, now()
+        )
+        noted.append(verification)
+        return Finding(replace(status, verified=verification, differs=differs), problem, next_step)
+
+    def _load(self, status: Status, stored: StoredMigration) -> Migration:
+        error = status.reason_against or why_unusable(stored)
+        if error is not None:
+            raise error
+        migration = RecoveredMigration(stored, self.store, self._isolation)
         migration.load()
         migration.check_functions()
-    except NotRecoverable as found:
-        return found
-    return None
+        return migration.loaded
+
+
+def _differs(status: Status, stored: StoredMigration, loaded: Migration) -> tuple[str, ...]:
+    if not status.has_other_text or status.migration is None:
+        return ()
+    place = [one for one in differences(stored, status.migration) if one == "dependencies"]
+    return tuple(place if same_operations(loaded, status.migration) else ["operations", *place])
+
+
+def _why_not_stored(status: Status) -> tuple[str, str]:
+    app_label, name = status.key
+    reason = status.reason_against.reason if status.reason_against else ""
+    if status.on_disk:
+        return reason, f"Run 'manage.py backfill_migration_code {app_label}'."
+    search = f"Run 'manage.py backfill_migration_code {app_label} --from-git'"
+    forget = f"'manage.py verify_migrations --forget {app_label} {name}'"
+    return reason, f"{search}, or, if it is known to be so, {forget}."
+
+
+def diff(status: Status, store: Store) -> list[str]:
+    """Return a unified diff from what is stored to the file, line by line."""
+    stored = store.texts([status.key]).get(status.key, "")
+    here = text_on_disk(status.key) or ""
+    return list(
+        difflib.unified_diff(
+            stored.splitlines(),
+            here.splitlines(),
+            f"{label(status.key)} (stored)",
+            f"{label(status.key)} (on disk)",
+            lineterm="",
+        )
+    )

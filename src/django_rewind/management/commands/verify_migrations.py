@@ -2,47 +2,150 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
-from django.db import DEFAULT_DB_ALIAS, connections
+from django.core.management.base import CommandError
 
+from django_rewind import capture
+from django_rewind.management.reporting import ReportingCommand
+from django_rewind.status import Status, statuses
+from django_rewind.store import Store
 from django_rewind.types import label
-from django_rewind.verification import verify
+from django_rewind.verification import Finding, Verifier, diff
 
 
-class Command(BaseCommand):
+class Command(ReportingCommand):
     help = (
-        "Load each stored migration as if its file were gone, and say which could not be "
-        "recovered here and now. Exits with status 1 if there is one."
+        "Load each stored migration as if its file were gone, and compare it with the file if there is "
+        "one. Exits with status 1 if something that is applied could not be undone as it ran: its file "
+        "differs, or what is stored does not verify or cannot be recovered. A missing file alone is no failure."
     )
-
-    # What is verified may be what keeps the checks from passing.
-    requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: Any) -> None:
         parser.add_argument("app_label", nargs="*", help="App labels; all apps without one.")
+        super().add_arguments(parser)
+        parser.add_argument("--diff", action="store_true", help="Show how each file that differs differs.")
+        parser.add_argument("--strict", action="store_true", help="Count a missing file as a failure.")
+        names = {"nargs": 2, "metavar": ("APP_LABEL", "NAME")}
         parser.add_argument(
-            "--database",
-            default=DEFAULT_DB_ALIAS,
-            help='Nominates a database to verify. Defaults to the "default" database.',
+            "--accept",
+            help="Make the file of an applied migration what is reversed; what ran is kept as history.",
+            **names,
+        )
+        parser.add_argument(
+            "--forget",
+            help="Note that a migration without file and source is known to be so, and accepted.",
+            **names,
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        wanted = options["app_label"]
-        found = list(verify(connections[options["database"]], wanted or None))
-        for app_label in wanted:
-            if not any(finding.key[0] == app_label for finding in found):
-                raise CommandError(f"No migration of an app '{app_label}' is stored.")
-        failed = [finding for finding in found if finding.error is not None]
-        for finding in found:
-            if finding.error is None and options["verbosity"] >= 2:
-                self.stdout.write(f"{label(finding.key)}: {self.style.SUCCESS('OK')}")
-            elif finding.error is not None:
-                self.stdout.write(f"{label(finding.key)}: {self.style.ERROR(finding.error.reason)}")
-                self.stdout.write(f"  {finding.error.next_step}")
-        good = len(found) - len(failed)
-        if failed:
-            raise CommandError(
-                f"{len(failed)} of {len(found)} stored migrations could not be recovered here."
+        for name, work in (("accept", self._accept), ("forget", self._forget)):
+            if options[name]:
+                (connection, *others) = self.connections(options)
+                if others:
+                    raise CommandError(f"--{name} works on one database: name it with --database.")
+                work(connection, _find(connection, *options[name]))
+                return
+        found = {
+            connection.alias: self._verify(connection, options) for connection in self.connections(options)
+        }
+        for app_label in options["app_label"]:
+            if not any(one.key[0] == app_label for listed in found.values() for one in listed):
+                raise CommandError(f"No migration of an app '{app_label}' is applied or stored.")
+        if options["format"] == "json":
+            self.write_json(
+                {alias: {"migrations": [one.as_data() for one in listed]} for alias, listed in found.items()}
             )
+        else:
+            for alias, listed in found.items():
+                self._show(alias, listed, options)
+        wrong = [one for listed in found.values() for one in listed if _counts(one, options)]
+        if wrong:
+            total = sum(map(len, found.values()))
+            raise CommandError(f"{len(wrong)} of {total} migrations need a look.")
+
+    def _verify(self, connection: Any, options: dict[str, Any]) -> list[Finding]:
+        verifier = Verifier(connection, options["app_label"] or None)
+        return list(self.progress(verifier.findings(), "Verifying", len(verifier.statuses)))
+
+    # The report -------------------------------------------------------------
+
+    def _show(self, alias: str, listed: list[Finding], options: dict[str, Any]) -> None:
+        if len(options.get("database", "")) and options["database"] != alias:
+            self.stdout.write(f"Database {alias}:", self.style.MIGRATE_HEADING)
+        store = Store(self.connections({**options, "database": alias})[0])
+        for one in listed:
+            self._show_one(one, store, options)
+        well = sum(not _counts(one, options) for one in listed)
         if options["verbosity"] >= 1:
-            self.stdout.write(f"All {good} stored migrations could be recovered here without their files.")
+            self.stdout.write(f"{well} of {len(listed)} migrations are as they should be.")
+
+    def _show_one(self, one: Finding, store: Store, options: dict[str, Any]) -> None:
+        name = label(one.key)
+        if one.problem and not one.status.may_stay_as_it_is:
+            self.stdout.write(f"{name}: {self.style.ERROR('cannot be recovered: ' + one.problem)}")
+            self.stdout.write(f"  {one.next_step}")
+        if one.status.differs:
+            self.stdout.write(f"{name}: {self.style.WARNING(one.status.of_file)}")
+            self._show_diff(one, store, options)
+        elif _counts(one, options) and not one.problem:
+            self.stdout.write(f"{name}: {self.style.WARNING('its file is missing')}")
+        elif options["verbosity"] >= 2 and not one.is_wrong:
+            self.stdout.write(f"{name}: {self.style.SUCCESS('OK')} ({one.status.of_file})")
+
+    def _show_diff(self, one: Finding, store: Store, options: dict[str, Any]) -> None:
+        app_label, name = one.key
+        if not options["diff"]:
+            self.stdout.write(
+                "  See --diff. What ran will be reversed; 'manage.py verify_migrations --accept "
+                f"{app_label} {name}' makes it the file instead."
+            )
+            return
+        styles = {"+": self.style.SUCCESS, "-": self.style.ERROR, "@": self.style.MIGRATE_LABEL}
+        for line in diff(one.status, store):
+            self.stdout.write(styles.get(line[:1], str)(line))
+
+    # Decisions --------------------------------------------------------------
+
+    def _accept(self, connection: Any, status: Status) -> None:
+        name = label(status.key)
+        if status.record_id is None or status.migration is None:
+            what = "not applied" if status.record_id is None else "without a file"
+            raise CommandError(f"{name} is {what}: only the file of an applied migration can be accepted.")
+        if status.is_proven and not status.has_other_text:
+            self.stdout.write(f"{name} is stored as its file has it: there is nothing to accept.")
+            return
+        if not capture.accept(connection, status.migration, status.record_id, warn=self._warn):
+            raise CommandError(f"The file of {name} could not be stored. Nothing has been changed.")
+        self.stdout.write(f"The file of {name} is what will be reversed. What ran is kept as history.")
+
+    def _forget(self, connection: Any, status: Status) -> None:
+        name = label(status.key)
+        if status.record_id is None or status.on_disk:
+            what = "not applied" if status.record_id is None else "on disk"
+            raise CommandError(
+                f"{name} is {what}: only an applied migration without a file can be forgotten."
+            )
+        if status.stored is not None and not status.problem:
+            raise CommandError(
+                f"{name} is stored and can be undone: run 'manage.py rewind {status.key[0]}' instead of forgetting it."
+            )
+        Store(connection).forget(status.key, status.record_id)
+        self.stdout.write(f"{name} is known to be without a file, and is left as it is from now on.")
+
+    def _warn(self, line: str) -> None:
+        self.stderr.write(self.style.WARNING(f"Warning: {line}"))
+
+
+def _counts(one: Finding, options: dict[str, Any]) -> bool:
+    return one.is_wrong or (options["strict"] and one.is_missing and not one.status.may_stay_as_it_is)
+
+
+def _find(connection: Any, app_label: str, name: str) -> Status:
+    """Return the one migration with this name, or else with this prefix."""
+    of_app = statuses(connection, [app_label])
+    found = [one for one in of_app if one.key[1] == name] or [
+        one for one in of_app if one.key[1].startswith(name)
+    ]
+    if len(found) != 1:
+        how_many = "More than one migration" if found else "No migration"
+        raise CommandError(f"{how_many} of an app '{app_label}' matches '{name}'.")
+    return found[0]

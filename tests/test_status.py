@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from django.db import connection
 from django.db.migrations.exceptions import NodeNotFoundError
 from django.db.migrations.executor import MigrationExecutor
 
 from django_rewind.models import MigrationCode
-from django_rewind.overview import overview
+from django_rewind.status import statuses
 from tests.fixtures import migrate
 from tests.helpers import add, create
 
@@ -24,13 +26,16 @@ def shop(app):
     return app
 
 
-def lines() -> list[tuple[str, bool, list[str]]]:
-    return [(one.key[1], one.is_applied, one.words) for one in overview(connection) if one.key[0] == "shop"]
+def lines() -> list[tuple[str, bool, str, str]]:
+    return [
+        (one.key[1], one.is_applied, one.of_file, re.sub(r" [\d-]+ [\d:]+", "", one.of_store))
+        for one in statuses(connection, ["shop"])
+    ]
 
 
 def test_what_is_applied_and_stored(shop):
     """In the order in which it was applied."""
-    assert lines() == [("0001_initial", True, ["stored"]), ("0002_a", True, ["stored"])]
+    assert lines() == [("0001_initial", True, "on disk", "captured"), ("0002_a", True, "on disk", "captured")]
 
 
 def test_what_is_not_applied(shop):
@@ -38,22 +43,21 @@ def test_what_is_not_applied(shop):
     migrate("shop", "0001")
     shop.migration("0002_b", after="0001_initial")
     assert lines() == [
-        ("0001_initial", True, ["stored"]),
-        ("0002_a", False, ["stored"]),
-        ("0002_b", False, ["not stored"]),
+        ("0001_initial", True, "on disk", "captured"),
+        ("0002_a", False, "on disk", "captured"),
+        ("0002_b", False, "on disk", "not stored"),
     ]
 
 
 def test_what_is_missing(shop):
     """Stored, not stored, or stored and no good."""
     shop.delete("0002_a")
-    assert lines()[-1] == ("0002_a", True, ["stored", "missing"])
+    assert lines()[-1] == ("0002_a", True, "missing", "captured")
     row = MigrationCode.objects.filter(app_label="shop", migration_name="0002_a")
     row.update(signature="0" * 64)
-    words = ["stored, but its stored source was changed after it was signed", "missing"]
-    assert lines()[-1] == ("0002_a", True, words)
+    assert lines()[-1] == ("0002_a", True, "missing", "captured, changed after it was signed")
     row.delete()
-    assert lines()[-1] == ("0002_a", True, ["not stored", "missing"])
+    assert lines()[-1] == ("0002_a", True, "missing", "not stored")
 
 
 def test_without_a_graph_it_still_tells(shop):
@@ -62,4 +66,4 @@ def test_without_a_graph_it_still_tells(shop):
     shop.delete("0001_initial")
     with pytest.raises(NodeNotFoundError):
         MigrationExecutor(connection)
-    assert [name for name, _, _ in lines()] == ["0001_initial", "0002_a"]
+    assert [name for name, *_ in lines()] == ["0001_initial", "0002_a"]

@@ -1,0 +1,104 @@
+"""
+Missing migrations that are on disk under another name, as after a rebase.
+
+Undoing the one and applying the other would throw the data of its columns away.
+They are recognised by their texts: the same program but for what places it in the
+graph.
+"""
+
+from __future__ import annotations
+
+import ast
+
+from .compare import dump
+from .edits import Edits, text_on_disk
+from .history import History, Standing
+from .imports import parse_text
+from .loader import RewindLoader
+from .signing import Verdict
+from .store import Store
+from .types import Key
+
+__all__ = ["Adoptions"]
+
+# Attributes of a migration that a new number or another parent changes.
+_PLACE = {"dependencies", "initial", "replaces", "run_before"}
+
+
+class Adoptions:
+    """
+    Find for each missing migration the file that does the same, if there is one.
+
+    Args:
+        loader: knows what is applied.
+        history: knows what is missing.
+        store: has the texts of what is missing.
+    """
+
+    def __init__(self, loader: RewindLoader, history: History, store: Store) -> None:
+        self.history = history
+        self.store = store
+        self.edits = Edits(store)
+        self.applied = set(loader.applied_migrations)
+
+    def found(self) -> dict[Key, Key]:
+        """Return the files to adopt, by the missing migrations that they stand for."""
+        missing = [
+            key
+            for key in self.history.of(Standing.MISSING, Standing.IN_USE)
+            if key in self.history.stored and self.history.stored[key].verdict is Verdict.VERIFIED
+        ]
+        apps = {app_label for app_label, _ in missing}
+        free = [key for key in self.history.disk if key[0] in apps and key not in self.applied]
+        if not missing or not free:
+            return {}
+        return self._pairs(missing, sorted(free))
+
+    def _pairs(self, missing: list[Key], free: list[Key]) -> dict[Key, Key]:
+        """Pair what does the same, in the order in which it was applied and is numbered."""
+        programs = {key: program(text_on_disk(key) or "") for key in free}
+        texts = self.store.texts(missing)
+        pairs: dict[Key, Key] = {}
+        for key in missing:
+            wanted = program(texts.get(key, ""))
+            alike = (
+                other
+                for other in free
+                if other[0] == key[0] and programs[other] == wanted and other not in pairs.values()
+            )
+            found = next(alike, None) if wanted else None
+            if found is not None and not self.edits.has_drifted(self.history.stored[key]):
+                pairs[key] = found
+        return pairs
+
+
+def program(text: str) -> str | None:
+    """
+    Return what a text does in a form that can be compared, without its place in the graph.
+
+    None where it does nothing, as one that only merges: all of those are the same.
+    """
+    tree = parse_text(text)
+    if tree is None:
+        return None
+    works = False
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef) and node.name == "Migration":
+            works = any(_assigns(one, {"operations"}) and not _is_empty(one) for one in node.body)
+            node.body = [one for one in node.body if not _assigns(one, _PLACE)]
+    return dump(tree) if works else None
+
+
+def _assigns(statement: ast.stmt, names: set[str]) -> bool:
+    if isinstance(statement, ast.Assign):
+        targets = statement.targets
+    elif isinstance(statement, (ast.AnnAssign, ast.AugAssign)):
+        targets = [statement.target]
+    else:
+        return False
+    return any(isinstance(target, ast.Name) and target.id in names for target in targets)
+
+
+def _is_empty(statement: ast.stmt) -> bool:
+    value = getattr(statement, "value", None)
+    return isinstance(value, ast.List) and not value.elts
