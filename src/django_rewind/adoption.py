@@ -9,15 +9,21 @@ graph.
 from __future__ import annotations
 
 import ast
+from functools import cached_property
 
+from django.db import transaction
+from django.db.migrations.recorder import MigrationRecorder
+
+from . import capture
 from .compare import dump
 from .edits import Edits, text_on_disk
+from .exceptions import RewindError
 from .history import History, Standing
 from .imports import parse_text
 from .loader import RewindLoader
 from .signing import Verdict
 from .store import Store
-from .types import Key
+from .types import Key, label
 
 __all__ = ["Adoptions"]
 
@@ -27,22 +33,24 @@ _PLACE = {"dependencies", "initial", "replaces", "run_before"}
 
 class Adoptions:
     """
-    Find for each missing migration the file that does the same, if there is one.
+    The missing migrations of a database and the files that do the same.
 
     Args:
-        loader: knows what is applied.
+        loader: knows what is applied, and what the files depend on.
         history: knows what is missing.
         store: has the texts of what is missing.
     """
 
     def __init__(self, loader: RewindLoader, history: History, store: Store) -> None:
+        self.loader = loader
         self.history = history
         self.store = store
         self.edits = Edits(store)
         self.applied = set(loader.applied_migrations)
 
-    def found(self) -> dict[Key, Key]:
-        """Return the files to adopt, by the missing migrations that they stand for."""
+    @cached_property
+    def pairs(self) -> dict[Key, Key]:
+        """The files to adopt, by the missing migrations that they stand for."""
         missing = [
             key
             for key in self.history.of(Standing.MISSING, Standing.IN_USE)
@@ -70,6 +78,56 @@ class Adoptions:
             if found is not None and not self.edits.has_drifted(self.history.stored[key]):
                 pairs[key] = found
         return pairs
+
+    def waiting(self) -> dict[Key, list[Key]]:
+        """
+        Return the files that cannot be adopted yet, with what they depend on and is not applied.
+
+        Recorded as applied before its dependency, a migration is an inconsistent
+        history to Django.
+        """
+        waiting: dict[Key, list[Key]] = {}
+        while True:
+            ready = {*self.applied, *self.pairs.values()} - waiting.keys()
+            for key in self.pairs.values():
+                lacking = [parent for parent in self._parents(key) if parent not in ready]
+                if lacking and key not in waiting:
+                    waiting[key] = lacking
+                    break
+            else:
+                return waiting
+
+    def _parents(self, key: Key) -> list[Key]:
+        node = self.loader.graph.node_map.get(key)
+        return [parent.key for parent in node.parents] if node else []
+
+    def adopt(self, *, warn: capture.Warn) -> list[tuple[Key, Key]]:
+        """
+        Move records and stored rows to the names of the files; the schema stays as it is.
+
+        Returns:
+            what was moved, as (missing migration, file).
+
+        Raises:
+            RewindError: a record is not what it was when it was looked at.
+        """
+        waiting = self.waiting()
+        moved = [(old, new) for old, new in self.pairs.items() if new not in waiting]
+        with transaction.atomic(using=self.store.connection.alias):
+            for old, new in moved:
+                self._move_record(old, new)
+                self.store.retire(old)
+            files = {self.history.applied[old]: self.history.disk[new] for old, new in moved}
+            capture.adopt(self.store.connection, files, warn=warn)
+        return moved
+
+    def _move_record(self, old: Key, new: Key) -> None:
+        records = MigrationRecorder.Migration.objects.using(self.store.connection.alias)
+        record = records.filter(pk=self.history.applied[old], app=old[0], name=old[1])
+        if record.update(name=new[1]) != 1:
+            raise RewindError(
+                f"The record of {label(old)} has changed in the meantime.", "Look again, then try again."
+            )
 
 
 def program(text: str) -> str | None:

@@ -21,7 +21,7 @@ from .source import describe, module_of, read_text
 from .store import Entry, Store, all_of_ours
 from .types import Applied, Key, label, names_of
 
-__all__ = ["accept", "capture", "forget_outcome", "hand_over", "reconcile"]
+__all__ = ["accept", "adopt", "capture", "forget_outcome", "hand_over", "reconcile"]
 
 logger = logging.getLogger("django_rewind")
 
@@ -57,9 +57,27 @@ def accept(connection: Any, migration: Migration, record_id: int, *, warn: Warn)
     Returns:
         whether it could be stored.
     """
-    packing = _Packing(Provenance.ACCEPTED, warn)
-    packing.add(migration, record_id)
-    return bool(_put(connection, packing.finished(), warn=warn))
+    return bool(_put_as(Provenance.ACCEPTED, connection, {record_id: migration}, warn=warn))
+
+
+def adopt(connection: Any, migrations: Mapping[int, Migration], *, warn: Warn) -> set[Key]:
+    """
+    Store files that have taken over the records of missing migrations.
+
+    Args:
+        migrations: by the ids of the rows of django_migrations that they stand for now.
+
+    Returns:
+        the keys of what could be stored.
+    """
+    return _put_as(Provenance.ADOPTED, connection, migrations, warn=warn)
+
+
+def _put_as(provenance: str, connection: Any, migrations: Mapping[int, Migration], *, warn: Warn) -> set[Key]:
+    packing = _Packing(provenance, warn)
+    for record_id, migration in migrations.items():
+        packing.add(migration, record_id)
+    return _put(connection, packing.finished(), warn=warn)
 
 
 class _Packing:

@@ -1,27 +1,103 @@
-"""System checks, one function for each subject."""
+"""System checks, one function for each subject. None executes stored code."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import inspect
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from django.core.checks import CheckMessage, Tags, Warning, register
-from django.db import connections
+from django.conf import settings
+from django.core.checks import CheckMessage, Info, Tags, Warning, register
+from django.db import OperationalError, connections
 
 from . import conf
-from .store import Store
+from .signing import Verdict
+from .store import APP_LABEL, Store
+from .types import Key, names_of
 
-__all__ = ["check_routers"]
+__all__ = ["check_databases", "check_excluded_apps", "check_is_enabled", "check_signing_keys"]
+
+# More names than these are not printed; `show_stored_migrations` has them all.
+_NAMED = 5
 
 
-@register(Tags.database)
-def check_routers(*, databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
-    """Say on which aliases nothing is captured because a router keeps our table out."""
-    if not conf.in_force():
+@register()
+def check_is_enabled(**kwargs: Any) -> list[CheckMessage]:
+    """Say that nothing is captured where it was switched off."""
+    if conf.enabled():
         return []
     return [
         Warning(
-            f"Migrations of the database '{alias}' are not captured: a router keeps the "
+            "django_rewind is installed and switched off: no migration is captured or recovered.",
+            hint="Remove DJANGO_REWIND_ENABLED = False, or 'django_rewind' from INSTALLED_APPS.",
+            id="django_rewind.W002",
+        )
+    ]
+
+
+@register()
+def check_excluded_apps(**kwargs: Any) -> list[CheckMessage]:
+    """Say what it means that apps are excluded."""
+    excluded = conf.excluded_apps()
+    if not excluded or not conf.enabled():
+        return []
+    return [
+        Info(
+            f"Migrations of {', '.join(sorted(excluded))} are not captured: they can only be undone "
+            "while their files are there.",
+            hint="That is what DJANGO_REWIND_EXCLUDE says.",
+            id="django_rewind.I001",
+        )
+    ]
+
+
+@register(Tags.security, deploy=True)
+def check_signing_keys(**kwargs: Any) -> list[CheckMessage]:
+    """Say that every process that knows SECRET_KEY can sign code that will be executed."""
+    if not conf.enabled() or getattr(settings, "DJANGO_REWIND_SIGNING_KEYS", None):
+        return []
+    return [
+        Warning(
+            "Stored migrations are signed with SECRET_KEY.",
+            hint=(
+                "Set DJANGO_REWIND_SIGNING_KEYS to a list with a key of its own, which only "
+                "processes that migrate have to know."
+            ),
+            id="django_rewind.W003",
+        )
+    ]
+
+
+@register(Tags.database)
+def check_databases(*, databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    """Say what stands between the given databases and their way back."""
+    if not conf.in_force() or _within_migrate():
+        return []
+    return [message for alias in databases or () for message in _check_database(connections[alias])]
+
+
+def _within_migrate() -> bool:
+    """
+    Say whether `migrate` has these checks run, which is about to change the answers.
+
+    It runs all checks with a database (django/core/management/commands/migrate.py),
+    and must not cost a query more than it does.
+    """
+    # Not imported for the purpose: every process that checks would pay for it.
+    module = sys.modules.get("django.core.management.commands.migrate")
+    frame = inspect.currentframe() if module else None
+    while frame is not None and module is not None:
+        if isinstance(frame.f_locals.get("self"), module.Command):
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _check_database(connection: Any) -> Iterator[CheckMessage]:
+    if not Store(connection).is_allowed:
+        yield Warning(
+            f"Migrations of the database '{connection.alias}' are not captured: a router keeps the "
             "table of django_rewind out of it.",
             hint=(
                 "Let allow_migrate() of your DATABASE_ROUTERS answer True for the app "
@@ -29,6 +105,62 @@ def check_routers(*, databases: Sequence[str] | None = None, **kwargs: Any) -> l
             ),
             id="django_rewind.W001",
         )
-        for alias in databases or []
-        if not Store(connections[alias]).is_allowed
-    ]
+        return
+    try:
+        yield from _check_migrations(connection)
+    except OperationalError:
+        # The database cannot be reached: whatever wants to use it says so.
+        return
+
+
+def _check_migrations(connection: Any) -> Iterator[CheckMessage]:
+    from .status import statuses
+
+    found = statuses(connection)
+    alias = connection.alias
+    if any(one.key[0] == APP_LABEL and one.on_disk and not one.is_applied for one in found):
+        yield Warning(
+            f"The tables of django_rewind are not in the database '{alias}' yet: no migration is captured.",
+            hint=f"Run 'manage.py migrate --database {alias}'.",
+            id="django_rewind.W004",
+        )
+        return
+    settled = [one for one in found if not one.may_stay_as_it_is]
+    yield from _warn(
+        (one.key for one in settled if one.is_missing and one.adoptable_as is None),
+        f"The database '{alias}' has migrations that have no file in this checkout: {{names}}.",
+        "Run 'manage.py rewind --plan' to see what undoing them means.",
+        "django_rewind.W005",
+    )
+    yield from _warn(
+        (one.key for one in settled if one.differs or one.is_edited),
+        f"Files were edited after they were applied to the database '{alias}': {{names}}.",
+        "Run 'manage.py verify_migrations --diff' to see how; what ran is what will be reversed.",
+        "django_rewind.W006",
+    )
+    foreign = {one.key for one in settled if one.stored and one.stored.verdict is Verdict.FOREIGN}
+    yield from _warn(
+        foreign,
+        f"Stored migrations of the database '{alias}' were signed with another key: {{names}}.",
+        "Add that key to DJANGO_REWIND_SIGNING_KEYS.",
+        "django_rewind.W007",
+    )
+    yield from _warn(
+        (one.key for one in settled if one.problem and one.key not in foreign),
+        f"Migrations of the database '{alias}' could not be undone without their files: {{names}}.",
+        "Run 'manage.py verify_migrations' to see why and what helps.",
+        "django_rewind.W008",
+    )
+    yield from _warn(
+        (one.key for one in settled if one.adoptable_as is not None),
+        f"Migrations of the database '{alias}' are on disk under another name: {{names}}.",
+        "Run 'manage.py rewind --adopt' to give them their new names.",
+        "django_rewind.W009",
+    )
+
+
+def _warn(keys: Iterable[Key], text: str, hint: str, check_id: str) -> Iterator[CheckMessage]:
+    found = sorted(keys)
+    if found:
+        more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+        yield Warning(text.format(names=names_of(found[:_NAMED]) + more), hint=hint, id=check_id)

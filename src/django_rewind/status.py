@@ -217,7 +217,7 @@ class _Survey:
         self.forgotten = self.store.forgotten() if is_ready else set()
         self.edits = Edits(self.store)
         self.edited = set(self.edits.among(self._proven_with_file()))
-        self.adoptions = Adoptions(self.loader, self.history, self.store).found()
+        self.adoptions = Adoptions(self.loader, self.history, self.store).pairs
         self.excluded = set(conf.excluded_apps())
 
     def _proven_with_file(self) -> Iterable[StoredMigration]:

@@ -254,6 +254,11 @@ class Store:
             # Another process may be storing the same at this moment.
             self._manager(MigrationCode).bulk_create(new, batch_size=100, ignore_conflicts=True)
 
+    def retire(self, key: Key) -> None:
+        """Move what is stored for a migration into the history."""
+        self._keep_as_history({key})
+        self._rows(MigrationCode).filter(app_label=key[0], migration_name=key[1]).delete()
+
     def prove(self, key: Key) -> None:
         """Note that what is stored is what the newest record of this migration stands for."""
         records = MigrationRecorder.Migration.objects.using(self.connection.alias)

@@ -39,7 +39,7 @@ def test_table(busy):
     assert [line.split("  ")[0].split()[-1] for line in lines[1:]] == names(busy)
     assert {
         line.index(word) for line, word in zip(lines[1:], ["on disk", "missing", "edited", "on disk"])
-    } == {20}
+    } == {19}
 
 
 def test_filters(busy):
