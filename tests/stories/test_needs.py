@@ -449,11 +449,13 @@ SQL = python("up", "down")
 READ_SQL = """
     from pathlib import Path
 
+    SQL = Path(__file__).parent / "sql"
+
     def up(apps, schema_editor):
-        schema_editor.execute((Path(__file__).parent / "sql" / "up.sql").read_text())
+        schema_editor.connection.cursor().execute((SQL / "up.sql").read_text())
 
     def down(apps, schema_editor):
-        schema_editor.execute((Path(__file__).parent / "sql" / "down.sql").read_text())
+        schema_editor.connection.cursor().execute((SQL / "down.sql").read_text())
 """
 
 
