@@ -46,7 +46,20 @@ class _NotDumpedQuerySet(models.QuerySet[Any]):
         return iter(())
 
 
-class _StoredText(models.Model):
+class _Ours(models.Model):
+    """What all of our tables have in common: nobody but us makes, dumps or empties them."""
+
+    objects = models.Manager()
+    not_dumped = models.Manager.from_queryset(_NotDumpedQuerySet)()
+
+    class Meta:
+        abstract = True
+        managed = False
+        default_manager_name = "not_dumped"
+        base_manager_name = "not_dumped"
+
+
+class _StoredText(_Ours):
     """The columns that a stored text keeps when it moves into the history."""
 
     module = models.CharField(_("module"), max_length=255, default="")
@@ -63,10 +76,7 @@ class _StoredText(models.Model):
     # The row of django_migrations for which this text is proven to be what ran.
     record_id = models.BigIntegerField(_("record"), null=True)
 
-    objects = models.Manager()
-    not_dumped = models.Manager.from_queryset(_NotDumpedQuerySet)()
-
-    class Meta:
+    class Meta(_Ours.Meta):
         abstract = True
 
 
@@ -78,8 +88,7 @@ class MigrationCode(_StoredText):
     source_code = models.TextField(_("source code"))
     stored_at = models.DateTimeField(_("stored at"), auto_now_add=True, db_index=True)
 
-    class Meta:
-        managed = False
+    class Meta(_Ours.Meta):
         db_table = "django_migrations_code"
         verbose_name = _("stored migration")
         verbose_name_plural = _("stored migrations")
@@ -89,8 +98,6 @@ class MigrationCode(_StoredText):
             models.Index(fields=["app_label", "migration_name"], name="django_migr_app_lab_d98bd3_idx"),
             models.Index(fields=["stored_at"], name="django_migr_stored__87212c_idx"),
         ]
-        default_manager_name = "not_dumped"
-        base_manager_name = "not_dumped"
 
     def __str__(self) -> str:
         return f"{self.app_label}.{self.migration_name}"
@@ -105,8 +112,7 @@ class MigrationCodeHistory(_StoredText):
     stored_at = models.DateTimeField(_("stored at"))
     replaced_at = models.DateTimeField(_("replaced at"), auto_now_add=True)
 
-    class Meta:
-        managed = False
+    class Meta(_Ours.Meta):
         db_table = "django_migrations_code_history"
         verbose_name = _("earlier text of a migration")
         verbose_name_plural = _("earlier texts of migrations")
@@ -114,14 +120,12 @@ class MigrationCodeHistory(_StoredText):
         indexes = [
             models.Index(fields=["app_label", "migration_name"], name="django_migr_code_history_idx"),
         ]
-        default_manager_name = "not_dumped"
-        base_manager_name = "not_dumped"
 
     def __str__(self) -> str:
         return f"{self.app_label}.{self.migration_name}"
 
 
-class BaselineMigration(models.Model):
+class BaselineMigration(_Ours):
     """A migration that was applied and already without a file when we were installed."""
 
     app_label = models.CharField(_("app label"), max_length=255)
@@ -131,24 +135,18 @@ class BaselineMigration(models.Model):
     # When somebody said that it is known to be so.
     forgotten_at = models.DateTimeField(_("forgotten at"), null=True)
 
-    objects = models.Manager()
-    not_dumped = models.Manager.from_queryset(_NotDumpedQuerySet)()
-
-    class Meta:
-        managed = False
+    class Meta(_Ours.Meta):
         db_table = "django_migrations_baseline"
         verbose_name = _("baseline migration")
         verbose_name_plural = _("baseline migrations")
         ordering = ["app_label", "migration_name"]
         unique_together = [["app_label", "migration_name"]]
-        default_manager_name = "not_dumped"
-        base_manager_name = "not_dumped"
 
     def __str__(self) -> str:
         return f"{self.app_label}.{self.migration_name}"
 
 
-class StoredContent(models.Model):
+class StoredContent(_Ours):
     """
     A module or a data file that migrations carry along, once for all of them.
 
@@ -160,23 +158,17 @@ class StoredContent(models.Model):
     content = models.BinaryField(_("content"))
     stored_at = models.DateTimeField(_("stored at"), auto_now_add=True)
 
-    objects = models.Manager()
-    not_dumped = models.Manager.from_queryset(_NotDumpedQuerySet)()
-
-    class Meta:
-        managed = False
+    class Meta(_Ours.Meta):
         db_table = "django_migrations_code_content"
         verbose_name = _("carried content")
         verbose_name_plural = _("carried contents")
         ordering = ["digest"]
-        default_manager_name = "not_dumped"
-        base_manager_name = "not_dumped"
 
     def __str__(self) -> str:
         return self.digest
 
 
-class MigrationVerification(models.Model):
+class MigrationVerification(_Ours):
     """
     What came of a stored migration when it was verified last.
 
@@ -195,18 +187,12 @@ class MigrationVerification(models.Model):
     signature = models.CharField(_("signature of what is stored"), max_length=64)
     file_digest = models.CharField(_("digest of the file"), max_length=64, default="")
 
-    objects = models.Manager()
-    not_dumped = models.Manager.from_queryset(_NotDumpedQuerySet)()
-
-    class Meta:
-        managed = False
+    class Meta(_Ours.Meta):
         db_table = "django_migrations_code_verification"
         verbose_name = _("verification of a migration")
         verbose_name_plural = _("verifications of migrations")
         ordering = ["app_label", "migration_name"]
         unique_together = [["app_label", "migration_name"]]
-        default_manager_name = "not_dumped"
-        base_manager_name = "not_dumped"
 
     def __str__(self) -> str:
         return f"{self.app_label}.{self.migration_name}"
