@@ -7,6 +7,7 @@ import json
 import pytest
 from django.conf import settings
 from django.db import migrations, models
+from django.db.migrations.state import ProjectState
 
 from django_rewind.effects import Names, conflict, effects_of, operations_in
 from tests.fixtures import add, create, in_memory
@@ -52,7 +53,7 @@ def noop(apps, schema_editor):
         ),
         (
             migrations.RenameField("Product", "Name", "Title"),
-            {"effect": "rename_field", "model": "product", "field": "name", "to": "title"},
+            {"effect": "rename_field", "model": "product", "field": "name", "to": "title", "name": "Title"},
         ),
         (
             migrations.RemoveField("Product", "Name"),
@@ -79,7 +80,7 @@ def noop(apps, schema_editor):
     ],
 )
 def test_each_operation_has_its_effect(operation, expected):
-    """Names of models and fields are in lower case, as Django's state has them."""
+    """Models and fields are known in lower case, as Django's state has them."""
     assert effects(operation) == [{**expected, "database": True, "state": True}]
 
 
@@ -99,7 +100,8 @@ def test_a_created_model_lists_its_columns():
     assert effect["fields"]["name"] == {"column": "Name", "chosen": False}
     assert effect["fields"]["code"] == {"column": "sku", "chosen": True}
     assert effect["fields"]["item"] == {"column": "item_id", "chosen": False}
-    assert effect["fields"]["items"] == {"column": None, "many_to_many": True, "table": None}
+    between = {"column": None, "many_to_many": True, "table": None, "name": "items"}
+    assert effect["fields"]["items"] == between
 
 
 def test_a_field_refers_to_the_models_that_it_points_to():
@@ -246,6 +248,49 @@ def test_a_many_to_many_field_needs_its_table():
         migrations.RenameField("Article", "items", "things"),
     )
     assert {("shop_article_things", None), ("between", None)} <= found.needed()
+
+
+def test_tables_and_columns_are_named_as_they_were_written():
+    """Only Django's state is in lower case; a name that was chosen is taken as it is."""
+    found = names(
+        create("Product", ("relatedItems", MANY_TO_MANY), ("Name", models.TextField())),
+        add("Product", "otherItems", MANY_TO_MANY),
+        migrations.RenameField("Product", "otherItems", "moreItems"),
+        migrations.RenameField("Product", "Name", "fullName"),
+    )
+    tables = {"shop_product", "shop_product_relatedItems", "shop_product_moreItems"}
+    assert found.needed() == {(one, None) for one in tables} | {
+        ("shop_product", "id"),
+        ("shop_product", "fullName"),
+    }
+
+
+def test_what_was_written_down_in_lower_case_can_still_be_read():
+    """Metadata of an earlier format know no other name of a many-to-many field."""
+    effect, rename = effects(
+        create("Product", ("Items", MANY_TO_MANY)), migrations.RenameField("Product", "Items", "Things")
+    )
+    del effect["fields"]["items"]["name"], rename["name"]
+    found = Names()
+    found.follow("shop", [effect])
+    assert ("shop_product_items", None) in found.needed()
+    found.follow("shop", [rename])
+    assert ("shop_product_things", None) in found.needed()
+
+
+@pytest.mark.parametrize(
+    "model, field",
+    [("Product", "each_of_" * 10), ("Product" * 12, "items"), ("Product" * 12, "each_of_" * 10)],
+)
+def test_a_long_table_is_cut_as_django_cuts_it(model, field):
+    """To what the default database can take."""
+    state = ProjectState()
+    operations = [create("Item"), create(model, (field, models.ManyToManyField("shop.Item")))]
+    for operation in operations:
+        operation.state_forwards("shop", state)
+    options = state.apps.get_model("shop", model)._meta
+    between = options.get_field(field).remote_field.through._meta.db_table
+    assert names(*operations).needed() >= {(options.db_table, None), (between, None)}
 
 
 @pytest.mark.parametrize("options", [{"proxy": True}, {"managed": False}])

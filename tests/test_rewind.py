@@ -40,3 +40,47 @@ def test_losses_of_a_column_renamed_since(app):
     with connection.cursor() as cursor:
         cursor.execute("INSERT INTO shop_product (cost) VALUES (7)")
     assert rewind.losses(plan) == [(("shop", "0002_price"), ("shop_product", "cost"))]
+
+
+@pytest.mark.django_db(transaction=True, databases=["default", "other"])
+@pytest.mark.parametrize(
+    "field, table",
+    [("relatedItems", "shop_product_relatedItems"), ("items_of_" * 8, None)],
+)
+def test_losses_of_a_table_between_two_models(app, field, table):
+    """It is named as the field was written, and cut where the database has no room for it."""
+    app.migration("0001_initial", helpers.create("Product"), helpers.create("Item"))
+    app.migration(
+        "0002_items", helpers.add("Product", field, "ManyToManyField('shop.Item')"), after="0001_initial"
+    )
+    migrate("shop")
+    between = next(name for name in connection.introspection.table_names() if "shop_product_" in name)
+    with connection.cursor() as cursor:
+        cursor.execute("INSERT INTO shop_product (id) VALUES (1)")
+        cursor.execute("INSERT INTO shop_item (id) VALUES (1)")
+        quoted = connection.ops.quote_name(between)
+        cursor.execute(f"INSERT INTO {quoted} (product_id, item_id) VALUES (1, 1)")
+    app.delete("0002_items")
+    rewind = Rewind(connection)
+    lost = rewind.losses(rewind.plan_to("shop", "0001"))
+    assert lost == [(("shop", "0002_items"), (table or between, None))]
+
+
+@pytest.mark.django_db(transaction=True, databases=["default", "other"])
+def test_losses_of_a_column_in_capital_letters(app):
+    """A default column is named as the field is."""
+    app.migration("0001_initial", helpers.create("Product"))
+    app.migration(
+        "0002_price",
+        helpers.add("Product", "price", "IntegerField(null=True)"),
+        helpers.rename_field("Product", "price", "unitPrice"),
+        after="0001_initial",
+    )
+    migrate("shop")
+    quoted = connection.ops.quote_name("unitPrice")
+    with connection.cursor() as cursor:
+        cursor.execute(f"INSERT INTO shop_product ({quoted}) VALUES (7)")
+    app.delete("0002_price")
+    rewind = Rewind(connection)
+    lost = rewind.losses(rewind.plan_to("shop", "0001"))
+    assert lost == [(("shop", "0002_price"), ("shop_product", "unitPrice"))]

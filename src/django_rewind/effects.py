@@ -13,7 +13,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
-from django.db import models
+from django.db import connection, models
+from django.db.backends.utils import strip_quotes, truncate_name
 from django.db.migrations import Migration, operations
 from django.db.migrations.operations.base import Operation
 from django.db.migrations.operations.fields import FieldOperation
@@ -98,6 +99,7 @@ def _field_effect(operation: FieldOperation) -> Effect:
             "rename_field",
             field=operation.old_name.lower(),
             to=operation.new_name.lower(),
+            name=operation.new_name,
         )
     if isinstance(operation, operations.RemoveField):
         return _on(operation.model_name, "remove_field", field=operation.name.lower())
@@ -143,7 +145,8 @@ def _column(name: str, model_field: models.Field[Any, Any]) -> dict[str, Any]:
     if model_field.many_to_many:
         through = getattr(model_field.remote_field, "through", None)
         own = through is None or getattr(getattr(through, "_meta", None), "auto_created", False)
-        return {"column": None, "many_to_many": own, "table": getattr(model_field, "db_table", None)}
+        table = getattr(model_field, "db_table", None)
+        return {"column": None, "many_to_many": own, "table": table, "name": name}
     bound = model_field.clone()
     bound.set_attributes_from_name(name)
     return {"column": bound.column, "chosen": model_field.db_column is not None}
@@ -161,6 +164,16 @@ def _refers(model_field: models.Field[Any, Any]) -> list[list[str]]:
         elif target is not None:
             found.append([target._meta.app_label, target._meta.model_name])
     return found
+
+
+def _default_table(first: str, second: str) -> str:
+    """
+    Return the name that Django gives a table, on whatever database it is.
+
+    Django cuts it to what the default database can take (`Options.contribute_to_class`
+    and `ManyToManyField._get_m2m_db_table`).
+    """
+    return truncate_name(f"{first}_{second}", connection.ops.max_name_length())
 
 
 @dataclass
@@ -201,13 +214,16 @@ class Names:
 
     Follow a history with `follow`; what was never created here (because the
     migration that did it is not known) is assumed to bear Django's default name.
+    Models and fields are known in lower case, as in Django's state; tables and
+    columns are named as they were written. Metadata of an earlier format hold no
+    names as written: there they count as lower case.
     """
 
     tables: dict[tuple[str, str], str] = field(default_factory=dict)
     columns: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
 
     def table(self, app_label: str, model: str) -> str:
-        return self.tables.get((app_label, model), f"{app_label}_{model}")
+        return self.tables.get((app_label, model)) or _default_table(app_label, model)
 
     def follow(self, app_label: str, effects: Iterable[Effect]) -> None:
         """Take over what the effects do to the state."""
@@ -220,7 +236,7 @@ class Names:
         key = (app_label, model)
         columns = self.columns.setdefault(key, {})
         if kind == "create_model":
-            self.tables[key] = effect["table"] or f"{app_label}_{model}"
+            self.tables[key] = effect["table"] or _default_table(app_label, model)
             self.columns[key] = dict(effect["fields"])
             if effect["without_table"]:
                 del self.tables[key], self.columns[key]
@@ -230,11 +246,12 @@ class Names:
         elif kind == "rename_model":
             renamed = (app_label, effect["to"])
             table = self.tables.pop(key, None)
-            default = f"{app_label}_{model}"
-            self.tables[renamed] = f"{app_label}_{effect['to']}" if table in (None, default) else table
+            if table is None or table == _default_table(app_label, model):
+                table = _default_table(*renamed)
+            self.tables[renamed] = table
             self.columns[renamed] = self.columns.pop(key)
         elif kind == "alter_table":
-            self.tables[key] = effect["table"] or f"{app_label}_{model}"
+            self.tables[key] = effect["table"] or _default_table(app_label, model)
         elif kind in ("add_field", "alter_field"):
             columns[effect["field"]] = effect
         elif kind == "remove_field":
@@ -244,11 +261,12 @@ class Names:
 
     def _rename_field(self, columns: dict[str, Any], effect: Effect) -> None:
         old = columns.pop(effect["field"], {"column": effect["field"]})
+        name = effect.get("name", effect["to"])
         column = old["column"]
         if column and not old.get("chosen"):
             # The default column follows the name, with the "_id" of a relation.
-            column = effect["to"] + column[len(effect["field"]) :]
-        columns[effect["to"]] = {**old, "column": column}
+            column = name + column[len(effect["field"]) :]
+        columns[effect["to"]] = {**old, "column": column, "name": name}
 
     def losses(self, app_label: str, effects: Iterable[Effect]) -> list[Loss]:
         """Return what disappears from the database when these effects are undone."""
@@ -261,7 +279,7 @@ class Names:
     def _losses(self, app_label: str, effect: Effect) -> list[Loss]:
         kind = effect["effect"]
         if kind == "create_model" and not effect["without_table"]:
-            table = effect["table"] or f"{app_label}_{effect['model']}"
+            table = effect["table"] or _default_table(app_label, effect["model"])
             return [
                 (table, None),
                 *(
@@ -294,7 +312,7 @@ class Names:
 
     @staticmethod
     def _join_table(table: str, name: str, column: dict[str, Any]) -> str:
-        return column.get("table") or f"{table}_{name}"
+        return column.get("table") or _default_table(strip_quotes(table), column.get("name", name))
 
     def needed_by(self, app_label: str, effects: Iterable[Effect]) -> set[Loss]:
         """Return the tables and columns of the models that these effects are about."""
