@@ -60,7 +60,7 @@ class History:
     installed: frozenset[str] = frozenset()
     # Apps whose entry in MIGRATION_MODULES is None.
     left_alone: frozenset[str] = frozenset()
-    # The tables of the installed models.
+    # The tables of the installed models, and those between them.
     tables_in_use: frozenset[str] = frozenset()
 
     @cached_property

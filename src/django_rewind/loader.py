@@ -160,7 +160,10 @@ class RewindLoader(MigrationLoader):
                 for app_label, _ in self.applied_migrations
                 if app_label in settings.MIGRATION_MODULES and settings.MIGRATION_MODULES[app_label] is None
             ),
-            tables_in_use=frozenset(model._meta.db_table for model in apps.get_models()),
+            # With those between many-to-many models.
+            tables_in_use=frozenset(
+                model._meta.db_table for model in apps.get_models(include_auto_created=True)
+            ),
             **from_store,
         )
 

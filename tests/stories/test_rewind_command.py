@@ -248,3 +248,23 @@ def test_switched_off(left):
     left.configure(DJANGO_REWIND_ENABLED=False)
 
     left.refused("rewind", "--noinput")
+
+
+def test_tables_of_installed_models_stay(shop):
+    """A bare `rewind` keeps what an installed model lives in, the table between two of them as well."""
+    models = shop.read("shop/models.py") + "    related = models.ManyToManyField('self')\n"
+    shop.write("shop/models.py", models + "\n\nclass Extra(models.Model):\n    pass\n")
+    related = add("product", "related", "ManyToManyField('self')")
+    shop.migration("shop.0002_related", related, after="0001_initial")
+    shop.migration("shop.0002_extra", create("Extra"), after="0001_initial")
+    shop.migration("shop.0003_price", PRICE, after=["0002_related", "0002_extra"])
+    shop.manage("migrate")
+    for name in ("0002_related", "0002_extra", "0003_price"):
+        shop.delete(f"shop/migrations/{name}.py")
+
+    result = shop.manage("rewind", "--noinput")
+
+    assert {"shop_extra", "shop_product_related"} <= shop.tables()
+    assert shop.columns("shop_product") == {"id", "name"}
+    assert "Loading shop.0003_price from stored code" in result.stdout
+    assert shop.attempt("rewind", "--check").returncode == 0
