@@ -9,7 +9,7 @@ from django.conf import settings
 from django.db import migrations, models
 from django.db.migrations.state import ProjectState
 
-from django_rewind.effects import Names, conflict, effects_of, operations_in
+from django_rewind.effects import Names, conflict, effects_of, lasting, operations_in
 from tests.fixtures import add, create, in_memory
 
 FOREIGN_KEY = models.ForeignKey("stock.Item", models.CASCADE)
@@ -439,3 +439,64 @@ def test_a_chosen_column_that_begins_like_its_field_stays_too():
         migrations.RenameField("Product", "name", "title"),
     )
     assert ("shop_product", "name_of_product") in found.needed()
+
+
+# Lasting
+
+
+def left(*migrations_applied: object) -> dict[str, list[tuple[str, ...]]]:
+    """Return what is left of migrations, applied in this order, in short."""
+    keyed = {(one.app_label, one.name): json.loads(json.dumps(effects_of(one))) for one in migrations_applied}
+    return {
+        name: [tuple(one[word] for word in ("effect", "model", "field") if word in one) for one in found]
+        for (_, name), found in lasting(keyed.items()).items()
+    }
+
+
+def test_what_was_removed_again_is_not_left():
+    """By the same migration or by a later one; the removal itself is."""
+    found = left(
+        in_memory("shop.1", create("Order"), add("Product", "a"), add("Product", "b")),
+        in_memory("shop.2", migrations.RemoveField("Product", "b"), migrations.DeleteModel("Order")),
+        in_memory("shop.3", add("Product", "c"), migrations.RemoveField("Product", "c")),
+    )
+    assert found == {
+        "1": [("add_field", "product", "a")],
+        "2": [("remove_field", "product", "b"), ("delete_model", "order")],
+        "3": [("remove_field", "product", "c")],
+    }
+
+
+def test_what_was_renamed_is_left_under_its_new_name():
+    """So is what refers to it."""
+    link = models.ForeignKey("Product", models.CASCADE, null=True)
+    one = in_memory("shop.1", create("Product"), add("Product", "a"), add("Order", "product", link))
+    two = in_memory(
+        "shop.2", migrations.RenameField("Product", "a", "b"), migrations.RenameModel("Product", "Item")
+    )
+    assert left(one, two)["1"] == [
+        ("create_model", "item"),
+        ("add_field", "item", "b"),
+        ("add_field", "order", "product"),
+    ]
+    found = lasting((("shop", name), effects_of(of)) for name, of in (("1", one), ("2", two)))
+    assert found["shop", "1"][2]["refers"] == [["shop", "item"]]
+
+
+def test_what_was_removed_from_the_state_alone_is_left():
+    """The column is still in the database."""
+    gone = migrations.SeparateDatabaseAndState([], [migrations.RemoveField("Product", "a")])
+    assert left(in_memory("shop.1", add("Product", "a")), in_memory("shop.2", gone))["1"]
+
+
+def test_another_app_takes_nothing_away():
+    """Models belong to their app."""
+    other = in_memory("stock.2", migrations.DeleteModel("Product"), migrations.RenameModel("Product", "A"))
+    assert left(in_memory("shop.1", add("Product", "a")), other)["1"] == [("add_field", "product", "a")]
+
+
+def test_what_nobody_can_look_into_is_left():
+    """It takes nothing away that is known."""
+    sql = migrations.RunSQL("SELECT 1")
+    found = left(in_memory("shop.1", sql), in_memory("shop.2", migrations.RenameModel("A", "B"), sql))
+    assert found == {"1": [("opaque",)], "2": [("rename_model", "a"), ("opaque",)]}

@@ -22,7 +22,7 @@ from django.db.migrations.operations.models import IndexOperation, ModelOperatio
 
 from .types import Effect, Key
 
-__all__ = ["Loss", "Made", "Names", "conflict", "effects_of", "flatten", "operations_in"]
+__all__ = ["Loss", "Made", "Names", "conflict", "effects_of", "flatten", "lasting", "operations_in"]
 
 # A table (column None) or a column that disappears when a migration is undone.
 Loss = tuple[str, Optional[str]]
@@ -338,6 +338,51 @@ class Names:
                 elif column["column"]:
                     found.add((table, column["column"]))
         return found
+
+
+def lasting(history: Iterable[tuple[Key, list[Effect]]]) -> dict[Key, list[Effect]]:
+    """
+    Return what is left of each migration once all of them have run.
+
+    What a later one removed is gone, and what it renamed bears its new name.
+
+    Args:
+        history: migrations with their effects, in the order in which they were applied.
+    """
+    left: dict[Key, list[Effect]] = {}
+    for key, effects in history:
+        left[key] = []
+        for effect in effects:
+            if effect["effect"] in _MODEL_GONE | _FIELD_GONE:
+                for other, earlier in left.items():
+                    left[other] = [
+                        rest
+                        for one in earlier
+                        if (rest := _left_after((key[0], effect), (other[0], one))) is not None
+                    ]
+            left[key].append(effect)
+    return left
+
+
+def _left_after(later: tuple[str, Effect], earlier: tuple[str, Effect]) -> Effect | None:
+    """Return what a removal or a renaming leaves of an earlier effect."""
+    (later_app, change), (app_label, effect) = later, earlier
+    same_model = (later_app, change["model"]) == (app_label, effect.get("model"))
+    same_field = same_model and effect.get("field") == change.get("field")
+    kind = change["effect"]
+    # What goes from the state alone is still in the database.
+    if change["database"] and (
+        (kind == "delete_model" and same_model) or (kind == "remove_field" and same_field)
+    ):
+        return None
+    if kind == "rename_field" and same_field and change["state"]:
+        return {**effect, "field": change["to"]}
+    if kind == "rename_model" and change["state"]:
+        old, new = [later_app, change["model"]], [later_app, change["to"]]
+        refers = [new if [a or app_label, m] == old else [a, m] for a, m in effect.get("refers", [])]
+        renamed = {"model": change["to"]} if same_model else {}
+        return {**effect, **renamed, "refers": refers}
+    return effect
 
 
 def conflict(step: tuple[str, list[Effect]], missing: tuple[str, list[Effect]]) -> str | None:

@@ -16,7 +16,7 @@ from functools import cached_property
 from django.db.migrations import Migration
 
 from . import conf
-from .effects import Loss, Names, effects_of
+from .effects import Loss, Names, effects_of, lasting
 from .exceptions import NotRecoverable
 from .plan import closure
 from .revive import why_unusable
@@ -264,6 +264,12 @@ class History:
         if stored is None or why_unusable(stored) is not None:
             return []
         return stored.metadata.effects
+
+    def lasting_effects(self, keys: Iterable[Key]) -> dict[Key, list[Effect]]:
+        """Return what is left by now of what these applied migrations did."""
+        order = sorted(self.applied, key=self.applied.__getitem__)
+        left = lasting((key, self.effects(key)) for key in order)
+        return {key: left[key] for key in keys}
 
     def _dependencies(self, key: Key) -> list[Key]:
         if key in self.disk:

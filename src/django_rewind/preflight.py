@@ -118,7 +118,7 @@ def check_conflicts(
 
     Args:
         steps: the migrations to be applied.
-        missing: the effects of the missing ones that stay applied.
+        missing: what is left of the effects of the missing ones that stay applied.
         ancestors: what each step depends on; it knows of those.
 
     Raises:

@@ -187,10 +187,9 @@ class Preparation:
         history = self.loader.history
         if history is None:
             return
-        missing = history.of(Standing.MISSING, Standing.IN_USE)
         preflight.check_conflicts(
             steps,
-            {key: history.effects(key) for key in missing},
+            history.lasting_effects(history.of(Standing.MISSING, Standing.IN_USE)),
             {key_of(step): closure([key_of(step)], self.parents) for step in steps},
         )
 

@@ -253,3 +253,33 @@ def test_missing_migration_that_no_longer_loads(parallel):
 
     assert "shop.0002_price" in result.stderr
     assert parallel.rows("SELECT name, price FROM shop_product") == [("Tea", 42)]
+
+
+def test_main_makes_again_what_feature_removed_itself(shop):
+    """Of the missing migrations only what they leave behind stands in the way."""
+    code = add("product", "code", "IntegerField(null=True)")
+    with shop.on_branch("feature"):
+        shop.migration("shop.0002_code", code, after="0001_initial")
+        shop.migration("shop.0003_no_code", remove("product", "code"), after="0002_code")
+        shop.manage("migrate")
+    shop.migration("shop.0002_main", code, after="0001_initial")
+
+    shop.manage("migrate")
+
+    assert shop.columns("shop_product") == {"id", "name", "code"}
+    assert shop.applied("shop")[-1] == "0002_main"
+
+
+def test_main_makes_what_feature_renamed_something_to(shop):
+    """What a missing migration made is in the way under the name that it has by now."""
+    with shop.on_branch("feature"):
+        shop.migration(
+            "shop.0002_code", add("product", "code", "IntegerField(null=True)"), after="0001_initial"
+        )
+        shop.migration("shop.0003_number", rename_field("product", "code", "number"), after="0002_code")
+        shop.manage("migrate")
+    shop.migration(
+        "shop.0002_main", add("product", "number", "IntegerField(null=True)"), after="0001_initial"
+    )
+
+    shop.refused("migrate", naming=("shop.0002_main", "shop.0002_code", "rewind"))
