@@ -234,6 +234,66 @@ def test_an_unusable_row_supersedes_and_is_superseded_by_nothing():
     assert history(disk=[REMADE], applied=[FIRST, REMADE], kept=[]).standing == {key(FIRST): Standing.MISSING}
 
 
+NOTE = in_memory("shop.0001", create("Product", ("note", models.IntegerField())), create("Item"))
+
+
+@pytest.mark.parametrize(
+    "first, second",
+    [
+        ([migrations.RemoveField("Product", "note"), add("Product", "note")], []),
+        ([migrations.RemoveField("Product", "note")], [add("Product", "note")]),
+        ([migrations.RenameField("Product", "note", "old_note")], [add("Product", "note")]),
+        ([migrations.DeleteModel("Item")], [create("Item")]),
+        ([migrations.RenameModel("Item", "OldItem"), create("Item")], []),
+        ([migrations.AlterModelTable("Item", "old"), create("New", db_table="shop_item")], []),
+        (
+            [
+                migrations.RemoveField("Product", "note"),
+                add("Product", "note"),
+                migrations.RemoveField("Product", "note"),
+            ],
+            [add("Product", "note")],
+        ),
+    ],
+)
+def test_a_name_that_was_taken_away_and_made_anew_is_simply_missing(first, second):
+    """What the file made comes back with the undoing; the table of a model counts in the same way."""
+    two = in_memory("shop.0002", *first, after="shop.0001")
+    three = in_memory("shop.0003", *second, after="shop.0002")
+    found = history(
+        disk=[NOTE], applied=[NOTE, two, three], tables_in_use=frozenset({"shop_product", "shop_item"})
+    )
+    assert found.standing == {key(two): Standing.MISSING, key(three): Standing.MISSING}
+
+
+AGAIN = in_memory(
+    "shop.0002", migrations.RemoveField("Product", "note"), add("Product", "note"), after="shop.0001"
+)
+
+
+def test_an_app_remade_behind_a_name_made_anew_is_superseded():
+    """The file came last, and the column is its own."""
+    remade = in_memory("shop.0001_remade", create("Product", ("note", models.IntegerField())))
+    found = history(disk=[remade], applied=[NOTE, AGAIN, remade])
+    assert set(found.standing.values()) == {Standing.SUPERSEDED}
+
+
+def test_an_app_remade_in_place_behind_a_name_made_anew_is_superseded():
+    """What ran as the first migration did not make the table that its file makes now."""
+    two = in_memory("shop.0002", migrations.DeleteModel("Item"), after="shop.0001")
+    three = in_memory("shop.0003", create("Item", ("code", models.IntegerField())), after="shop.0002")
+    remade = in_memory("shop.0001", create("Product"), create("Item", ("code", models.IntegerField())))
+    found = history(disk=[remade], applied=[NOTE, two, three])
+    assert found.standing == {key(two): Standing.SUPERSEDED, key(three): Standing.SUPERSEDED}
+
+
+def test_a_file_that_makes_a_name_once_more_supersedes():
+    """Whatever was in its place before."""
+    later = in_memory("shop.0002_main", add("Product", "note"), after="shop.0001")
+    found = history(disk=[NOTE, later], applied=[NOTE, AGAIN, later])
+    assert found.superseded_by == {key(AGAIN): key(NOTE)}
+
+
 # In use
 
 

@@ -22,7 +22,17 @@ from django.db.migrations.operations.models import IndexOperation, ModelOperatio
 
 from .types import Effect, Key
 
-__all__ = ["Loss", "Made", "Names", "conflict", "effects_of", "flatten", "lasting", "operations_in"]
+__all__ = [
+    "Loss",
+    "Made",
+    "Names",
+    "conflict",
+    "effects_of",
+    "flatten",
+    "lasting",
+    "operations_in",
+    "outline",
+]
 
 # A table (column None) or a column that disappears when a migration is undone.
 Loss = tuple[str, Optional[str]]
@@ -268,6 +278,28 @@ class Names:
             column = name + column[len(effect["field"]) :]
         columns[effect["to"]] = {**old, "column": column, "name": name}
 
+    def step(self, app_label: str, effect: Effect) -> tuple[set[Loss], set[Loss]]:
+        """Follow one effect and return what it takes away and what it makes, by name."""
+        if not effect.get("state") or effect["effect"] == "opaque":
+            return set(), set()
+        before = self._of(app_label, effect)
+        self._follow(app_label, effect)
+        after = self._of(app_label, effect)
+        if effect["effect"] == "create_model":
+            return set(), after
+        if effect["effect"] == "add_field":
+            made = self.loss(Made((app_label, ""), (app_label, effect["model"]), effect["field"]))
+            return set(), {made} if made else set()
+        return before - after, after - before
+
+    def _of(self, app_label: str, effect: Effect) -> set[Loss]:
+        """Return the tables and columns of the model that an effect is about, under both its names."""
+        keys = [(app_label, effect[name]) for name in ("model", "to") if name in effect]
+        return Names(
+            {key: self.tables[key] for key in keys if key in self.tables},
+            {key: self.columns[key] for key in keys if key in self.columns},
+        ).needed()
+
     def losses(self, app_label: str, effects: Iterable[Effect]) -> list[Loss]:
         """Return what disappears from the database when these effects are undone."""
         lost: list[Loss] = []
@@ -338,6 +370,11 @@ class Names:
                 elif column["column"]:
                     found.add((table, column["column"]))
         return found
+
+
+def outline(effect: Effect) -> tuple[Any, ...]:
+    """Return what one effect has in common with another that makes the same by name."""
+    return (effect["effect"], effect.get("model"), effect.get("field"), frozenset(effect.get("fields", ())))
 
 
 def lasting(history: Iterable[tuple[Key, list[Effect]]]) -> dict[Key, list[Effect]]:

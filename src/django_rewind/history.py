@@ -16,7 +16,7 @@ from functools import cached_property
 from django.db.migrations import Migration
 
 from . import conf
-from .effects import Loss, Names, effects_of, lasting
+from .effects import Loss, Names, effects_of, lasting, outline
 from .exceptions import NotRecoverable
 from .plan import closure
 from .revive import why_unusable
@@ -180,7 +180,8 @@ class History:
         People remake 0001 and leave the old rows behind.
         """
         found = {}
-        for key, losses in self._losses.items():
+        for key, lost in self._losses.items():
+            losses = [loss for loss in lost if loss not in self._made_anew.get(key, ())]
             taken = next((loss for loss in losses if loss in self._needed), None)
             if taken is None:
                 continue
@@ -221,7 +222,8 @@ class History:
             key
             for key in missing
             if any(
-                column is None and table in self.tables_in_use for table, column in self._losses.get(key, ())
+                loss[1] is None and loss[0] in self.tables_in_use and loss not in self._made_anew.get(key, ())
+                for loss in self._losses.get(key, ())
             )
         ]
         parents = {
@@ -240,6 +242,43 @@ class History:
                 found[key] = names.losses(key[0], effects)
             names.follow(key[0], effects)
         return found
+
+    @cached_property
+    def _made_anew(self) -> dict[Key, set[Loss]]:
+        """
+        What a migration without a file made in the place of what a file had made.
+
+        It, or another one, has removed or renamed that before: undoing brings that
+        back, and so takes nothing that the file needs.
+        """
+        names = Names()
+        of_files: set[Loss] = set()
+        taken: set[Loss] = set()
+        found: dict[Key, set[Loss]] = {}
+        for key in sorted(self.applied, key=self.applied.__getitem__):
+            ran = self._outline_of_what_ran(key)
+            for effect in self.effects(key):
+                gone, made = names.step(key[0], effect)
+                if key not in self.disk:
+                    taken |= gone & of_files
+                    found.setdefault(key, set()).update(made & taken)
+                elif ran is None or outline(effect) in ran:
+                    of_files |= made
+                if key in self.disk:
+                    # From here on it is the file's.
+                    taken -= made
+                    for anew in found.values():
+                        anew -= made
+                of_files -= gone
+        return found
+
+    def _outline_of_what_ran(self, key: Key) -> set[tuple[object, ...]] | None:
+        """Return what is known to have run of a file that may have been remade since, or None."""
+        stored = self.stored.get(key)
+        if stored is None or stored.record_id != self.applied[key] or why_unusable(stored) is not None:
+            return None
+        effects = stored.metadata.effects
+        return {outline(effect) for effect in effects} if stored.metadata.operations else None
 
     @cached_property
     def _needed(self) -> set[Loss]:

@@ -283,3 +283,36 @@ def test_main_makes_what_feature_renamed_something_to(shop):
     )
 
     shop.refused("migrate", naming=("shop.0002_main", "shop.0002_code", "rewind"))
+
+
+@pytest.mark.parametrize(
+    "operations",
+    [
+        (remove("product", "name"), add("product", "name", "TextField(default='')")),
+        (rename_field("product", "name", "title"), add("product", "name", "TextField(default='')")),
+        (rename_model("Product", "Article"), create("Product", code="IntegerField(default=1)")),
+        (drop("Product"), create("Product", code="IntegerField(default=1)")),
+    ],
+    ids=["column", "column-renamed-away", "table-renamed-away", "table"],
+)
+@pytest.mark.parametrize(
+    "args", [("rewind", "--noinput"), ("migrate", "shop", "0001"), ("migrate", "shop", "zero")]
+)
+def test_feature_makes_a_name_anew(shop, operations, args):
+    """A column or a table in the place of another of the same name is undone, and the old one is back."""
+    before = shop.schema()
+    with shop.on_branch("feature"):
+        shop.migration("shop.0002_away", operations[0], after="0001_initial")
+        shop.migration("shop.0003_anew", operations[1], after="0002_away")
+        shop.manage("migrate")
+        assert shop.schema() != before
+    assert shop.attempt("rewind", "--check").returncode == 1
+
+    shop.manage(*args)
+
+    if args[-1] == "zero":
+        assert not {table for table in shop.tables() if table.startswith("shop_")}
+        assert shop.applied("shop") == []
+    else:
+        assert shop.schema() == before
+        assert shop.applied("shop") == ["0001_initial"]
