@@ -12,6 +12,7 @@ from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 
 from django_rewind.capture import capture, hand_over, reconcile
+from django_rewind.exceptions import NotRecoverable
 from django_rewind.models import MigrationCode, MigrationCodeHistory, Provenance
 from django_rewind.store import Store
 from tests.fixtures import applied, hidden, in_memory, migrate, record_id, row
@@ -138,6 +139,38 @@ def test_what_a_process_without_us_applied_again_is_filled_in(app, texts):
     assert row(app.key("0002_more")).record_id == record_id(app.key("0002_more"))
 
 
+def test_what_a_failed_run_left_behind_is_filled_in(app, texts):
+    """Mended and applied by a process without us, it is stored from its file."""
+    fail = {"header": "def fail(a, b):\n    raise RuntimeError('no')", "after": "0002_more"}
+    app.migration("0003_fail", python("fail"), **fail)
+    with pytest.raises(RuntimeError, match="no"):
+        migrate("shop")
+    text = app.migration("0003_fail", add("product", "c", "TextField(null=True)"), after="0002_more")
+    with override_settings(DJANGO_REWIND_ENABLED=False):
+        migrate("shop")
+    migrate()
+    assert row(app.key("0003_fail")).source_code == text
+    assert row(app.key("0003_fail")).provenance == Provenance.BACKFILLED
+    assert row(app.key("0003_fail")).record_id == record_id(app.key("0003_fail"))
+    app.delete("0003_fail")
+    migrate("shop", "0002")
+    assert applied("shop") == ["0001_initial", "0002_more"]
+
+
+def test_what_a_failed_run_left_behind_is_refused_without_a_file(app, texts):
+    """Nobody knows what ran since, by whom."""
+    app.migration("0003_fail", python("fail"), after="0002_more", header="def fail(a, b):\n    1 / 0")
+    with pytest.raises(ZeroDivisionError):
+        migrate("shop")
+    app.migration("0003_fail", add("product", "c", "TextField(null=True)"), after="0002_more")
+    with override_settings(DJANGO_REWIND_ENABLED=False):
+        migrate("shop")
+    app.delete("0003_fail")
+    with pytest.raises(NotRecoverable, match=r"shop\.0003_fail .* not proven"):
+        migrate("shop", "0002")
+    assert applied("shop")[-1] == "0003_fail"
+
+
 def test_only_bytecode_is_said_and_not_stored(app, capsys):
     """The migration runs all the same."""
     app.migration("0001_initial", create("Product"))
@@ -209,6 +242,16 @@ def queries_of(*args: str) -> list[str]:
     with CaptureQueriesContext(connection) as queries:
         migrate(*args)
     return [one["sql"] for one in queries]
+
+
+def test_with_a_squash_it_costs_one_query_too(app, texts):
+    """That a squashed migration stands for others is no reason to look again."""
+    migrate()
+    app.migration("0001_squashed", replaces=[app.key(name) for name in texts])
+    migrate()
+    with override_settings(DJANGO_REWIND_ENABLED=False):
+        of_django = len(queries_of())
+    assert len(queries_of()) == of_django + 1
 
 
 def test_nothing_to_do_costs_one_query(app, texts):

@@ -172,7 +172,7 @@ def _real(connection: Any) -> Any:
 
 def reconcile(connection: Any, *, warn: Warn = logger.debug) -> None:
     """
-    Store whatever is applied, on disk and still unstored.
+    Store whatever is applied, on disk and still unstored or unproven.
 
     That is everything at the first installation, later squashed migrations that
     were recorded on the side, and what a process without us has applied since.
@@ -188,7 +188,7 @@ def reconcile(connection: Any, *, warn: Warn = logger.debug) -> None:
         for key, record_id in outcome.applied.items()
         if key in outcome.disk
         and key[0] not in excluded
-        and (key not in known or _is_stale(known[key], record_id))
+        and (key not in known or _is_unproven(known[key], record_id))
     ]
     if not unstored:
         return
@@ -199,9 +199,14 @@ def reconcile(connection: Any, *, warn: Warn = logger.debug) -> None:
     _put(connection, packing.finished(), warn=warn)
 
 
-def _is_stale(proven_for: int | None, record_id: int) -> bool:
-    """Say whether another record has taken the place of the one that was proven."""
-    return bool(record_id) and proven_for is not None and proven_for != record_id
+def _is_unproven(proven_for: int | None, record_id: int) -> bool:
+    """
+    Say whether nobody knows that what is stored is what ran.
+
+    A run that failed has left it behind, or another record has taken the place of
+    the one that it was proven for. Without an id the record is of this very run.
+    """
+    return proven_for is None or (bool(record_id) and proven_for != record_id)
 
 
 def _look(connection: Any) -> Outcome:

@@ -186,8 +186,8 @@ class Rewinding:
 
     def end(self) -> None:
         """Leave what this run knows to the `reconcile` that follows it."""
-        ids = self.loader.record_ids
-        applied = {key: ids.get(key, 0) for key in self.loader.applied_migrations}
+        # A squashed migration that counts as applied stands there itself, without a record.
+        applied = {key: getattr(of, "pk", 0) for key, of in self.loader.applied_migrations.items()}
         for key, is_applied in self.executor.recorder.changes.items():
             if is_applied:
                 applied[key] = 0

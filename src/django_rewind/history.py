@@ -107,7 +107,13 @@ class History:
             if key[0] in conf.excluded_apps():
                 return NotRecoverable(key, "its source was not stored: DJANGO_REWIND_EXCLUDE names its app.")
             return NotRecoverable(key, "its source was never stored in this database.")
-        if stored.record_id is not None and stored.record_id != self.applied[key]:
+        if stored.record_id is None:
+            return NotRecoverable(
+                key,
+                "its stored source is not proven to be what ran: the run that stored it "
+                "failed, or it was loaded from elsewhere.",
+            )
+        if stored.record_id != self.applied[key]:
             return NotRecoverable(
                 key,
                 "it was applied again by a process without django-rewind, and the stored "
