@@ -138,6 +138,29 @@ def test_a_stored_squash_remembers_what_it_replaced():
     assert found.companions[key(SQUASH)] == {key(FIRST), key(SECOND)}
 
 
+def test_a_stored_squash_stands_where_its_originals_stood():
+    """In the order of application, whenever it was recorded, and for what depends on those."""
+    found = history(disk=[PLAIN], applied=[FIRST, SECOND, THIRD, SQUASH])
+    assert found.ids == {key(FIRST): 1, key(SECOND): 2, key(THIRD): 3, key(SQUASH): 2}
+    assert found.in_place_of(key(SECOND)) == {key(SECOND), key(SQUASH)}
+    assert found.dependents_in_removed_apps([key(SQUASH)]) == []
+
+
+def test_a_squash_of_a_squash_stands_there_too():
+    """The first one may be gone."""
+    again = in_memory("shop.0001_again", create("Product"), add("Product", "a"), replaces=[key(SQUASH)])
+    found = history(disk=[again], applied=[FIRST, SECOND, THIRD, SQUASH, again], replacing=[key(again)])
+    assert found.ids[key(again)] == 2
+    assert key(again) in found.in_place_of(key(FIRST))
+    assert found.of(Standing.MISSING) == [key(THIRD)]
+
+
+def test_originals_stand_for_the_squash_that_follows_them():
+    """On an old checkout, what depends on it depends on them."""
+    found = history(disk=[FIRST, SECOND], applied=[FIRST, SECOND, SQUASH])
+    assert found.in_place_of(key(SQUASH)) == {key(SQUASH), key(FIRST), key(SECOND)}
+
+
 def test_a_stored_squash_that_is_not_applied_replaces_nothing():
     """It never took their place."""
     found = history(applied=[FIRST, SECOND], kept=[FIRST, SECOND, SQUASH])

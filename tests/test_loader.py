@@ -166,6 +166,41 @@ def test_what_does_not_verify_stays_out(shop):
     assert "cannot be recovered" in found.unusable[shop.key("0003_b")].reason
 
 
+def test_one_that_does_not_fit_takes_no_other_with_it(shop):
+    """It alone is left out, with what hangs on it, and it is the one that is blamed."""
+    shop.migration("0004_c", after="0003_b", run_before=[shop.key("0005_d")])
+    shop.migration("0005_d", after="0003_b")
+    shop.migration("0006_e", after="0004_c")
+    shop.migration("0007_f", after="0005_d")
+    shop.migration("0008_g", dependencies=[shop.key("0006_e"), shop.key("0007_f")])
+    migrate("shop")
+    shop.delete("0004_c", "0006_e", "0007_f", "0008_g")
+    shop.migration("0001_initial", create("Product"), dependencies=[shop.key("0005_d")])
+    shop.migration("0005_d")
+    found = loader()
+    assert set(found.recovered) == {shop.key("0007_f")}
+    assert set(found.unusable) == {shop.key(name) for name in ("0004_c", "0006_e", "0008_g")}
+    assert "does not fit into the graph" in found.unusable[shop.key("0004_c")].reason
+    assert "depends on shop.0004_c" in found.unusable[shop.key("0006_e")].reason
+    assert set(found.disk_migrations) >= {shop.key("0003_b"), shop.key("0005_d")}
+    assert shop.key("0004_c") not in found.graph.nodes
+
+
+def test_what_fits_nowhere_is_left_out_as_a_whole(shop):
+    """Where no single one is to blame."""
+    for name in ("0004_c", "0005_d"):
+        shop.migration(name, after="0003_b", run_before=[shop.key("0006_e")])
+    shop.migration("0006_e", after="0003_b")
+    migrate("shop")
+    shop.delete("0004_c", "0005_d")
+    shop.migration("0001_initial", create("Product"), dependencies=[shop.key("0006_e")])
+    shop.migration("0006_e")
+    found = loader()
+    assert found.recovered == {}
+    assert set(found.unusable) == {shop.key("0004_c"), shop.key("0005_d")}
+    assert shop.key("0003_b") in found.graph.nodes
+
+
 def test_nothing_stored_is_executed(shop):
     """Graph, plan, conflicts and prefixes need no code."""
     shop.delete("0002_a", "0003_b")

@@ -66,7 +66,29 @@ class History:
     @cached_property
     def without_file(self) -> list[Key]:
         """Applied and not on disk, in the order in which they were applied."""
-        return sorted((key for key in self.applied if key not in self.disk), key=self.applied.__getitem__)
+        return [key for key in self._in_order if key not in self.disk]
+
+    @cached_property
+    def ids(self) -> Applied:
+        """
+        The ids of what is applied, which are its order.
+
+        A squashed migration has the highest id of those that it replaced, also when
+        its file does not say so any more: it did their work when they did it.
+        """
+        squashes = {
+            key: [one for one in replaces if one in self.applied]
+            for key, replaces in self._stored_squashes.items()
+        }
+
+        def highest(key: Key) -> int:
+            return max(map(highest, squashes.get(key) or ()), default=self.applied[key])
+
+        return {key: highest(key) for key in self.applied}
+
+    @cached_property
+    def _in_order(self) -> list[Key]:
+        return sorted(self.applied, key=self.ids.__getitem__)
 
     @property
     def may_lack_something(self) -> bool:
@@ -156,6 +178,25 @@ class History:
         return bool(replaces) and key not in self.disk and all(one in self.disk for one in replaces)
 
     @cached_property
+    def _substitutes(self) -> dict[Key, set[Key]]:
+        """For a replaced migration, what is in its place."""
+        found: dict[Key, set[Key]] = {}
+        for key in self.replacing:
+            for app_label, name in self.disk[key].replaces:
+                found.setdefault((app_label, name), set()).add(key)
+        for key, replaces in self._stored_squashes.items():
+            if self._follows_its_originals(key):
+                found.setdefault(key, set()).update(replaces)
+            else:
+                for one in replaces:
+                    found.setdefault(one, set()).add(key)
+        return found
+
+    def in_place_of(self, key: Key) -> set[Key]:
+        """Return what stands for a migration, which may have been replaced more than once."""
+        return closure([key], self._substitutes)
+
+    @cached_property
     def companions(self) -> dict[Key, set[Key]]:
         """
         For a migration: the records that go when it is unapplied.
@@ -242,7 +283,7 @@ class History:
         """What would disappear if a migration without a file were undone."""
         names = Names()
         found = {}
-        for key in sorted(self.applied, key=self.applied.__getitem__):
+        for key in self._in_order:
             effects = self.effects(key)
             if key not in self.disk:
                 found[key] = names.losses(key[0], effects)
@@ -261,7 +302,7 @@ class History:
         of_files: set[Loss] = set()
         taken: set[Loss] = set()
         found: dict[Key, set[Loss]] = {}
-        for key in sorted(self.applied, key=self.applied.__getitem__):
+        for key in self._in_order:
             ran = self._outline_of_what_ran(key)
             for effect in self.effects(key):
                 gone, made = names.step(key[0], effect)
@@ -294,7 +335,7 @@ class History:
         """Return the tables and columns of what is applied from disk, and who made each."""
         names = Names()
         maker: dict[Loss, Key] = {}
-        for key in sorted(self.applied, key=self.applied.__getitem__):
+        for key in self._in_order:
             if key in self.disk and key not in without:
                 names.follow(key[0], self.effects(key))
                 for made in names.needed_by(key[0], self.effects(key)):
@@ -312,11 +353,17 @@ class History:
 
     def lasting_effects(self, keys: Iterable[Key]) -> dict[Key, list[Effect]]:
         """Return what is left by now of what these applied migrations did."""
-        order = sorted(self.applied, key=self.applied.__getitem__)
-        left = lasting((key, self.effects(key)) for key in order)
+        left = lasting((key, self.effects(key)) for key in self._in_order)
         return {key: left[key] for key in keys}
 
     def _dependencies(self, key: Key) -> list[Key]:
+        """Return what a migration depends on, and what stands for that where it was replaced."""
+        found: set[Key] = set()
+        for parent in self._written_dependencies(key):
+            found |= self.in_place_of(parent)
+        return sorted(found - {key})
+
+    def _written_dependencies(self, key: Key) -> list[Key]:
         if key in self.disk:
             return [(app_label, name) for app_label, name in self.disk[key].dependencies]
         stored = self.stored.get(key)

@@ -110,6 +110,11 @@ class RewindLoader(MigrationLoader):
             self.unmigrated_apps.discard(app_label)
 
     @property
+    def _files(self) -> Mapping[Key, Migration]:
+        """What is on disk, also while the graph is built with recovered migrations."""
+        return self._disk if self._disk is not None else self.disk_migrations or {}
+
+    @property
     def store_is_ready(self) -> bool:
         """Whether all of our own migrations are recorded. It costs no query."""
         return all_of_ours(self.disk_migrations or (), self.applied_migrations)
@@ -149,7 +154,7 @@ class RewindLoader(MigrationLoader):
         assert self.disk_migrations is not None
         return History(
             disk=self.disk_migrations,
-            applied=self.record_ids,
+            applied=self.proof_ids,
             replacing=[
                 key for key in self.replacements if key in self.graph.nodes and key in self.applied_migrations
             ],
@@ -170,10 +175,19 @@ class RewindLoader(MigrationLoader):
     @property
     def record_ids(self) -> Applied:
         """
+        The order in which migrations were applied, as ids of `django_migrations`.
+
+        A squashed migration stands with the last of those that it replaced.
+        """
+        return self.proof_ids if self.history is None else self.history.ids
+
+    @property
+    def proof_ids(self) -> Applied:
+        """
         The id of each applied migration in `django_migrations`.
 
-        A squashed migration has the highest id of the rows that it replaces: it
-        stands for all of them, recorded or not.
+        A squashed migration that counts as applied has the highest id of the rows
+        that it replaces: it stands for all of them, recorded or not.
         """
         # Records of the recorder, and squashed migrations that count as applied.
         applied: dict[Key, Any] = dict(self.applied_migrations)
@@ -206,12 +220,32 @@ class RewindLoader(MigrationLoader):
                 candidates[key] = RecoveredMigration(history.stored[key], store, self.isolation)
             elif history.standing[key] is not Standing.BASELINE:
                 unusable[key] = error
+        self._stand_after_substitutes(candidates, history)
         unusable.update(self._drop_orphans(candidates, history))
-        for migration in candidates.values():
-            # A child that is no node would be a hole in the graph.
-            known = {*candidates, *(self.disk_migrations or ())}
-            migration.stand_only_before(known)
         self.recovered, self.unusable = candidates, unusable
+        self._keep_to_nodes()
+
+    def _stand_after_substitutes(
+        self, candidates: Mapping[Key, RecoveredMigration], history: History
+    ) -> None:
+        """
+        Have candidates depend on what stands for their parents where those were replaced.
+
+        Django does that as long as the file of the squashed migration says so.
+        """
+        nodes = {*candidates, *self._files}
+        for key, migration in candidates.items():
+            parents: list[Key] = []
+            for parent in migration.dependencies:
+                substitutes = sorted((history.in_place_of(parent) & nodes) - {key, parent})
+                parents += substitutes if parent not in nodes and substitutes else [parent]
+            migration.stand_after(dict.fromkeys(parents))
+
+    def _keep_to_nodes(self) -> None:
+        """A child that is no node would be a hole in the graph."""
+        nodes = {*self.recovered, *self._files}
+        for migration in self.recovered.values():
+            migration.stand_only_before(nodes)
 
     def _wanted(self, history: History) -> list[Key]:
         return history.of(Standing.MISSING, Standing.IN_USE, Standing.BASELINE) + [
@@ -250,21 +284,18 @@ class RewindLoader(MigrationLoader):
         if key[1] in ("__first__", "__latest__"):
             known = {*self.migrated_apps, *self.unmigrated_apps, *(one[0] for one in candidates)}
             return key[0] == of_app or key[0] in known
-        if key in candidates:
-            return True
-        is_replaced = history.standing.get(key) is Standing.REPLACED
-        return (key in self.disk_migrations or is_replaced) and key in history.applied
+        return key in candidates or (key in self._files and key in history.applied)
 
     def _build_with_recovered(self, broken: NodeNotFoundError | None) -> NodeNotFoundError | None:
         """Build again with the recovered migrations; return what is still broken."""
         assert self.disk_migrations is not None
         self._disk = self.disk_migrations
         self._disk_graph = None if broken else self.graph
-        try:
-            super().build_graph()
-        except (NodeNotFoundError, CircularDependencyError, ValueError) as error:
-            # ValueError: a dependency on an app of which Django knows nothing.
-            return self._go_on_without_recovered(error, broken)
+        while (error := self._failure_to_build()) is not None:
+            misfit = self._misfit(error) if broken is None else self._origin(error)
+            if misfit is None:
+                return self._go_on_without_recovered(error, broken)
+            self._leave_out(misfit, error)
         self.disk_migrations = DiskMigrations(self._disk, self.recovered)
         for key in self.recovered:
             # `--prune` refuses while a squashed migration that it finds there is in use.
@@ -272,6 +303,49 @@ class RewindLoader(MigrationLoader):
         if not self.replace_migrations:
             self._tie_to_originals()
         return None
+
+    def _failure_to_build(self) -> Exception | None:
+        try:
+            super().build_graph()
+        except (NodeNotFoundError, CircularDependencyError, ValueError) as error:
+            # ValueError: a dependency on an app of which Django knows nothing.
+            return error
+        return None
+
+    def _origin(self, error: Exception) -> Key | None:
+        """Return the recovered migration that an error is about, where it says so."""
+        origin = getattr(error, "origin", None)
+        return origin.key if isinstance(origin, RecoveredMigration) else None
+
+    def _misfit(self, error: Exception) -> Key | None:
+        """Find the one without which the graph can be built, the newest first."""
+        recovered = self.recovered
+        found = self._origin(error)
+        for key in reversed(list(recovered)):
+            if found is not None:
+                break
+            children = {
+                parent: [child for child in recovered if parent in recovered[child].dependencies]
+                for parent in recovered
+            }
+            gone = closure([key], children)
+            self.recovered = {one: recovered[one] for one in recovered if one not in gone}
+            if self._failure_to_build() is None:
+                found = key
+        self.recovered = recovered
+        return found
+
+    def _leave_out(self, misfit: Key, error: Exception) -> None:
+        """Do without one that does not fit, and what hangs on it."""
+        assert self.history is not None
+        rest = {key: migration for key, migration in self.recovered.items() if key != misfit}
+        unusable = {
+            **self.unusable,
+            misfit: NotRecoverable(misfit, f"it does not fit into the graph ({error})."),
+        }
+        unusable.update(self._drop_orphans(rest, self.history))
+        self.recovered, self.unusable = rest, unusable
+        self._keep_to_nodes()
 
     def _tie_to_originals(self) -> None:
         """

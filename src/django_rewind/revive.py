@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from traceback import walk_tb
 from typing import Any
 
@@ -82,6 +83,10 @@ class RecoveredMigration(Migration):
     def take_place_of(self, other: Migration) -> None:
         """Stand in the graph where another migration stands."""
         self._take(**{name: getattr(other, name) for name in _PLACE})
+
+    def stand_after(self, parents: Iterable[Key]) -> None:
+        """Depend on others than those that are written down."""
+        self._take(dependencies=list(parents))
 
     def stand_only_before(self, known: set[Key]) -> None:
         """Forget what else was to come after this migration."""

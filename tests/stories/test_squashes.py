@@ -189,3 +189,80 @@ def test_target_is_a_replaced_migration(shop):
     assert shop.columns("shop_product") == {"id", "name", "price"}
     assert shop_tables(shop) == {"shop_product"}
     assert shop.applied("shop") == ["0001_initial", "0002_price"]
+
+
+FEATURE = add("product", "feature", "IntegerField(default=1)")
+
+
+@pytest.fixture
+def squashed_below(shop):
+    """What feature left applied depends on migrations that main has squashed since, in two apps."""
+    shop.app("cart")
+    shop.migration("cart.0001_initial", create("Cart"))
+    write_originals(shop)
+    shop.manage("migrate")
+    with shop.on_branch("feature"):
+        shop.migration("shop.0004_feature", FEATURE, after="0003_stock")
+        shop.migration("cart.0002_gift", create("Gift"), after="0001_initial")
+        shop.manage("migrate")
+    delete_originals(shop)
+    write_squash(shop, replaces=ORIGINALS)
+    shop.manage("migrate")
+    return shop
+
+
+@pytest.fixture(params=["replaces-there", "replaces-gone", "squashed-again"])
+def squashed_above(squashed_below, request):
+    """The squash as it is, without its `replaces`, or squashed once more and its file gone."""
+    shop = squashed_below
+    if request.param == "replaces-gone":
+        write_squash(shop)
+    elif request.param == "squashed-again":
+        if django.VERSION < (6, 0):
+            pytest.skip("Django cannot squash squashed migrations before 6.0.")
+        columns = {"name": "CharField(max_length=50)", "price": "IntegerField(default=7)"}
+        again = create("Product", **columns, stock="IntegerField(default=3)")
+        shop.migration("shop.0001_again", again, initial=True, replaces=[SQUASH])
+        shop.manage("migrate")
+        shop.delete(f"shop/migrations/{SQUASH}.py")
+        shop.manage("migrate")
+    return shop
+
+
+@pytest.mark.parametrize("args", [("rewind", "--noinput"), ("migrate", "shop", "0001")])
+def test_missing_one_above_a_squash(squashed_above, args):
+    """It hangs on what stands for its parent, and is undone."""
+    shop = squashed_above
+
+    shop.manage(*args)
+
+    assert shop.columns("shop_product") == {"id", "name", "price", "stock"}
+    assert "0004_feature" not in shop.applied("shop")
+    assert ("0002_gift" in shop.applied("cart")) is (args[0] == "migrate")
+
+
+def test_unrecoverable_one_above_a_squash(squashed_above):
+    """Asked to go back over it, we say so, though the record of the squash is younger."""
+    shop = squashed_above
+    shop.execute("UPDATE django_migrations_code SET signature = '' WHERE migration_name = '0004_feature'")
+
+    shop.refused("migrate", "shop", "0001", naming="shop.0004_feature")
+    shop.manage("migrate", "cart", "0001")
+    assert shop.applied("cart") == ["0001_initial"]
+
+
+def test_missing_one_above_a_squash_that_follows_its_originals(new_shop):
+    """On an old checkout, what was applied after the squash hangs on the originals."""
+    shop = new_shop
+    write_originals(shop)
+    shop.commit("Originals")
+    with shop.on_branch("new"):
+        delete_originals(shop)
+        write_squash(shop, replaces=ORIGINALS)
+        shop.migration("shop.0004_feature", FEATURE, after=SQUASH)
+        shop.manage("migrate")
+
+    shop.manage("rewind", "--noinput")
+
+    assert shop.columns("shop_product") == {"id", "name", "price", "stock"}
+    assert shop.applied("shop")[-1] != "0004_feature"
