@@ -357,3 +357,42 @@ def test_dependents_in_apps_that_are_not_installed():
     assert found.dependents_in_removed_apps([key(FIRST)]) == [(key(old), key(FIRST))]
     assert found.dependents_in_removed_apps([key(FIRST), key(old)]) == []
     assert found.dependents_in_removed_apps([]) == []
+
+
+@pytest.mark.parametrize(
+    "name, undone, seen",
+    [
+        ("__first__", [FIRST, SECOND, THIRD], FIRST),
+        ("__latest__", [FIRST, SECOND, THIRD], SECOND),
+        ("__latest__", [THIRD], None),
+        ("__first__", [SECOND, THIRD], None),
+    ],
+)
+def test_dependents_on_the_first_or_the_latest_of_an_app(name, undone, seen):
+    """As a swappable dependency is written; the latest is the one of that time."""
+    old = in_memory("old.0001", create("Note"), after=f"shop.{name}")
+    found = history(disk=[FIRST, SECOND, THIRD], applied=[FIRST, SECOND, old, THIRD])
+    expected = [(key(old), key(seen))] if seen else []
+    assert found.dependents_in_removed_apps(key(one) for one in undone) == expected
+
+
+def test_dependents_on_the_first_see_the_squash_in_its_place():
+    """It is the squashed migration that is undone."""
+    old = in_memory("old.0001", create("Note"), after="shop.__first__")
+    found = history(disk=[SQUASH], applied=[FIRST, SECOND, SQUASH, old], replacing=[key(SQUASH)])
+    assert found.dependents_in_removed_apps([key(SQUASH)]) == [(key(old), key(SQUASH))]
+
+
+def test_dependents_by_the_name_of_one_that_was_replaced_see_the_squash():
+    """On disk beside it or gone."""
+    old = in_memory("old.0001", create("Note"), after="shop.0002")
+    for disk in ([SQUASH], [FIRST, SECOND, SQUASH]):
+        found = history(disk=disk, applied=[FIRST, SECOND, SQUASH, old], replacing=[key(SQUASH)])
+        assert found.dependents_in_removed_apps([key(SQUASH)]) == [(key(old), key(SQUASH))]
+
+
+def test_the_first_of_its_own_app_is_nothing():
+    """As to Django."""
+    old = in_memory("old.0001", create("Note"), after="old.__first__")
+    assert history(applied=[old]).standing == {key(old): Standing.REMOVED_APP}
+    assert history(applied=[old]).dependents_in_removed_apps([key(old)]) == []

@@ -67,3 +67,21 @@ def test_without_a_graph_it_still_tells(shop):
     with pytest.raises(NodeNotFoundError):
         MigrationExecutor(connection)
     assert [name for name, *_ in lines()] == ["0001_initial", "0002_a"]
+
+
+def test_a_squashed_migration_is_proven_by_its_own_record(shop):
+    """It stands with the last that it replaced, and is recorded later than that."""
+    names = ("0001_initial", "0002_a")
+    shop.migration(
+        "0001_squashed",
+        create("Product", a="TextField(null=True)"),
+        replaces=[shop.key(name) for name in names],
+    )
+    migrate("shop")
+    shop.delete(*names)
+    assert lines() == [
+        ("0001_initial", True, "replaced", "captured"),
+        ("0001_squashed", True, "on disk", "backfilled"),
+        ("0002_a", True, "replaced", "captured"),
+    ]
+    assert not [one.problem for one in statuses(connection, ["shop"]) if one.problem]

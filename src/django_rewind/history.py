@@ -76,13 +76,14 @@ class History:
         A squashed migration has the highest id of those that it replaced, also when
         its file does not say so any more: it did their work when they did it.
         """
-        squashes = {
-            key: [one for one in replaces if one in self.applied]
-            for key, replaces in self._stored_squashes.items()
+        squashes: dict[Key, list[Key]] = {
+            **self._stored_squashes,
+            **{key: [(one[0], one[1]) for one in self.disk[key].replaces] for key in self.replacing},
         }
 
         def highest(key: Key) -> int:
-            return max(map(highest, squashes.get(key) or ()), default=self.applied[key])
+            replaced = (one for one in squashes.get(key, ()) if one in self.applied)
+            return max(map(highest, replaced), default=self.applied[key])
 
         return {key: highest(key) for key in self.applied}
 
@@ -359,9 +360,37 @@ class History:
     def _dependencies(self, key: Key) -> list[Key]:
         """Return what a migration depends on, and what stands for that where it was replaced."""
         found: set[Key] = set()
-        for parent in self._written_dependencies(key):
-            found |= self.in_place_of(parent)
+        for app_label, name in self._written_dependencies(key):
+            if name not in ("__first__", "__latest__"):
+                found |= self.in_place_of((app_label, name))
+            elif app_label != key[0]:
+                found.update(self._first(app_label) if name == "__first__" else self._latest(key, app_label))
         return sorted(found - {key})
+
+    def _first(self, app_label: str) -> list[Key]:
+        """Return what `__first__` means for an app: where its applied migrations begin."""
+        members = self._applied_members(app_label)
+        return [key for key in members if not self._within_app(key) & set(members)][:1]
+
+    def _latest(self, key: Key, app_label: str) -> list[Key]:
+        """Return what `__latest__` meant for an app when a migration of another was applied."""
+        bound = self.ids.get(key)
+        members = [one for one in self._applied_members(app_label) if bound is None or self.ids[one] < bound]
+        inner = set().union(*(self._within_app(one) for one in members))
+        return [one for one in members if one not in inner][-1:]
+
+    def _applied_members(self, app_label: str) -> list[Key]:
+        """Return the applied migrations of an app in order, those that were replaced left out."""
+        return [
+            key
+            for key in self._in_order
+            if key[0] == app_label and key not in self._replaced and not self._follows_its_originals(key)
+        ]
+
+    def _within_app(self, key: Key) -> set[Key]:
+        """Return what a migration depends on in its own app."""
+        named = (one for one in self._written_dependencies(key) if one[0] == key[0])
+        return {substitute for one in named for substitute in self.in_place_of(one)} - {key}
 
     def _written_dependencies(self, key: Key) -> list[Key]:
         if key in self.disk:

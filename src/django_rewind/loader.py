@@ -15,6 +15,7 @@ from django.db.migrations.exceptions import (
 )
 from django.db.migrations.graph import MigrationGraph
 from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.recorder import MigrationRecorder
 
 from . import conf
 from .exceptions import NotRecoverable
@@ -137,7 +138,7 @@ class RewindLoader(MigrationLoader):
 
     def _look_for_missing(self, broken: NodeNotFoundError | None) -> NodeNotFoundError | None:
         """Build again if something is missing; return what is broken all the same."""
-        if not self._history(stored={}, baseline={}).may_lack_something:
+        if not self._history(self._ids_in_order(), stored={}, baseline={}).may_lack_something:
             return broken
         self.history = self.read_history()
         self._sort_out(self.history)
@@ -147,14 +148,14 @@ class RewindLoader(MigrationLoader):
         """Return what disk, record and store say now; the store is asked for it."""
         store = Store(self.connection)
         if not self.store_is_ready:
-            return self._history(stored={}, baseline={})
-        return self._history(stored=store.rows(), baseline=store.baseline())
+            return self._history(self.proof_ids(), stored={}, baseline={})
+        return self._history(self.proof_ids(), stored=store.rows(), baseline=store.baseline())
 
-    def _history(self, **from_store: Any) -> History:
+    def _history(self, applied: Applied, **from_store: Any) -> History:
         assert self.disk_migrations is not None
         return History(
             disk=self.disk_migrations,
-            applied=self.proof_ids,
+            applied=applied,
             replacing=[
                 key for key in self.replacements if key in self.graph.nodes and key in self.applied_migrations
             ],
@@ -179,16 +180,24 @@ class RewindLoader(MigrationLoader):
 
         A squashed migration stands with the last of those that it replaced.
         """
-        return self.proof_ids if self.history is None else self.history.ids
+        return self._ids_in_order() if self.history is None else self.history.ids
 
-    @property
     def proof_ids(self) -> Applied:
         """
-        The id of each applied migration in `django_migrations`.
+        Return the id of the record of each applied migration itself.
 
-        A squashed migration that counts as applied has the highest id of the rows
-        that it replaces: it stands for all of them, recorded or not.
+        Django forgets those of squashed migrations that count as applied, so they are
+        asked for; one without a record has the id that stands for its order.
         """
+        ids = self._ids_in_order()
+        applied: dict[Key, Any] = dict(self.applied_migrations)
+        forgotten = [key for key, of in applied.items() if isinstance(of, Migration)]
+        if forgotten and self.connection is not None:
+            records = MigrationRecorder(self.connection).applied_migrations()
+            ids.update({key: records[key].pk for key in forgotten if key in records})
+        return ids
+
+    def _ids_in_order(self) -> Applied:
         # Records of the recorder, and squashed migrations that count as applied.
         applied: dict[Key, Any] = dict(self.applied_migrations)
         ids: Applied = {

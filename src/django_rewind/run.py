@@ -116,7 +116,7 @@ class Survey:
 
         An unproven row never counts: another process may have applied other source.
         """
-        ids = self.loader.proof_ids
+        ids = self.loader.proof_ids()
         on_disk = {
             key
             for key in ids

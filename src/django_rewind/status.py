@@ -229,7 +229,7 @@ class _Survey:
     def order(self) -> list[Key]:
         history = self.history
         keys = {*history.disk, *history.applied, *history.stored}
-        order = in_applied_order(keys, parents_in(self.loader.graph), history.applied)
+        order = in_applied_order(keys, parents_in(self.loader.graph), history.ids)
         return sorted(order, key=lambda key: (key[0], key not in history.applied))
 
     def status(self, key: Key) -> Status:

@@ -234,6 +234,31 @@ def test_removed_app_above_what_is_undone(removed):
         assert removed.applied("cart") == removed.applied("shop") == []
 
 
+def test_removed_app_above_a_swappable_model(project):
+    """It depends on the first migration of another app, whatever that is called, and is named."""
+    project.configure(AUTH_USER_MODEL="accounts.User")
+    project.app("accounts", "class User(models.Model):\n    pass\n")
+    project.migration("accounts.0001_users", create("User"), initial=True)
+    project.app("blog")
+    project.migration(
+        "blog.0001_initial",
+        create("Post", author="ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE)"),
+    )
+    text = project.read("blog/migrations/0001_initial.py")
+    swappable = "dependencies = [migrations.swappable_dependency(settings.AUTH_USER_MODEL)]"
+    project.write("blog/migrations/0001_initial.py", text.replace("dependencies = []", swappable))
+    project.manage("migrate")
+    project.install("django_rewind", "accounts")
+    project.delete("blog")
+
+    project.refused("migrate", "accounts", "zero", naming=("accounts.0001_users", "blog.0001_initial"))
+    project.refused("rewind", "accounts", "zero", "--noinput", naming="blog.0001_initial")
+    project.manage("rewind", "blog", "zero", "--noinput")
+    project.manage("migrate", "accounts", "zero")
+
+    assert not {"accounts_user", "blog_post"} & project.tables()
+
+
 def test_removed_app_whose_migration_imports_its_models(cart):
     """Models of an app that left INSTALLED_APPS do not stop its undoing."""
     cart.models(

@@ -266,3 +266,20 @@ def test_missing_one_above_a_squash_that_follows_its_originals(new_shop):
 
     assert shop.columns("shop_product") == {"id", "name", "price", "stock"}
     assert shop.applied("shop")[-1] != "0004_feature"
+
+
+def test_squash_edited_after_it_was_recorded(shop):
+    """What is stored of a squashed migration is what is reversed, as of any other."""
+    write_originals(shop)
+    shop.manage("migrate")
+    for name in ORIGINALS[1:]:
+        shop.delete(f"shop/migrations/{name}.py")
+    shop.migration("shop.0002_squashed_0003", PRICE, STOCK, after="0001_initial", replaces=ORIGINALS[1:])
+    shop.manage("migrate")
+    shop.migration("shop.0002_squashed_0003", PRICE, after="0001_initial", replaces=ORIGINALS[1:])
+
+    result = shop.manage("migrate", "shop", "0001")
+
+    assert shop.columns("shop_product") == {"id", "name"}
+    assert "Loading shop.0002_squashed_0003 from stored code" in result.stdout
+    assert shop.applied("shop") == ["0001_initial"]
