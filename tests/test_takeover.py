@@ -7,9 +7,11 @@ from textwrap import dedent
 
 import pytest
 from django.apps import apps as django_apps
+from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.db import connection
+from django.test import override_settings
 
 from django_rewind.models import BaselineMigration, MigrationCode, Provenance
 from django_rewind.signing import Verdict
@@ -120,13 +122,24 @@ def test_what_cannot_be_parsed_stays_unsigned(old, text):
     assert row(("shop", "0003_c")).source_code == text
 
 
-def test_a_row_of_an_app_that_is_gone_keeps_nobody_from_migrating(old):
-    """Where its module was is not known any more."""
+def test_a_row_of_an_app_that_is_gone_is_signed_too(old):
+    """Where its module was is not known any more; by default it was in a package of its label."""
     insert("of_nothing", "0001_initial", "class Migration:\n    pass\n")
     migrate()
     assert applied(APP_LABEL) == OURS
-    assert row(("of_nothing", "0001_initial")).source_code
+    stored = Store(connection).rows()["of_nothing", "0001_initial"]
+    assert (stored.verdict, stored.module) == (Verdict.VERIFIED, "of_nothing.migrations.0001_initial")
     MigrationCode.objects.filter(app_label="of_nothing").delete()
+
+
+def test_what_an_app_that_is_gone_has_left_behind_can_be_undone(old):
+    """When it is named; back with its files, its migrations are stored like any other's."""
+    with override_settings(INSTALLED_APPS=[one for one in settings.INSTALLED_APPS if one != "shop"]):
+        migrate()
+        assert Store(connection).rows()[old.key("0002_a")].verdict is Verdict.VERIFIED
+        call_command("rewind", "shop", "0001", interactive=False, verbosity=0)
+    assert applied("shop") == ["0001_initial"]
+    assert columns("shop_product") == {"id"}
 
 
 def test_an_inherited_one_that_does_not_load_is_refused_by_name(old):

@@ -33,9 +33,9 @@ def sign_inherited(apps: Any, connection: Any) -> None:
         key = (row.app_label, row.migration_name)
         try:
             row.metadata = parse(row.source_code).as_text()
-            row.module = module_of(key)
-        except (LookupError, ValueError):
+        except ValueError:
             continue
+        row.module = _module_of(key)
         row.provenance = "inherited"
         row.digest = signing.digest(row.source_code)
         row.record_id = records.get(key)
@@ -49,6 +49,14 @@ def sign_inherited(apps: Any, connection: Any) -> None:
             )
         )
         row.save(using=connection.alias)
+
+
+def _module_of(key: Key) -> str:
+    try:
+        return module_of(key)
+    except LookupError:
+        # Its app is not installed. When it is back, with its file, `reconcile` knows better.
+        return f"{key[0]}.migrations.{key[1]}"
 
 
 def remember_baseline(apps: Any, connection: Any) -> None:
