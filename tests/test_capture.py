@@ -285,7 +285,7 @@ def test_the_recorder_notes_what_it_did(app, texts):
     executor.recorder.record_unapplied(*app.key("0002_more"))
     assert executor.recorder.changes[app.key("0002_more")] is False
     assert app.key("0002_more") not in MigrationRecorder(connection).applied_migrations()
-    assert Store(connection).record_ids()[app.key("0002_more")] is not None
+    assert Store(connection).known()[app.key("0002_more")].record_id is not None
 
 
 def test_what_was_not_captured_is_not_proven(app, texts):

@@ -169,15 +169,15 @@ def test_a_row_is_proven_by_the_newest_record(store):
     MigrationCode.objects.filter(app_label="auth").delete()
     store.put([entry(key), entry(("auth", "0002"))])
     store.prove(key)
-    assert store.record_ids()[key] == record_id(key)
-    assert store.record_ids()[("auth", "0002")] is None
+    assert store.known()[key].record_id == record_id(key)
+    assert store.known()[("auth", "0002")].record_id is None
 
 
 def test_without_a_record_nothing_is_proven(store):
     """The row stays unproven."""
     store.put([entry(record_id=5)])
     store.prove(KEY)
-    assert store.record_ids()[KEY] is None
+    assert store.known()[KEY].record_id is None
 
 
 def test_the_baseline_is_read_with_its_records(store):
@@ -190,7 +190,7 @@ def test_the_baseline_is_read_with_its_records(store):
 
 
 def read_everything(store: Store) -> list[object]:
-    return [store.rows(), store.record_ids(), store.texts([KEY])]
+    return [store.rows(), store.known(), store.texts([KEY])]
 
 
 @pytest.mark.django_db(transaction=True)

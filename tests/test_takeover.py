@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from io import StringIO
 from textwrap import dedent
 
 import pytest
@@ -11,9 +12,11 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.db import connection
+from django.db.migrations.recorder import MigrationRecorder
 from django.test import override_settings
+from django.test.utils import CaptureQueriesContext
 
-from django_rewind.models import BaselineMigration, MigrationCode, Provenance
+from django_rewind.models import BaselineMigration, MigrationCode, MigrationCodeHistory, Provenance
 from django_rewind.signing import Verdict
 from django_rewind.store import APP_LABEL, Store
 from django_rewind.takeover import sign_inherited
@@ -73,6 +76,78 @@ def test_its_rows_are_signed_once(old):
     assert stored.metadata.dependencies == [old.key("0001_initial")]
     assert stored.record_id == record_id(old.key("0002_a"))
     assert row(old.key("0002_a")).stored_at.year == 2020
+
+
+def test_what_it_stored_is_described_from_its_file(old):
+    """Comments apart the file is what was stored; text, date and origin stay as they are."""
+    path = old.path / "0002_a.py"
+    text = path.read_text()
+    old.write("0002_a", f"# A remark\n{text}".encode())
+    migrate()
+    stored = Store(connection).rows()[old.key("0002_a")]
+    assert stored.verdict is Verdict.VERIFIED
+    assert stored.provenance == Provenance.INHERITED
+    assert [one["text"] for one in stored.metadata.operations] == ["Add field a to product"]
+    assert [one["effect"] for one in stored.metadata.effects] == ["add_field"]
+    assert (row(old.key("0002_a")).source_code, row(old.key("0002_a")).stored_at.year) == (text, 2020)
+    assert not MigrationCodeHistory.objects.filter(app_label="shop").exists()
+
+
+def test_once_described_it_costs_no_query_more(old, settings):
+    """A `migrate` with nothing to do looks at it once."""
+    migrate()
+    with CaptureQueriesContext(connection) as ours:
+        migrate()
+    settings.DJANGO_REWIND_ENABLED = False
+    with CaptureQueriesContext(connection) as alone:
+        migrate()
+    assert len(ours) == len(alone) + 1
+
+
+def test_what_it_stored_is_not_described_from_an_edited_file(old):
+    """What the file would do is not what ran; back as it was, it tells."""
+    text = (old.path / "0002_a.py").read_text()
+    old.write("0002_a", text.replace("TextField", "CharField").encode())
+    migrate()
+    assert not Store(connection).rows()[old.key("0002_a")].metadata.is_described
+    assert row(old.key("0002_a")).source_code == text
+    old.write("0002_a", text.encode())
+    migrate()
+    assert Store(connection).rows()[old.key("0002_a")].metadata.is_described
+
+
+def test_what_it_would_lose_is_found_out_before_it_is_undone(old, settings):
+    """Without its file, it is loaded; in production rows are not lost by --noinput alone."""
+    settings.DEBUG = False
+    with connection.cursor() as cursor:
+        cursor.execute("INSERT INTO shop_product (a) VALUES ('x')")
+    old.delete("0002_a")
+    migrate()
+    with pytest.raises(CommandError, match=r"column 'a' of 'shop_product' \(shop\.0002_a\)"):
+        call_command("rewind", "shop", "0001", interactive=False, verbosity=0)
+    assert applied("shop") == ["0001_initial", "0002_a"]
+    call_command("rewind", "shop", "0001", interactive=False, verbosity=0, allow_data_loss=True)
+    assert columns("shop_product") == {"id"}
+
+
+def test_a_plan_says_that_it_is_not_known_what_it_did(old):
+    """Nothing is executed to show a plan."""
+    old.delete("0002_a")
+    migrate()
+    out = StringIO()
+    call_command("rewind", "shop", "0001", plan=True, stdout=out, no_color=True)
+    assert "Undo what it did (known once it is loaded)" in out.getvalue()
+
+
+def test_nobody_is_asked_about_one_that_cannot_be_undone(old, monkeypatch):
+    """That it is irreversible is found out by loading it."""
+    insert("shop", "0003_c", old.migration("0003_c", "migrations.RunSQL('SELECT 1')", after="0002_a"))
+    MigrationRecorder(connection).record_applied("shop", "0003_c")
+    old.delete("0003_c")
+    migrate()
+    monkeypatch.setattr("builtins.input", pytest.fail)
+    with pytest.raises(CommandError, match=r"shop\.0003_c cannot be undone"):
+        call_command("rewind", "shop", "0002", verbosity=0, stdout=StringIO())
 
 
 def test_what_it_stored_can_be_undone(old):
@@ -153,8 +228,6 @@ def test_an_inherited_one_that_does_not_load_is_refused_by_name(old):
             dependencies = [("shop", "0002_a")]
     """),
     )
-    from django.db.migrations.recorder import MigrationRecorder
-
     MigrationRecorder(connection).record_applied("shop", "0003_c")
     migrate()
     with pytest.raises(CommandError, match=r"shop\.0003_c"):

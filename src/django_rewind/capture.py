@@ -14,6 +14,8 @@ from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 
 from . import conf
+from .compare import same_text
+from .edits import text_on_disk
 from .gather import Collector
 from .models import Provenance
 from .modules import SourceUnavailable
@@ -92,14 +94,19 @@ class _Packing:
         # (module or file, why) -> who would have needed it.
         self._missed: dict[tuple[str, str], list[Key]] = {}
 
-    def add(self, migration: Migration, record_id: int | None = None) -> None:
-        """Read a migration and what it needs; say so if that cannot be done."""
+    def add(self, migration: Migration, record_id: int | None = None, text: str | None = None) -> None:
+        """
+        Read a migration and what it needs; say so if that cannot be done.
+
+        Args:
+            text: is stored instead of that of the file.
+        """
         key = (migration.app_label, migration.name)
         if key[0] in self._excluded:
             return
         try:
             module = module_of(key)
-            text = read_text(module)
+            text = read_text(module) if text is None else text
         except LookupError:
             # Made in memory for an app that does not exist: there is no source.
             return
@@ -176,27 +183,42 @@ def reconcile(connection: Any, *, warn: Warn = logger.debug) -> None:
 
     That is everything at the first installation, later squashed migrations that
     were recorded on the side, and what a process without us has applied since.
+    What version 0.1.0 stored is described from its file if that is the same program.
     One query where there is nothing to do.
     """
     outcome = _outcomes.pop(_real(connection), None) or _look(connection)
     if not all_of_ours(outcome.disk, outcome.applied):
         return
-    known = Store(connection).record_ids()
+    store = Store(connection)
+    known = store.known()
     excluded = conf.excluded_apps()
+    on_disk = {
+        key: record_id
+        for key, record_id in outcome.applied.items()
+        if key in outcome.disk and key[0] not in excluded
+    }
     unstored = [
         key
-        for key, record_id in outcome.applied.items()
-        if key in outcome.disk
-        and key[0] not in excluded
-        and (key not in known or _is_unproven(known[key], record_id))
+        for key, record_id in on_disk.items()
+        if key not in known or _is_unproven(known[key].record_id, record_id)
     ]
-    if not unstored:
+    undescribed = [key for key in on_disk if key in known and not known[key].is_described]
+    if not unstored and not undescribed:
         return
     records = _record_ids(connection)
     packing = _Packing(Provenance.BACKFILLED, warn)
     for key in sorted(unstored):
         packing.add(outcome.disk[key], records.get(key))
-    _put(connection, packing.finished(), warn=warn)
+    inherited = _Packing(Provenance.INHERITED, warn)
+    for key, text in sorted(_still_on_disk(store, set(undescribed) - set(unstored)).items()):
+        inherited.add(outcome.disk[key], records.get(key), text)
+    _put(connection, [*packing.finished(), *inherited.finished()], warn=warn)
+
+
+def _still_on_disk(store: Store, keys: set[Key]) -> dict[Key, str]:
+    """Return the stored texts that are the same programs as their files."""
+    texts = store.texts(keys)
+    return {key: text for key, text in texts.items() if same_text(text, text_on_disk(key) or "")}
 
 
 def _is_unproven(proven_for: int | None, record_id: int) -> bool:

@@ -325,8 +325,9 @@ class History:
         stored = self.stored.get(key)
         if stored is None or stored.record_id != self.applied[key] or why_unusable(stored) is not None:
             return None
-        effects = stored.metadata.effects
-        return {outline(effect) for effect in effects} if stored.metadata.operations else None
+        if not stored.metadata.is_described:
+            return None
+        return {outline(effect) for effect in stored.metadata.effects}
 
     @cached_property
     def _needed(self) -> set[Loss]:

@@ -30,6 +30,10 @@ _SIGNED_BY_ANOTHER = (
 )
 
 
+# The plan of a migration of which version 0.1.0 stored the text and nothing else.
+_NOT_DESCRIBED: dict[str, Any] = {"text": "what it did (known once it is loaded)", "reversible": True}
+
+
 class StoredOperation(Operation):
     """
     An operation in the words that were written down when it was stored.
@@ -77,7 +81,8 @@ class RecoveredMigration(Migration):
         metadata = stored.metadata
         app_label, name = stored.key
         super().__init__(name, app_label)
-        self._take(operations=[StoredOperation(**described) for described in metadata.operations])
+        operations = metadata.operations if metadata.is_described else [_NOT_DESCRIBED]
+        self._take(operations=[StoredOperation(**described) for described in operations])
         self._take(**{name: getattr(metadata, name) for name in _PLACE}, atomic=metadata.atomic)
 
     def take_place_of(self, other: Migration) -> None:

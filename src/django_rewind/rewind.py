@@ -143,6 +143,17 @@ class Rewind:
 
     # Costs ------------------------------------------------------------------
 
+    def find_out(self, plan: Plan) -> None:
+        """
+        Load what version 0.1.0 stored: nothing else tells what it did and what that costs.
+
+        Raises:
+            NotRecoverable: it does not load.
+        """
+        for migration, _ in plan:
+            if isinstance(migration, RecoveredMigration) and not migration.stored.metadata.is_described:
+                migration.load()
+
     def losses(self, plan: Plan) -> list[tuple[Key, Loss]]:
         """Return the tables and columns that go with each step and hold something."""
         steps = {key_of(migration): migration for migration, _ in plan}
@@ -198,7 +209,7 @@ class Rewind:
 
 
 def _effects(migration: Any) -> Any:
-    if isinstance(migration, RecoveredMigration):
+    if isinstance(migration, RecoveredMigration) and not migration.is_loaded:
         return migration.stored.metadata.effects
     return effects_of(migration)
 

@@ -25,13 +25,17 @@ from .modules import SourceUnavailable, decode
 from .needs import NOTHING, Needs
 from .types import Effect, Key
 
-__all__ = ["Metadata", "describe", "module_of", "parse", "payload", "read_text"]
+__all__ = ["NOT_DESCRIBED", "Metadata", "describe", "module_of", "parse", "payload", "read_text"]
 
 # Django truncates what an operation does to 40 characters; more need not be kept.
 _ACTION_LENGTH = 60
 
 # What places a migration in the graph, as attributes of its class.
 _ATTRIBUTES = {"dependencies", "run_before", "replaces", "initial", "atomic"}
+
+
+# How metadata are written down that were read out of a text by `parse`.
+NOT_DESCRIBED = '"django": ""'
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,11 @@ class Metadata:
     def as_text(self) -> str:
         """Return the JSON that is stored and signed."""
         return json.dumps({**vars(self), "needs": self.needs.as_data()}, sort_keys=True)
+
+    @property
+    def is_described(self) -> bool:
+        """Whether it is known what the migration does, as it is when it was there to be looked at."""
+        return bool(self.django)
 
     def described(self) -> Any:
         """Return what it does, in a form that can be compared."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from django.db import DatabaseError, router, transaction
 from django.db.migrations.recorder import MigrationRecorder
-from django.db.models import Model, QuerySet, Subquery
+from django.db.models import BooleanField, Case, Model, Q, QuerySet, Subquery, Value, When
 from django.utils.timezone import now
 
 from . import signing
@@ -19,10 +19,11 @@ from .models import (
     MigrationCode,
     MigrationCodeHistory,
     MigrationVerification,
+    Provenance,
     StoredContent,
 )
 from .signing import Verdict
-from .source import Metadata, payload
+from .source import NOT_DESCRIBED, Metadata, payload
 from .types import Applied, Key
 
 __all__ = ["APP_LABEL", "Entry", "Store", "StoredMigration", "Verification", "all_of_ours", "keep_stored_row"]
@@ -68,6 +69,16 @@ class Verification:
     signature: str = ""
     file_digest: str = ""
     verified_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Known:
+    """What has to be known of a stored migration to see whether it has to be stored again."""
+
+    # The row of django_migrations that it is proven for.
+    record_id: int | None
+    # Whether more is known than the text that version 0.1.0 stored.
+    is_described: bool
 
 
 @dataclass(frozen=True)
@@ -137,11 +148,14 @@ class Store:
                 return cursor.fetchone() is not None
             return table in self.connection.introspection.table_names(cursor)
 
-    def record_ids(self) -> dict[Key, int | None]:
-        """Return the keys of all stored migrations with the record they are proven for."""
-        columns = ("app_label", "migration_name", "record_id")
-        rows = self._read(self._rows(MigrationCode).values_list(*columns))
-        return {(app_label, name): record_id for app_label, name, record_id in rows}
+    def known(self) -> dict[Key, Known]:
+        """Return what is known of each stored migration in short, in one query."""
+        columns = ("app_label", "migration_name", "record_id", "is_described")
+        rows = self._rows(MigrationCode).annotate(is_described=_IS_DESCRIBED).values_list(*columns)
+        return {
+            (app_label, name): Known(record_id=record_id, is_described=bool(is_described))
+            for app_label, name, record_id, is_described in self._read(rows)
+        }
 
     def rows(self) -> dict[Key, StoredMigration]:
         """Return everything but the texts."""
@@ -230,7 +244,7 @@ class Store:
         """
         Store texts, and what goes with them, in one go.
 
-        What another text replaces moves into the history.
+        What another text replaces moves into the history; the same text keeps its date.
         """
         entries = list(entries)
         stored = self.rows()
@@ -248,8 +262,10 @@ class Store:
             self._keep_as_history({key for key in changed if _would_do_other(stored[key], fresh[key])})
             for (app_label, name), row in changed.items():
                 values = {column: getattr(row, column) for column in _TEXT_COLUMNS}
+                if stored[app_label, name].digest != row.digest:
+                    values["stored_at"] = now()
                 self._rows(MigrationCode).filter(app_label=app_label, migration_name=name).update(
-                    **values, source_code=row.source_code, stored_at=now()
+                    **values, source_code=row.source_code
                 )
             # Another process may be storing the same at this moment.
             self._manager(MigrationCode).bulk_create(new, batch_size=100, ignore_conflicts=True)
@@ -320,6 +336,13 @@ class Store:
                 raise
             return []
 
+
+# Looked for by the database, which need not send the metadata then.
+_IS_DESCRIBED = Case(
+    When(Q(provenance=Provenance.INHERITED, metadata__contains=NOT_DESCRIBED), then=Value(False)),
+    default=Value(True),
+    output_field=BooleanField(),
+)
 
 _TEXT_COLUMNS = (
     "module",

@@ -131,6 +131,7 @@ class Command(BaseCommand):
         Raises:
             CommandError: nobody did, or there is no use in asking.
         """
+        rewind.find_out(plan)
         check_reversible(migration for migration, _ in plan)
         lost = describe(rewind.losses(plan))
         if not options["interactive"]:
