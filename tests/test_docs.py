@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from django_rewind import signals
+
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "src" / "django_rewind"
 
@@ -39,6 +41,12 @@ def test_every_command_is_documented(name):
 @pytest.mark.parametrize("name", options())
 def test_every_option_is_documented(name):
     """As it is typed."""
+    assert name in documentation()
+
+
+@pytest.mark.parametrize("name", signals.__all__)
+def test_every_signal_is_documented(name):
+    """Under its name."""
     assert name in documentation()
 
 

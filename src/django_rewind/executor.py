@@ -10,7 +10,7 @@ differing in play it hands back what Django handed in.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from django.db import transaction
@@ -22,8 +22,9 @@ from .loader import RewindLoader
 from .messages import Messages
 from .plan import children_in, closure, parents_in
 from .preparation import Preparation
-from .revive import RecoveredMigration
+from .revive import RecoveredMigration, source_of
 from .run import Run, Survey
+from .signals import announce, around_step, post_capture, pre_capture, report
 from .store import all_of_ours
 from .types import Key, Plan, Target, key_of, label
 
@@ -43,6 +44,10 @@ class Rewinding:
         self.executor = executor
         self.connection = executor.connection
         self.messages = Messages(executor)
+        # Whether it is `rewind` that runs: then every step is announced.
+        self.is_rewind = False
+        # Edited migrations that are to be undone by their files for once.
+        self.by_file: frozenset[Key] = frozenset()
         self.run: Run | None = None
         self._has_captured = False
 
@@ -68,7 +73,7 @@ class Rewinding:
         self._refuse_to_leave_removed_apps_behind(undone)
         if not plan:
             return plan
-        self.run = Survey(self.loader, self.messages.warn).of(plan)
+        self.run = Survey(self.loader, self.messages.warn, self.by_file).of(plan)
         if self.run.involves_stored_code and self.run.is_backwards:
             self.run.plan = self._preparation(self.run).backwards_plan()
         return self.run.plan
@@ -212,12 +217,17 @@ class Rewinding:
         forwards = [one for one, backwards in self.run.plan if not backwards] if self.run else []
         self._has_captured = bool(forwards)
         recorded = self.executor.recorder.changes
-        self.executor.recorder.captured |= capture.capture(
-            self.connection,
-            [one for one in forwards or [migration] if not recorded.get(key_of(one))],
-            fake=fake,
-            warn=self.messages.warn,
-        )
+        self._capture([one for one in forwards or [migration] if not recorded.get(key_of(one))], fake=fake)
+
+    def _capture(self, migrations: list[Migration], *, fake: bool) -> None:
+        keys = [key_of(migration) for migration in migrations]
+        for key in keys:
+            announce(pre_capture, key, using=self.connection.alias, source="file")
+        stored = capture.capture(self.connection, migrations, fake=fake, warn=self.messages.warn)
+        self.executor.recorder.captured |= stored
+        for key in keys:
+            if key in stored:
+                report(post_capture, key, using=self.connection.alias, source="file")
 
     def _store_is_ready(self) -> bool:
         """Our own migrations may have been applied by this very run."""
@@ -233,10 +243,19 @@ class Rewinding:
         Django deletes the record after the transaction of the schema. Other records
         that stand and fall with this one go with it.
         """
-        with self._one_transaction(migration, fake=fake):
+        with self._announced(migration, fake=fake), self._one_transaction(migration, fake=fake):
             yield
             for key in self._records_that_follow(migration):
                 self.executor.recorder.record_unapplied(*key)
+
+    def _announced(self, migration: Migration, *, fake: bool) -> AbstractContextManager[None]:
+        """Without stored code in a run, Django is Django: nothing is sent."""
+        plan = self.run.plan if self.run else []
+        from_store = any(isinstance(one, RecoveredMigration) for one, _ in plan)
+        if fake or not (self.is_rewind or from_store):
+            return nullcontext()
+        source = source_of(migration)
+        return around_step(key_of(migration), using=self.connection.alias, source=source)
 
     def _records_that_follow(self, migration: Migration) -> set[Key]:
         key = key_of(migration)

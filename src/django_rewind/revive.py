@@ -20,7 +20,7 @@ from .standin import make_managers_importable
 from .store import Store, StoredMigration
 from .types import Key, label
 
-__all__ = ["RecoveredMigration", "why_unusable"]
+__all__ = ["RecoveredMigration", "source_of", "why_unusable"]
 
 # What decides where a migration stands in the graph.
 _PLACE = ("dependencies", "run_before", "replaces", "initial")
@@ -167,6 +167,11 @@ class RecoveredMigration(Migration):
 
     def unapply(self, project_state: Any, schema_editor: Any, collect_sql: bool = False) -> Any:
         return self.loaded.unapply(project_state, schema_editor, collect_sql)
+
+
+def source_of(migration: Migration) -> str:
+    """Return where the code of a migration comes from: ``"stored"`` or ``"file"``."""
+    return "stored" if isinstance(migration, RecoveredMigration) else "file"
 
 
 def why_unusable(stored: StoredMigration) -> NotRecoverable | None:

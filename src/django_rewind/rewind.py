@@ -60,6 +60,7 @@ class Rewind:
         if removed_apps is None or list(removed_apps):
             self.loader.removed_apps = None if removed_apps is None else frozenset(removed_apps)
             self.loader.build_graph()
+        hooks.beside(self.executor).is_rewind = True
         self.history: History = self.loader.history or self.loader.read_history()
 
     # Planning ---------------------------------------------------------------

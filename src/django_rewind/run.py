@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -71,11 +71,15 @@ class Survey:
     Args:
         loader: of the executor that made the plan.
         warn: takes a line about something that will not be used.
+        by_file: edited migrations that count as they are on disk.
     """
 
-    def __init__(self, loader: RewindLoader, warn: Callable[[str], None]) -> None:
+    def __init__(
+        self, loader: RewindLoader, warn: Callable[[str], None], by_file: frozenset[Key] = frozenset()
+    ) -> None:
         self.loader = loader
         self.warn = warn
+        self.by_file = by_file
 
     def of(self, plan: Plan) -> Run:
         """
@@ -111,8 +115,15 @@ class Survey:
         return {key: migration for key, migration in recovered.items() if key in needed}
 
     def _differing(self, apps: set[str], undone: set[Key]) -> dict[Key, RecoveredMigration]:
+        """Return what is applied and was edited since, as far as texts can tell."""
+        store = Store(self.loader.connection)
+        edited = (row for row in self.edited(apps) if row.key not in self.by_file)
+        found = (self._as_it_ran(row, store, undone) for row in edited)
+        return {migration.key: migration for migration in found if migration is not None}
+
+    def edited(self, apps: Container[str]) -> list[StoredMigration]:
         """
-        Return what is applied and was edited since, as far as texts can tell.
+        Return what is stored of applied migrations whose files were edited since.
 
         An unproven row never counts: another process may have applied other source.
         """
@@ -123,13 +134,12 @@ class Survey:
             if key[0] in apps and key in self.loader.graph and key not in self.loader.recovered
         }
         if not on_disk or not self.loader.store_is_ready:
-            return {}
+            return []
         store = Store(self.loader.connection)
         stored = store.rows()
         applied = sorted(on_disk & stored.keys(), key=ids.__getitem__)
         proven = [stored[key] for key in applied if stored[key].record_id == ids[key]]
-        found = (self._as_it_ran(stored[key], store, undone) for key in Edits(store).among(proven))
-        return {migration.key: migration for migration in found if migration is not None}
+        return [stored[key] for key in Edits(store).among(proven)]
 
     def _as_it_ran(self, row: StoredMigration, store: Store, undone: set[Key]) -> RecoveredMigration | None:
         """Return a file's migration with its stored operations, at the file's place."""
