@@ -18,12 +18,12 @@ from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.state import ModelState
 
 from . import hooks
-from .effects import Loss, Made, Names, effects_of
 from .history import History, Standing
 from .loader import RewindLoader
+from .losses import Losses, Lost
 from .plan import children_in, closure, in_applied_order, parents_in
 from .revive import RecoveredMigration
-from .types import Key, Plan, key_of, label
+from .types import Key, Plan, key_of
 
 __all__ = ["Rewind"]
 
@@ -64,6 +64,10 @@ class Rewind:
         self.history: History = self.loader.history or self.loader.read_history()
 
     # Planning ---------------------------------------------------------------
+
+    def losses(self, plan: Plan) -> list[Lost]:
+        """Return the tables and columns that go with the plan and hold something."""
+        return Losses(self.connection, self.history, self.loader.record_ids).of(plan)
 
     def plan(self, app_label: str | None = None) -> Plan:
         """
@@ -155,42 +159,6 @@ class Rewind:
             if isinstance(migration, RecoveredMigration) and not migration.stored.metadata.is_described:
                 migration.load()
 
-    def losses(self, plan: Plan) -> list[tuple[Key, Loss]]:
-        """Return the tables and columns that go with each step and hold something."""
-        steps = {key_of(migration): migration for migration, _ in plan}
-        names = Names()
-        made: list[Made] = []
-        for key, _ in sorted(self.loader.record_ids.items(), key=lambda item: item[1]):
-            effects = _effects(steps[key]) if key in steps else self.history.effects(key)
-            for effect in effects:
-                for one in made:
-                    one.follow(key[0], effect)
-                if key in steps:
-                    made += Made.by_effect(key, effect)
-            names.follow(key[0], effects)
-        now = ((one.by, names.loss(one)) for one in made)
-        return self._that_hold_something([(key, loss) for key, loss in now if loss is not None])
-
-    def _that_hold_something(self, lost: list[tuple[Key, Loss]]) -> list[tuple[Key, Loss]]:
-        introspection, quote = self.connection.introspection, self.connection.ops.quote_name
-        found = []
-        with self.connection.cursor() as cursor:
-            tables = set(introspection.table_names(cursor))
-            dropped = {table for _, (table, column) in lost if column is None}
-            for key, (table, column) in lost:
-                if table not in tables or (column is not None and table in dropped):
-                    continue
-                condition = ""
-                if column is not None:
-                    columns = introspection.get_table_description(cursor, table)
-                    if column not in {one.name for one in columns}:
-                        continue
-                    condition = f" WHERE {quote(column)} IS NOT NULL"
-                cursor.execute(f"SELECT 1 FROM {quote(table)}{condition} LIMIT 1")  # noqa: S608
-                if cursor.fetchone() is not None:
-                    found.append((key, (table, column)))
-        return found
-
     # Running ----------------------------------------------------------------
 
     def run(self, plan: Plan, *, verbosity: int, interactive: bool, stdout: Any) -> None:
@@ -209,12 +177,6 @@ class Rewind:
         emit_post_migrate_signal(verbosity, interactive, alias, stdout=stdout, apps=state.apps, plan=plan)
 
 
-def _effects(migration: Any) -> Any:
-    if isinstance(migration, RecoveredMigration) and not migration.is_loaded:
-        return migration.stored.metadata.effects
-    return effects_of(migration)
-
-
 def _render_real_models(state_apps: Any) -> None:
     """Render models of apps without migrations again, now with their relationships."""
     with state_apps.bulk_update():
@@ -222,12 +184,3 @@ def _render_real_models(state_apps: Any) -> None:
         for key in keys:
             state_apps.unregister_model(*key)
     state_apps.render_multiple([ModelState.from_model(apps.get_model(*key)) for key in keys])
-
-
-def describe(losses: Iterable[tuple[Key, Loss]]) -> list[str]:
-    """Return losses in words, each with the migration that is to be undone."""
-    return [
-        (f"the table '{table}'" if column is None else f"the column '{column}' of '{table}'")
-        + f" ({label(key)})"
-        for key, (table, column) in losses
-    ]

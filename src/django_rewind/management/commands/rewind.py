@@ -12,7 +12,7 @@ from django.db import DEFAULT_DB_ALIAS, connections
 
 from django_rewind.history import Standing
 from django_rewind.preflight import check_reversible
-from django_rewind.rewind import Rewind, describe
+from django_rewind.rewind import Rewind
 from django_rewind.types import Plan, label
 
 _WHY_LEFT_ALONE = {
@@ -133,7 +133,7 @@ class Command(BaseCommand):
         """
         rewind.find_out(plan)
         check_reversible(migration for migration, _ in plan)
-        lost = describe(rewind.losses(plan))
+        lost = [str(one) for one in rewind.losses(plan)]
         if not options["interactive"]:
             if lost and not settings.DEBUG and not options["allow_data_loss"]:
                 raise CommandError(
