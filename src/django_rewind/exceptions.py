@@ -11,14 +11,18 @@ from collections.abc import Iterable
 
 from django.core.management.base import CommandError
 
-from .types import Key, label
+from .types import Key, label, names_of
 
 __all__ = [
     "BlockedRewind",
+    "CannotRedo",
     "ConflictsWithMissing",
+    "FileNotUsed",
     "IrreversibleRewind",
     "NotRecoverable",
+    "RedoInterrupted",
     "RewindError",
+    "SqlNotKnown",
     "StateNotBuilt",
     "UnknownColumns",
 ]
@@ -45,6 +49,56 @@ class NotRecoverable(RewindError):
             f"Migration {label(key)} cannot be recovered: {reason}",
             next_step or f"Bring back the file of {label(key)} and try again.",
         )
+
+
+class FileNotUsed(RewindError):
+    """It was asked to undo a migration by its file, where that makes no sense."""
+
+    def __init__(self, key: Key, reason: str) -> None:
+        self.key = key
+        super().__init__(
+            f"Migration {label(key)} cannot be undone by its file: {reason}",
+            f"Leave out '--use-file {label(key)}'.",
+        )
+
+
+class CannotRedo(RewindError):
+    """A migration cannot be undone and applied again from its file."""
+
+    def __init__(self, key: Key, reason: str, next_step: str) -> None:
+        self.key = key
+        super().__init__(f"Migration {label(key)} cannot be redone: {reason}", next_step)
+
+
+class RedoInterrupted(CommandError):
+    """A redo has stopped on its way; this one has changed something."""
+
+    def __init__(
+        self,
+        error: Exception,
+        *,
+        undone: Iterable[Key],
+        applied: Iterable[Key],
+        waiting: Iterable[Key],
+        go_on: Iterable[str],
+    ) -> None:
+        self.error = error
+        self.undone, self.applied, self.waiting = list(undone), list(applied), list(waiting)
+        lines = [
+            f"The redo has stopped: {_reason(error)}",
+            f"Undone: {names_of(self.undone)}." if self.undone else "",
+            f"Applied: {names_of(self.applied)}." if self.applied else "",
+            f"Not applied yet: {names_of(self.waiting)}." if self.waiting else "",
+            f"Mend what stopped it, then go on with {' and '.join(go_on)}.",
+        ]
+        super().__init__("\n".join(filter(None, lines)))
+
+
+def _reason(error: Exception) -> str:
+    """Return what stopped a redo, without a claim that nothing has been changed."""
+    if isinstance(error, RewindError):
+        return "\n".join(filter(None, [error.problem, error.next_step]))
+    return str(error) if isinstance(error, CommandError) else f"{type(error).__name__}: {error}"
 
 
 class IrreversibleRewind(RewindError):
@@ -78,6 +132,18 @@ class ConflictsWithMissing(RewindError):
             f"Migration {label(key)} {what}, and {label(missing)}, which is applied "
             "but has no file in this checkout, needs it as it is.",
             f"Run 'manage.py rewind' to undo {label(missing)} first, or bring back its file.",
+        )
+
+
+class SqlNotKnown(RewindError):
+    """The statements of a step cannot be told without executing earlier ones."""
+
+    def __init__(self, key: Key, error: Exception) -> None:
+        self.key = key
+        reason = f"{type(error).__name__}: {error}".rstrip(".")
+        super().__init__(
+            f"The SQL of {label(key)} cannot be told without executing something first ({reason}).",
+            f"Ask for a target that keeps {label(key)}, execute what is printed for that, and ask again.",
         )
 
 

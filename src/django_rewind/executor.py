@@ -157,6 +157,25 @@ class Rewinding:
 
     # Running ----------------------------------------------------------------
 
+    def prepare(self, plan: Plan) -> list[Migration]:
+        """
+        Load, order and rehearse a plan ahead of its run.
+
+        Returns:
+            everything, in the order in which states are built.
+
+        Raises:
+            RewindError: the run cannot be finished; nothing has been changed.
+        """
+        if self.run is None or self.run.plan != plan:
+            self.planned([], plan)
+        order = self.executor.migration_plan(self.loader.graph.leaf_nodes(), clean_start=True)
+        if self.run is not None and self.run.error is not None:
+            error = self.run.error
+            self.forget_stored_code()
+            raise error
+        return [migration for migration, _ in order]
+
     def begin(self, plan: Plan, *, fake: bool, fake_initial: bool) -> Plan:
         """
         Check, before the first statement, what can be known before it.
@@ -179,7 +198,7 @@ class Rewinding:
         if run.needs_states_of_its_own and run.order is None and run.error is None:
             self.executor.migration_plan(self.loader.graph.leaf_nodes(), clean_start=True)
         if run.error is not None:
-            self._forget_stored_code()
+            self.forget_stored_code()
             raise run.error
         self._say_what_is_loaded(run)
         return run.plan
@@ -199,9 +218,10 @@ class Rewinding:
             else:
                 applied.pop(key, None)
         capture.hand_over(self.connection, applied, self.loader.disk_migrations)
-        self._forget_stored_code()
+        self.forget_stored_code()
 
-    def _forget_stored_code(self) -> None:
+    def forget_stored_code(self) -> None:
+        """Throw away what was executed of stored code, and the run with it."""
         if self.run is not None:
             for migration in (*self.run.recovered.values(), *self.run.differing.values()):
                 migration.unload()

@@ -29,7 +29,8 @@ class Messages:
         if command is None:
             logger.info(line.strip())
         elif getattr(command, "verbosity", 1) >= 1:
-            command.stdout.write(line)
+            # Where what a command prints is data, it talks elsewhere.
+            getattr(command, "talk", command.stdout).write(line)
 
     def warn(self, line: str) -> None:
         """Print a warning."""

@@ -91,9 +91,11 @@ class Preparation:
         try:
             migration.load()
         except NotRecoverable as error:
-            if migration.key in self.run.undone:
-                raise
-            return error
+            if migration.key not in self.run.undone:
+                return error
+            if migration.key in self.run.differing:
+                raise _with_way_out(error) from error
+            raise
         return None
 
     def _load_for_fake(self) -> None:
@@ -245,3 +247,10 @@ class Preparation:
             self.run.not_in_state,
             backwards=self.run.is_backwards,
         )
+
+
+def _with_way_out(error: NotRecoverable) -> NotRecoverable:
+    """An edited file is there, though it is not what ran."""
+    name = label(error.key)
+    way_out = f"Or have it undone by its file, as that is now: 'manage.py rewind' takes '--use-file {name}'."
+    return NotRecoverable(error.key, error.reason, f"{error.next_step}\n{way_out}")

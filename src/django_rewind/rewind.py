@@ -18,11 +18,16 @@ from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.state import ModelState
 
 from . import hooks
+from .compare import same_operations
+from .exceptions import FileNotUsed
 from .history import History, Standing
+from .isolation import Isolation
 from .loader import RewindLoader
 from .losses import Losses, Lost
 from .plan import children_in, closure, in_applied_order, parents_in
 from .revive import RecoveredMigration
+from .run import Survey
+from .store import Store, StoredMigration
 from .types import Key, Plan, key_of
 
 __all__ = ["Rewind"]
@@ -60,14 +65,11 @@ class Rewind:
         if removed_apps is None or list(removed_apps):
             self.loader.removed_apps = None if removed_apps is None else frozenset(removed_apps)
             self.loader.build_graph()
-        hooks.beside(self.executor).is_rewind = True
+        self.beside = hooks.beside(self.executor)
+        self.beside.is_rewind = True
         self.history: History = self.loader.history or self.loader.read_history()
 
     # Planning ---------------------------------------------------------------
-
-    def losses(self, plan: Plan) -> list[Lost]:
-        """Return the tables and columns that go with the plan and hold something."""
-        return Losses(self.connection, self.history, self.loader.record_ids).of(plan)
 
     def plan(self, app_label: str | None = None) -> Plan:
         """
@@ -87,12 +89,16 @@ class Rewind:
         for key in goals:
             if key in self.loader.unusable:
                 raise self.loader.unusable[key]
+        return self.plan_undoing(goals)
+
+    def plan_undoing(self, goals: Iterable[Key]) -> Plan:
+        """Return what undoes some applied migrations and everything that depends on them."""
         children, parents = children_in(self.loader.graph), parents_in(self.loader.graph)
         ids = self.loader.record_ids
         undone = [key for key in closure(goals, children) if key in self.loader.applied_migrations]
         order = in_applied_order(undone, parents, ids)
         plan = [(self.loader.graph.nodes[key], True) for key in reversed(order)]
-        return hooks.beside(self.executor).planned([], plan)
+        return self.beside.planned([], plan)
 
     def _is_wanted(self, key: Key) -> bool:
         if self.history.standing[key] is Standing.MISSING:
@@ -109,7 +115,7 @@ class Rewind:
         Raises:
             CommandError: there is no such target, or it is not applied.
         """
-        target = (app_label, None if name == "zero" else self._find(app_label, name))
+        target = (app_label, None if name == "zero" else self.find(app_label, name))
         if target[1] is not None and target not in self.loader.applied_migrations:
             raise CommandError(
                 f"{app_label}.{target[1]} is not applied, and rewind only goes back: use "
@@ -118,7 +124,13 @@ class Rewind:
         plan: Plan = self.executor.migration_plan([target])
         return plan
 
-    def _find(self, app_label: str, prefix: str) -> str:
+    def find(self, app_label: str, prefix: str) -> str:
+        """
+        Return the name of a migration, of which a file's comes first.
+
+        Raises:
+            CommandError: none has that prefix, or more than one has.
+        """
         try:
             return self.loader.get_migration_by_prefix(app_label, prefix).name
         except AmbiguityError:
@@ -159,19 +171,93 @@ class Rewind:
             if isinstance(migration, RecoveredMigration) and not migration.stored.metadata.is_described:
                 migration.load()
 
+    def losses(self, plan: Plan) -> list[Lost]:
+        """Return the tables and columns that go with the plan and hold something."""
+        return Losses(self.connection, self.history, self.loader.record_ids).of(plan)
+
+    # Edited files -----------------------------------------------------------
+
+    def edited(self) -> list[Key]:
+        """Return the applied migrations whose files were edited since, as far as texts can tell."""
+        return [row.key for row in self._edited_rows()]
+
+    def differing(self) -> list[Key]:
+        """Return those of them that would do something else: it executes what is stored of them."""
+        return [row.key for row in self._edited_rows() if self._differs(row)]
+
+    def _edited_rows(self) -> list[StoredMigration]:
+        apps_with_records = {app_label for app_label, _ in self.loader.record_ids}
+        return Survey(self.loader, self.beside.messages.warn).edited(apps_with_records)
+
+    def _differs(self, row: StoredMigration) -> bool:
+        """What cannot be decided differs."""
+        isolation = Isolation()
+        try:
+            ran = RecoveredMigration(row, Store(self.connection), isolation)
+            if not ran.can_be_loaded():
+                return True
+            return not same_operations(ran.loaded, self.loader.disk_migrations[row.key])
+        except ValueError:
+            return True
+        finally:
+            isolation.close()
+
+    def use_files(self, names: Iterable[str]) -> None:
+        """
+        Have edited migrations undone by their files, for once.
+
+        Call it before planning, and `check_use_of_files` afterwards.
+
+        Args:
+            names: in the form ``app.name``.
+
+        Raises:
+            FileNotUsed: one of them has no file.
+        """
+        for name in names:
+            app_label, _, prefix = name.partition(".")
+            key = (app_label, self.find(app_label, prefix))
+            if key not in self.loader.disk_migrations:
+                raise FileNotUsed(key, "it has no file in this checkout.")
+            self.beside.by_file |= {key}
+
+    def check_use_of_files(self, plan: Plan, *, load: bool) -> None:
+        """
+        Refuse when naming a file would make no difference.
+
+        Args:
+            load: whether stored code may be executed to find that out; without, texts decide.
+
+        Raises:
+            FileNotUsed: names the migration.
+        """
+        undone = {key_of(migration) for migration, _ in plan}
+        wanted = self.beside.by_file
+        for key in sorted(wanted - undone):
+            raise FileNotUsed(key, "it is not among what would be undone.")
+        rows = [row for row in self._edited_rows() if row.key in wanted] if wanted else []
+        differing = {row.key for row in rows if not load or self._differs(row)}
+        for key in sorted(wanted - differing):
+            raise FileNotUsed(key, "it does not differ from what ran.")
+
     # Running ----------------------------------------------------------------
 
-    def run(self, plan: Plan, *, verbosity: int, interactive: bool, stdout: Any) -> None:
+    def run(self, plan: Plan, *, verbosity: int, interactive: bool, stdout: Any, fake: bool = False) -> None:
         """
-        Undo the plan, with the signals that `migrate` sends.
+        Run the plan, with the signals that `migrate` sends.
 
         Content types and permissions are kept up to date by their receivers; the
         steps here are those of Django's `migrate` command.
+
+        Args:
+            fake: only forget the records.
         """
         alias = self.connection.alias
+        if not fake:
+            self.beside.prepare(plan)
         state = self.executor._create_project_state(with_applied_migrations=True)
         emit_pre_migrate_signal(verbosity, interactive, alias, stdout=stdout, apps=state.apps, plan=plan)
-        state = self.executor.migrate([], plan=plan, state=state.clone())
+        state = self.executor.migrate([], plan=plan, state=state.clone(), fake=fake)
         state.clear_delayed_apps_cache()
         _render_real_models(state.apps)
         emit_post_migrate_signal(verbosity, interactive, alias, stdout=stdout, apps=state.apps, plan=plan)

@@ -15,7 +15,7 @@ from .loader import RewindLoader
 from .plan import closure, parents_in
 from .revive import RecoveredMigration
 from .store import Store, StoredMigration
-from .types import Key, Plan, key_of
+from .types import Key, Plan, key_of, label
 
 __all__ = ["Run", "Survey"]
 
@@ -147,7 +147,11 @@ class Survey:
         try:
             migration = RecoveredMigration(row, store, self.loader.isolation)
         except ValueError as damage:
-            error = NotRecoverable(row.key, f"it differs from its file, and its stored {damage}.")
+            error = NotRecoverable(
+                row.key,
+                f"it differs from its file, and its stored {damage}.",
+                f"Have it undone by its file: 'manage.py rewind' takes '--use-file {label(row.key)}'.",
+            )
             if row.key in undone:
                 raise error from None
             self.warn(f"{error.problem} Its file is used instead.")
