@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from tests.helpers import add, create, python
+from tests.helpers import add, apart, create, python
 
 PRICE = add("product", "price", "IntegerField(default=7)")
 STOCK = add("product", "stock", "IntegerField(default=3)")
@@ -268,3 +270,331 @@ def test_tables_of_installed_models_stay(shop):
     assert shop.columns("shop_product") == {"id", "name"}
     assert "Loading shop.0003_price from stored code" in result.stdout
     assert shop.attempt("rewind", "--check").returncode == 0
+
+
+# What is shown
+
+
+@pytest.mark.parametrize("args", [("rewind",), ("rewind", "--plan")], ids=" ".join)
+def test_what_is_shown(left, args):
+    """Each step with its operations, where its code comes from, and how many rows lose what."""
+    left.migration("shop.0003_cart", create("Cart"), after="0001_initial")
+    left.manage("migrate")
+    left.execute("INSERT INTO shop_product (name, price) VALUES ('Tea', 42), ('Milk', 7)")
+    left.execute("INSERT INTO shop_cart (id) VALUES (1)")
+    before = left.snapshot()
+
+    result = left.attempt(*args, "shop", "0001", answer="n")
+
+    for line in (
+        "shop.0003_cart (from its file)",
+        "    Undo Create model Cart",
+        "    Loses the table 'shop_cart': 1 row",
+        "shop.0002_price (from stored code)",
+        "    Undo Add field price to product",
+        "    Loses the column 'price' of 'shop_product': 2 rows",
+    ):
+        assert line in result.stdout.splitlines(), str(result)
+    assert left.snapshot() == before
+
+
+def test_what_cannot_be_undone_is_shown(shop):
+    """Also what `SeparateDatabaseAndState` hides."""
+    with shop.on_branch("feature"):
+        shop.migration("shop.0002_names", python(), apart(database=python()), after="0001_initial")
+        shop.manage("migrate")
+
+    result = shop.manage("rewind", "--plan")
+
+    assert result.stdout.count("IRREVERSIBLE") == 2
+    assert "Not counted" in result.stdout
+
+
+def test_what_goes_on_without_a_question_is_said(left):
+    """With --noinput, what is lost is said as well."""
+    left.execute("INSERT INTO shop_product (name, price) VALUES ('Tea', 42)")
+
+    result = left.manage("rewind", "--noinput")
+
+    assert "the column 'price' of 'shop_product' (1 row; shop.0002_price)" in result.stdout
+    assert left.columns("shop_product") == {"id", "name"}
+
+
+def test_quiet(left):
+    """With --verbosity 0 nothing is said that was not asked for."""
+    left.execute("INSERT INTO shop_product (name, price) VALUES ('Tea', 42)")
+
+    assert left.manage("rewind", "--noinput", "--verbosity", "0").output == ""
+    assert left.columns("shop_product") == {"id", "name"}
+
+
+# --format json
+
+
+def test_json(left):
+    """`--plan --format json` is one document, and nothing else on stdout."""
+    left.execute("INSERT INTO shop_product (name, price) VALUES ('Tea', 42)")
+    before = left.snapshot()
+
+    document = json.loads(left.manage("rewind", "--plan", "--format", "json").stdout)
+
+    assert document == {
+        "format": 1,
+        "command": "rewind",
+        "databases": {
+            "default": {
+                "fake": False,
+                "steps": [
+                    {
+                        "app": "shop",
+                        "name": "0002_price",
+                        "source": "stored",
+                        "operations": ["Undo Add field price to product"],
+                        "reversible": True,
+                        "losses": [{"table": "shop_product", "column": "price", "rows": 1, "more": False}],
+                    }
+                ],
+                "applies": [],
+                "stays_undone": [],
+                "left_alone": [],
+            }
+        },
+    }
+    assert left.snapshot() == before
+
+
+def test_json_of_what_is_left_alone(left):
+    """What is not undone is there with the reason, missing or edited."""
+    left.migration("shop.0003_stock", STOCK, after="0001_initial")
+    left.manage("migrate")
+    left.migration("shop.0003_stock", STOCK.replace("stock", "amount"), after="0001_initial")
+    left.app("cart")
+
+    result = left.attempt("rewind", "cart", "--check", "--format", "json")
+
+    assert result.returncode == 0
+    (database,) = json.loads(result.stdout)["databases"].values()
+    assert database["steps"] == []
+    found = {one["name"]: one["why"] for one in database["left_alone"]}
+    assert found.keys() == {"0002_price", "0003_stock"}
+    assert "edited" in found["0003_stock"]
+
+
+def test_json_of_a_check(left):
+    """`--check --format json` says what was found, and exits with status 1."""
+    result = left.attempt("rewind", "--check", "--format", "json")
+
+    assert result.returncode == 1
+    (database,) = json.loads(result.stdout)["databases"].values()
+    assert [step["name"] for step in database["steps"]] == ["0002_price"]
+
+
+# --sql
+
+
+@pytest.mark.parametrize("target", [(), ("shop", "0001"), ("shop", "zero")], ids=" ".join)
+def test_sql(left, target):
+    """The statements are printed, on stdout alone, and nothing has changed anywhere."""
+    header = "def back(apps, schema_editor):\n    schema_editor.execute('DELETE FROM shop_product')\n"
+    with left.on_branch("feature"):
+        operation = python("migrations.RunPython.noop", "back")
+        left.migration("shop.0003_names", operation, after="0002_price", header=header)
+        left.manage("migrate")
+    left.execute("INSERT INTO shop_product (name, price) VALUES ('Tea', 42)")
+    before = left.snapshot()
+
+    result = left.manage("rewind", *target, "--sql")
+
+    assert left.snapshot() == before
+    assert "-- shop.0002_price (from stored code)" in result.stdout
+    assert "CANNOT BE WRITTEN AS SQL" in result.stdout
+    assert "0002_price" in result.stdout.split("DELETE FROM")[2]
+    assert "Loading" not in result.stdout
+    assert "Loading shop.0002_price from stored code" in result.stderr
+
+
+def test_sql_of_a_rebuilt_table(left):
+    """On SQLite too, where a table is rebuilt, nothing has changed afterwards."""
+    with left.on_branch("feature"):
+        name = "migrations.RenameField('product', 'name', 'title')"
+        wide = "migrations.AlterField('product', 'title', models.CharField(max_length=90))"
+        left.migration("shop.0003_title", name, wide, after="0002_price")
+        left.app("cart")
+        line = create("Line", product="ForeignKey('shop.product', models.CASCADE)")
+        left.migration("cart.0001_initial", line, after="shop.0003_title")
+        left.manage("migrate")
+    left.app("cart")
+    left.execute("INSERT INTO shop_product (title, price) VALUES ('Tea', 42)")
+    left.execute("INSERT INTO cart_line (product_id) VALUES (1)")
+    before = left.snapshot()
+
+    result = left.manage("rewind", "--sql")
+
+    assert left.snapshot() == before
+    assert "cart_line" in result.stdout
+    assert "title" in result.stdout
+
+
+def test_sql_of_what_is_refused(shop):
+    """What could not be undone has no SQL either."""
+    with shop.on_branch("feature"):
+        shop.migration("shop.0002_names", python(), after="0001_initial")
+        shop.manage("migrate")
+
+    shop.refused("rewind", "--sql", naming="shop.0002_names")
+
+
+def test_sql_of_nothing(shop):
+    """With nothing to rewind it is a comment."""
+    assert shop.manage("rewind", "--sql").stdout.strip() == "-- Nothing to rewind."
+
+
+# --fake
+
+
+def test_fake(left):
+    """Records go and the schema stays; it is shown and asked for as such."""
+    schema, rows = left.schema(), left.snapshot()
+
+    result = left.attempt("rewind", "--fake", answer="n")
+    assert "the schema stays" in result.stdout
+    assert "shop.0002_price (only forgotten)" in result.stdout
+    assert "Forget these migrations" in result.stdout
+    assert left.snapshot() == rows
+    left.manage("rewind", "--fake", answer="y")
+
+    assert left.schema() == schema
+    assert left.applied("shop") == ["0001_initial"]
+    assert "shop.0002_price" in left.stored()
+
+
+def test_fake_of_what_cannot_be_undone(shop):
+    """An irreversible one can be forgotten, to a target and with DEBUG off too: no data is lost."""
+    with shop.on_branch("feature"):
+        shop.migration("shop.0002_price", PRICE, python(), after="0001_initial")
+        shop.manage("migrate")
+    shop.execute("INSERT INTO shop_product (name, price) VALUES ('Tea', 42)")
+    shop.configure(DEBUG=False)
+
+    shop.manage("rewind", "shop", "0001", "--fake", "--noinput")
+
+    assert shop.applied("shop") == ["0001_initial"]
+    assert shop.rows("SELECT name, price FROM shop_product") == [("Tea", 42)]
+
+
+# --use-file
+
+
+@pytest.fixture
+def edited(shop):
+    """0002 was applied with a price, somebody renamed the column by hand and edited the file."""
+    shop.migration("shop.0002_price", PRICE, after="0001_initial")
+    shop.manage("migrate")
+    shop.execute("ALTER TABLE shop_product RENAME COLUMN price TO cost")
+    shop.migration("shop.0002_price", PRICE.replace("price", "cost"), after="0001_initial")
+    return shop
+
+
+def test_use_file(edited):
+    """The file is what is undone, for once."""
+    result = edited.manage("rewind", "shop", "0001", "--use-file", "shop.0002_price", answer="y")
+
+    assert "shop.0002_price (from its file)" in result.stdout
+    assert edited.columns("shop_product") == {"id", "name"}
+    assert edited.applied("shop") == ["0001_initial"]
+
+
+def test_use_file_where_what_ran_does_not_load(edited):
+    """What ran is no good here: the error says how to have the file used."""
+    edited.execute("UPDATE django_migrations_code SET source_code = 'x' WHERE migration_name = '0002_price'")
+
+    edited.refused("rewind", "shop", "0001", "--noinput", naming="--use-file shop.0002_price")
+    edited.manage("rewind", "shop", "0001", "--noinput", "--use-file", "shop.0002_price")
+
+    assert edited.columns("shop_product") == {"id", "name"}
+
+
+def test_use_file_of_several(edited):
+    """The option can be given again."""
+    edited.migration("shop.0003_stock", STOCK, after="0002_price")
+    edited.manage("migrate", "--fake")
+    edited.execute("ALTER TABLE shop_product ADD COLUMN amount integer")
+    edited.migration("shop.0003_stock", STOCK.replace("stock", "amount"), after="0002_price")
+
+    edited.manage(
+        *("rewind", "shop", "0001", "--noinput"),
+        *("--use-file", "shop.0002_price", "--use-file", "shop.0003_stock"),
+    )
+
+    assert edited.columns("shop_product") == {"id", "name"}
+
+
+def test_use_file_without_a_file(left):
+    """It is refused by name."""
+    left.refused("rewind", "--noinput", "--use-file", "shop.0002_price", naming="shop.0002_price")
+
+
+def test_use_file_of_what_does_not_differ(shop):
+    """It is refused by name, also where only a comment was edited, or something without effect."""
+    shop.migration("shop.0002_price", PRICE, after="0001_initial")
+    shop.manage("migrate")
+
+    for header in ("", "# Why.\n", "UNUSED = 1\n"):
+        shop.migration("shop.0002_price", PRICE, after="0001_initial", header=header)
+        shop.refused(
+            *("rewind", "shop", "0001", "--noinput", "--use-file", "shop.0002_price"),
+            naming=("shop.0002_price", "does not differ"),
+        )
+
+
+def test_use_file_of_what_stays(edited):
+    """It is refused by name where that is not undone anyway."""
+    edited.refused(
+        *("rewind", "--noinput", "--use-file", "shop.0002_price"),
+        naming=("shop.0002_price", "not among what would be undone"),
+    )
+
+
+# Options that make no sense
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        "--redo --redo-differing shop 0001",
+        "--redo",
+        "--redo shop",
+        "--redo shop zero",
+        "--redo-differing shop 0001",
+        "--sql --plan",
+        "--sql --check",
+        "--sql --fake",
+        "--sql --redo-differing",
+        "--sql --migrate",
+        "--sql --format json",
+        "--plan --migrate",
+        "--check --migrate",
+        "--fake --redo shop 0001",
+        "--fake --allow-data-loss",
+        "--fake --use-file shop.0001_initial",
+        "--format json",
+        "--use-file shop",
+        "--unknown",
+    ],
+)
+def test_options_that_make_no_sense(left, args):
+    """One line, status 2, and nothing has been read: not even whether there is a database."""
+    left.configure(DATABASES={})
+
+    result = left.attempt("rewind", *args.split())
+
+    assert result.returncode == 2
+    assert result.stdout == ""
+    assert "Traceback" not in result.stderr
+    if args != "--unknown":
+        assert len(result.stderr.splitlines()) == 1
+
+
+def test_unknown_database(left):
+    """It is refused by name."""
+    left.refused("rewind", "--database", "nowhere", naming="nowhere")

@@ -1,54 +1,58 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 from django.apps import apps
 from django.conf import settings
 from django.core.management import call_command
-from django.core.management.base import BaseCommand, CommandError, no_translations
+from django.core.management.base import CommandError, no_translations
 from django.core.management.commands.migrate import Command as MigrateCommand
-from django.db import DEFAULT_DB_ALIAS, connections
 
-from django_rewind.history import Standing
+from django_rewind.exceptions import RedoInterrupted
+from django_rewind.management.reporting import ReportingCommand
+from django_rewind.outline import Outline, Step, left_alone, steps_of
 from django_rewind.preflight import check_reversible
+from django_rewind.redo import Redo, redo_differing, redo_one
 from django_rewind.rewind import Rewind
-from django_rewind.types import Plan, label
+from django_rewind.sql import sql_of
+from django_rewind.types import Plan, key_of, label, names_of
 
-_WHY_LEFT_ALONE = {
-    Standing.BASELINE: "it had no file already when django-rewind was installed",
-    Standing.IN_USE: "an installed model uses its table; name a target to undo it",
-    Standing.LEFT_ALONE: "migrations of its app are disabled in MIGRATION_MODULES",
-    Standing.MISSING: "it was not asked for",
-    Standing.REMOVED_APP: "its app is not installed; see --include-removed-apps",
-    Standing.SUPERSEDED: "a migration on disk has taken over what it made",
-}
+_SOURCES = {"stored": "from stored code", "file": "from its file"}
+
+_ONLY_SHOW = ("plan", "check", "sql")
+
+# Options, by their names in the code, that leave no sense to each other.
+_CONTRADICTIONS = [
+    ("redo", "redo_differing"),
+    *((show, "migrate") for show in _ONLY_SHOW),
+    *(("sql", other) for other in ("plan", "check", "fake", "redo", "redo_differing")),
+    *(("fake", other) for other in ("redo", "redo_differing", "use_file", "allow_data_loss")),
+]
 
 
-class Command(BaseCommand):
+class Command(ReportingCommand):
     help = (
         "Undo the applied migrations that have no file in this checkout, and what depends "
         "on them, from the source stored in the database. With an app and a name, go back "
-        "to that migration."
+        "to that migration. Exits with status 1 if that is refused, or if --check finds "
+        "something to rewind, and with 2 if the options make no sense."
     )
 
     # The models of another branch may not fit this database: that is what people
     # come here to mend, so it must not keep them out.
     requires_system_checks: list[str] = []
 
-    migration_progress_callback: Any = MigrateCommand.migration_progress_callback
+    may_look_at_all_databases = False
 
     def add_arguments(self, parser: Any) -> None:
+        super().add_arguments(parser)
         parser.add_argument("app_label", nargs="?", help="App label: undo only its missing migrations.")
         parser.add_argument(
             "migration_name",
             nargs="?",
             help="Go back to this migration, by name or prefix; 'zero' undoes all of the app.",
-        )
-        parser.add_argument(
-            "--database",
-            default=DEFAULT_DB_ALIAS,
-            help='Nominates a database to rewind. Defaults to the "default" database.',
         )
         parser.add_argument(
             "--noinput",
@@ -64,6 +68,31 @@ class Command(BaseCommand):
             help="Exit with status 1 if there is something to rewind, and do nothing.",
         )
         parser.add_argument(
+            "--sql", action="store_true", help="Print the statements that would be executed, and do nothing."
+        )
+        parser.add_argument(
+            "--fake",
+            action="store_true",
+            help="Forget that the migrations were applied, and leave the schema as it is.",
+        )
+        parser.add_argument(
+            "--use-file",
+            action="append",
+            default=[],
+            metavar="APP.NAME",
+            help="Undo this edited migration by its file, and not by what ran. May be given again.",
+        )
+        parser.add_argument(
+            "--redo",
+            action="store_true",
+            help="Undo the migration that is named, as it ran, and apply its file; the same for what depends on it.",
+        )
+        parser.add_argument(
+            "--redo-differing",
+            action="store_true",
+            help="Do that for every applied migration that differs from its file.",
+        )
+        parser.add_argument(
             "--include-removed-apps",
             action="store_true",
             help="Also undo missing migrations of apps that are not installed any more.",
@@ -75,101 +104,268 @@ class Command(BaseCommand):
         )
         parser.add_argument("--migrate", action="store_true", help="Run 'migrate' when the rewind is done.")
 
+    def migration_progress_callback(self, *args: Any, **kwargs: Any) -> None:
+        """Report progress as `migrate` does, where there is any."""
+        if not self.options["sql"]:
+            progress: Any = MigrateCommand.migration_progress_callback
+            progress(self, *args, **kwargs)
+
     @no_translations
     def handle(self, **options: Any) -> None:
+        _refuse_nonsense(options)
+        self.options = options
         self.verbosity: int = options["verbosity"]
-        rewind = self._rewind(options)
-        plan = self._plan(rewind, options["app_label"], options["migration_name"])
-        if options["check"] or options["plan"]:
-            if options["plan"] or self.verbosity > 1:
-                self._show(rewind, plan)
-            if options["check"] and plan:
-                sys.exit(1)
-            return
-        if plan:
-            self._agree(rewind, plan, options)
-            self._run(rewind, plan, options["interactive"])
-        elif self.verbosity >= 1:
-            self._show(rewind, plan)
-        if options["migrate"]:
-            self._migrate(options)
+        is_json = options["format"] == "json"
+        #: Where everything goes that is not what was asked for.
+        self.talk = self.stderr if is_json or options["sql"] else self.stdout
+        self.rewind = self._make_rewind()
+        self.rewind.use_files(options["use_file"])
+        self.redo, plan = self._planned()
+        self.rewind.check_use_of_files(plan, load=not _only_shows(options))
+        if options["sql"]:
+            self._print_sql(plan)
+        elif _only_shows(options):
+            self._report(plan)
+        else:
+            self._do(plan)
 
-    def _rewind(self, options: dict[str, Any]) -> Rewind:
-        app_label = options["app_label"]
+    # Planning ---------------------------------------------------------------
+
+    def _make_rewind(self) -> Rewind:
+        (connection,) = self.connections(self.options)
+        app_label = self.options["app_label"]
         removed_apps: list[str] | None = []
-        if options["include_removed_apps"]:
+        if self.options["include_removed_apps"]:
             removed_apps = None
         elif app_label and app_label not in {config.label for config in apps.get_app_configs()}:
             removed_apps = [app_label]
-        return Rewind(connections[options["database"]], self.migration_progress_callback, removed_apps)
+        return Rewind(connection, self.migration_progress_callback, removed_apps)
 
-    def _plan(self, rewind: Rewind, app_label: str | None, name: str | None) -> Plan:
-        if app_label and not rewind.knows(app_label):
+    def _planned(self) -> tuple[Redo | None, Plan]:
+        app_label, name = self.options["app_label"], self.options["migration_name"]
+        if app_label and not self.rewind.knows(app_label):
             raise CommandError(
                 f"No installed app with label '{app_label}', and none of its migrations is applied."
             )
-        if app_label and name:
-            return rewind.plan_to(app_label, name)
-        return rewind.plan(app_label)
+        if self.options["redo"]:
+            redo = redo_one(self.rewind, app_label, name)
+            return redo, redo.undo
+        if self.options["redo_differing"]:
+            redo = redo_differing(self.rewind, self._differing(), app_label)
+            return redo, redo.undo
+        if name:
+            return None, self.rewind.plan_to(app_label, name)
+        return None, self.rewind.plan(app_label)
 
-    def _show(self, rewind: Rewind, plan: Plan) -> None:
-        self.stdout.write("Planned operations:", self.style.MIGRATE_LABEL)
-        if not plan:
+    def _differing(self) -> Any:
+        """Only texts decide where nothing stored may be executed."""
+        return self.rewind.edited() if _only_shows(self.options) else self.rewind.differing()
+
+    def _outline(self, plan: Plan) -> Outline:
+        undone = {key_of(migration) for migration, _ in plan}
+        return Outline(
+            steps=steps_of(plan, [] if self.options["fake"] else self.rewind.losses(plan)),
+            left_alone=left_alone(self.rewind.left_alone(plan)),
+            edited=[key for key in self.rewind.edited() if key not in undone],
+            fake=self.options["fake"],
+            applies=self.redo.applies if self.redo else (),
+            stays_undone=self.redo.stays_undone if self.redo else (),
+        )
+
+    # Showing ----------------------------------------------------------------
+
+    def _report(self, plan: Plan) -> None:
+        outline = self._outline(plan)
+        if self.options["format"] == "json":
+            self.write_json({self.options["database"]: outline.as_data()})
+        elif self.options["plan"] or self.verbosity > 1:
+            self._show(outline)
+        if self.options["check"] and outline:
+            sys.exit(1)
+
+    def _print_sql(self, plan: Plan) -> None:
+        lines = sql_of(self.rewind, plan) if plan else ["-- Nothing to rewind."]
+        self.stdout.write("\n".join(lines).rstrip())
+
+    def _show(self, outline: Outline) -> None:
+        if outline.steps or not outline.applies:
+            kept = " (records are forgotten, the schema stays)" if outline.fake else ""
+            self.stdout.write(f"Planned operations{kept}:", self.style.MIGRATE_LABEL)
+        if not outline:
             self.stdout.write("  Nothing to rewind.")
-        for migration, _ in plan:
-            self.stdout.write(str(migration), self.style.MIGRATE_HEADING)
-            for operation in migration.operations:
-                message, is_error = MigrateCommand.describe_operation(operation, True)
-                self.stdout.write("    " + message, self.style.WARNING if is_error else None)
-        for key, standing in rewind.left_alone(plan):
-            self.stdout.write(f"  Left as it is: {label(key)} ({_WHY_LEFT_ALONE[standing]})")
+        for step in outline.steps:
+            self._show_step(step, fake=outline.fake)
+        if outline.applies:
+            when = "Then applied" if outline.steps else "Undone already, and applied now"
+            self.stdout.write(f"{when} from their files:", self.style.MIGRATE_LABEL)
+        for key in outline.applies:
+            self.stdout.write(f"  {label(key)}")
+        for line in _remarks(outline):
+            self.stdout.write(f"  {line}")
+        if outline and self.options["redo_differing"] and _only_shows(self.options):
+            self.stdout.write("  Found by their texts: a run leaves out what would do the same.")
 
-    def _agree(self, rewind: Rewind, plan: Plan, options: dict[str, Any]) -> None:
+    def _show_step(self, step: Step, *, fake: bool) -> None:
+        where = "only forgotten" if fake else _SOURCES[step.source]
+        self.stdout.write(f"{label(step.key)} ({where})", self.style.MIGRATE_HEADING)
+        for text, is_error in [] if fake else step.operations:
+            self.stdout.write(f"    {text}", self.style.WARNING if is_error else None)
+        for lost in step.losses:
+            self.stdout.write(f"    Loses {lost.thing}: {lost.amount}", self.style.WARNING)
+
+    # Doing ------------------------------------------------------------------
+
+    def _do(self, plan: Plan) -> None:
+        if not self.options["fake"]:
+            self.rewind.find_out(plan)
+        outline = self._outline(plan)
+        if outline:
+            self._agree(plan, outline)
+            self._run(plan)
+        elif self.verbosity >= 1:
+            self._show(outline)
+        if self.options["migrate"]:
+            self._migrate()
+
+    def _agree(self, plan: Plan, outline: Outline) -> None:
         """
         Have somebody agree to the plan, or to losing rows.
 
         Raises:
             CommandError: nobody did, or there is no use in asking.
         """
-        rewind.find_out(plan)
-        check_reversible(migration for migration, _ in plan)
-        lost = [str(one) for one in rewind.losses(plan)]
-        if not options["interactive"]:
-            if lost and not settings.DEBUG and not options["allow_data_loss"]:
-                raise CommandError(
-                    f"This would lose what is in {', '.join(lost)}.\n"
-                    "Add --allow-data-loss to --noinput if that is meant.\n"
-                    "Nothing has been changed."
-                )
+        if not outline.fake:
+            check_reversible(migration for migration, _ in plan)
+        if self.options["interactive"]:
+            self._show(outline)
+            if not self._ask(_question(outline, self.options["database"])):
+                raise CommandError("The rewind was not agreed to. Nothing has been changed.")
             return
-        self._show(rewind, plan)
-        if lost:
-            self.stdout.write(f"This loses what is in {', '.join(lost)}.", self.style.WARNING)
-        if not self._ask(f"Rewind the database '{options['database']}'? [y/N] "):
-            raise CommandError("The rewind was not agreed to. Nothing has been changed.")
+        lost = ", ".join(map(str, outline.losses))
+        if lost and not settings.DEBUG and not self.options["allow_data_loss"]:
+            raise CommandError(
+                f"This would lose what is in {lost}.\n"
+                "Add --allow-data-loss to --noinput if that is meant.\n"
+                "Nothing has been changed."
+            )
+        if self.verbosity >= 1:
+            for line in _remarks(outline):
+                self.stdout.write(line)
+        if lost and self.verbosity >= 1:
+            self.stdout.write(f"This loses what is in {lost}.", self.style.WARNING)
 
     def _ask(self, question: str) -> bool:
         try:
-            return input(question).strip().lower() in ("y", "yes")
+            return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
         except EOFError:
             raise CommandError(
                 "There is nobody to ask. Use --noinput to rewind without a question.\n"
                 "Nothing has been changed."
             ) from None
 
-    def _run(self, rewind: Rewind, plan: Plan, interactive: bool) -> None:
-        if self.verbosity >= 1:
-            self.stdout.write(self.style.MIGRATE_HEADING("Rewinding:"))
-        rewind.run(plan, verbosity=self.verbosity, interactive=interactive, stdout=self.stdout)
+    def _run_steps(self, plan: Plan) -> None:
+        options = {
+            "verbosity": self.verbosity,
+            "interactive": self.options["interactive"],
+            "stdout": self.stdout,
+        }
+        if self.redo is None:
+            self._head("Forgetting:" if self.options["fake"] else "Rewinding:")
+            self.rewind.run(plan, fake=self.options["fake"], **options)
+            return
+        self.redo.check()
+        if plan:
+            self._head("Rewinding:")
+            self.redo.run_undo(**options)
+        if self.redo.applies:
+            self._head("Applying from files:")
+            self.redo.run_apply(self._make_rewind, **options)
 
-    def _migrate(self, options: dict[str, Any]) -> None:
+    def _run(self, plan: Plan) -> None:
+        try:
+            self._run_steps(plan)
+        except RedoInterrupted:
+            # The line of the step that failed has no end yet.
+            self._head("")
+            raise
+
+    def _head(self, text: str) -> None:
+        if self.verbosity >= 1:
+            self.stdout.write(text, self.style.MIGRATE_HEADING)
+
+    def _migrate(self) -> None:
         call_command(
             "migrate",
-            database=options["database"],
-            interactive=options["interactive"],
+            database=self.options["database"],
+            interactive=self.options["interactive"],
             verbosity=self.verbosity,
             stdout=self.stdout,
             stderr=self.stderr,
-            no_color=options["no_color"],
-            force_color=options["force_color"],
+            no_color=self.options["no_color"],
+            force_color=self.options["force_color"],
         )
+
+
+def _remarks(outline: Outline) -> Iterator[str]:
+    """Yield what is to be known besides the steps."""
+    if outline.stays_undone:
+        yield f"Stays undone, for want of a file: {names_of(outline.stays_undone)}"
+    for key, why in outline.left_alone:
+        yield f"Left as it is: {label(key)} ({why})"
+    for key in outline.edited:
+        yield f"Left as it ran: {label(key)} (edited since; 'rewind --redo {key[0]} {key[1]}' applies the file)"
+    opaque = [step.key for step in outline.steps if step.is_opaque]
+    if opaque and not outline.fake:
+        yield f"Not counted: what RunPython, RunSQL or operations of other packages do to data in {names_of(opaque)}"
+
+
+def _question(outline: Outline, alias: str) -> str:
+    if outline.fake:
+        return f"Forget these migrations of the database '{alias}' and leave its schema as it is?"
+    if not outline.steps:
+        return f"Apply these files to the database '{alias}'?"
+    if outline.applies:
+        loss = ", lose this data" if outline.losses else ""
+        return f"Undo these migrations of the database '{alias}'{loss} and apply the files?"
+    loss = " and lose this data" if outline.losses else ""
+    return f"Rewind the database '{alias}'{loss}?"
+
+
+def _only_shows(options: dict[str, Any]) -> bool:
+    """Say whether this is a run in which nothing stored is executed."""
+    return bool(options["plan"] or options["check"])
+
+
+# Options --------------------------------------------------------------------
+
+
+def _refuse_nonsense(options: dict[str, Any]) -> None:
+    """
+    Refuse options that contradict each other, before anything is read.
+
+    Raises:
+        CommandError: with exit status 2, as for an option that there is not.
+    """
+    problem = next(_problems(options), None)
+    if problem is not None:
+        raise CommandError(problem, returncode=2)
+
+
+def _problems(options: dict[str, Any]) -> Iterator[str]:
+    for one, other in _CONTRADICTIONS:
+        if options[one] and options[other]:
+            yield f"{_option(one)} and {_option(other)} contradict each other."
+    if options["format"] == "json" and not (options["plan"] or options["check"]):
+        yield "--format json goes with --plan or --check."
+    name = options["migration_name"]
+    if options["redo"] and (name is None or name == "zero"):
+        yield "--redo takes an app and the name of a migration: 'rewind --redo app_label migration_name'."
+    if options["redo_differing"] and name:
+        yield "--redo-differing takes no name of a migration; --redo does."
+    for named in options["use_file"]:
+        if not all(named.partition(".")):
+            yield f"--use-file takes a migration as app_label.migration_name, not '{named}'."
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
