@@ -27,6 +27,7 @@ from .losses import Losses, Lost
 from .plan import children_in, closure, in_applied_order, parents_in
 from .revive import RecoveredMigration
 from .run import Survey
+from .status import Status, statuses
 from .store import Store, StoredMigration
 from .types import Key, Plan, key_of
 
@@ -178,8 +179,16 @@ class Rewind:
     # Edited files -----------------------------------------------------------
 
     def edited(self) -> list[Key]:
-        """Return the applied migrations whose files were edited since, as far as texts can tell."""
-        return [row.key for row in self._edited_rows()]
+        """
+        Return the applied migrations whose files were edited since.
+
+        As far as texts can tell, and without those that are verified to do the same.
+        """
+        return [
+            status.key
+            for status in statuses(self.connection)
+            if status.key in self.loader.graph and _may_differ(status)
+        ]
 
     def differing(self) -> list[Key]:
         """Return those of them that would do something else: it executes what is stored of them."""
@@ -261,6 +270,12 @@ class Rewind:
         state.clear_delayed_apps_cache()
         _render_real_models(state.apps)
         emit_post_migrate_signal(verbosity, interactive, alias, stdout=stdout, apps=state.apps, plan=plan)
+
+
+def _may_differ(status: Status) -> bool:
+    verified = status.verified
+    is_unknown = verified is None or bool(verified.problem)
+    return status.has_other_text and (is_unknown or "operations" in status.differs)
 
 
 def _render_real_models(state_apps: Any) -> None:

@@ -276,6 +276,17 @@ def test_what_is_left_as_it_ran_is_said(edited, args):
     assert edited.schema() == before
 
 
+def test_what_was_verified_to_do_the_same(edited):
+    """It is not named any more."""
+    edited.migration("shop.0002_price", PRICE, after="0001_initial", header="UNUSED = 1\n")
+    assert "shop.0002_price" in edited.manage("rewind").stdout
+
+    edited.manage("verify_migrations")
+
+    assert "shop.0002_price" not in edited.manage("rewind").stdout
+    assert edited.attempt("rewind", "--redo-differing", "--check").returncode == 0
+
+
 def test_on_another_database(edited):
     """The way to go on names the database."""
     edited.add_database("other")
