@@ -45,7 +45,7 @@ def redo_one(rewind: Rewind, app_label: str, name: str) -> Redo:
             "a squashed migration on disk has taken its place.",
             "Redo the squashed one.",
         )
-    if key not in loader.applied_migrations and key not in Store(rewind.connection).record_ids():
+    if key not in loader.applied_migrations and key not in Store(rewind.connection).known():
         raise CannotRedo(
             key, "it is not applied.", f"Apply it with 'manage.py migrate {app_label} {key[1]}'."
         )
