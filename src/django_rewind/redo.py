@@ -28,28 +28,27 @@ def redo_one(rewind: Rewind, app_label: str, name: str) -> Redo:
         CannotRedo: it has no file, or it never ran here.
     """
     key = (app_label, rewind.find(app_label, name))
-    loader = rewind.loader
-    if app_label == APP_LABEL:
-        raise CannotRedo(
-            key, "what is stored would go with it.", "Use 'manage.py migrate', if that is meant."
-        )
+    obstacle = _obstacle(rewind, key)
+    if obstacle is not None:
+        raise CannotRedo(key, *obstacle)
+    return Redo(rewind, [key])
+
+
+def _obstacle(rewind: Rewind, key: Key) -> tuple[str, str] | None:
+    """Return what keeps a migration from being redone, and what to do about it."""
+    loader, name = rewind.loader, f"{key[0]} {key[1]}"
+    if key[0] == APP_LABEL:
+        return "what is stored would go with it.", "Use 'manage.py migrate', if that is meant."
     if key not in loader.disk_migrations:
-        raise CannotRedo(
-            key,
+        return (
             "it has no file in this checkout that could be applied again.",
-            f"Undo it with 'manage.py rewind {app_label}', or bring back its file.",
+            f"Undo it with 'manage.py rewind {key[0]}', or bring back its file.",
         )
     if key not in loader.graph:
-        raise CannotRedo(
-            key,
-            "a squashed migration on disk has taken its place.",
-            "Redo the squashed one.",
-        )
+        return "a squashed migration on disk has taken its place.", "Redo the squashed one."
     if key not in loader.applied_migrations and key not in Store(rewind.connection).known():
-        raise CannotRedo(
-            key, "it is not applied.", f"Apply it with 'manage.py migrate {app_label} {key[1]}'."
-        )
-    return Redo(rewind, [key])
+        return "it is not applied.", f"Apply it with 'manage.py migrate {name}'."
+    return None
 
 
 def redo_differing(rewind: Rewind, differing: Iterable[Key], app_label: str | None = None) -> Redo:

@@ -207,6 +207,10 @@ SHOWING = [
     ("rewind", "--plan"),
     ("rewind", "--check"),
     ("rewind", "shop", "0001", "--plan"),
+    ("rewind", "--plan", "--format", "json"),
+    ("rewind", "--redo", "shop", "0001", "--plan"),
+    ("rewind", "--redo-differing", "--plan"),
+    ("rewind", "--redo-differing", "--check"),
     ("sqlmigrate", "shop", "0001"),
     ("dumpdata",),
 ]

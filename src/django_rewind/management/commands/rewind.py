@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 from django.apps import apps
@@ -12,24 +11,14 @@ from django.core.management.commands.migrate import Command as MigrateCommand
 
 from django_rewind.exceptions import RedoInterrupted
 from django_rewind.management.reporting import ReportingCommand
-from django_rewind.outline import Outline, Step, left_alone, steps_of
+from django_rewind.management.rewind_options import add_arguments, only_shows, refuse_nonsense
+from django_rewind.management.rewind_text import lines, question, remarks
+from django_rewind.outline import Outline, left_alone, steps_of
 from django_rewind.preflight import check_reversible
 from django_rewind.redo import Redo, redo_differing, redo_one
 from django_rewind.rewind import Rewind
 from django_rewind.sql import sql_of
-from django_rewind.types import Plan, key_of, label, names_of
-
-_SOURCES = {"stored": "from stored code", "file": "from its file"}
-
-_ONLY_SHOW = ("plan", "check", "sql")
-
-# Options, by their names in the code, that leave no sense to each other.
-_CONTRADICTIONS = [
-    ("redo", "redo_differing"),
-    *((show, "migrate") for show in _ONLY_SHOW),
-    *(("sql", other) for other in ("plan", "check", "fake", "redo", "redo_differing")),
-    *(("fake", other) for other in ("redo", "redo_differing", "use_file", "allow_data_loss")),
-]
+from django_rewind.types import Plan, key_of
 
 
 class Command(ReportingCommand):
@@ -48,61 +37,7 @@ class Command(ReportingCommand):
 
     def add_arguments(self, parser: Any) -> None:
         super().add_arguments(parser)
-        parser.add_argument("app_label", nargs="?", help="App label: undo only its missing migrations.")
-        parser.add_argument(
-            "migration_name",
-            nargs="?",
-            help="Go back to this migration, by name or prefix; 'zero' undoes all of the app.",
-        )
-        parser.add_argument(
-            "--noinput",
-            "--no-input",
-            action="store_false",
-            dest="interactive",
-            help="Do not ask for a yes before something is undone.",
-        )
-        parser.add_argument("--plan", action="store_true", help="Show what would be undone, and do nothing.")
-        parser.add_argument(
-            "--check",
-            action="store_true",
-            help="Exit with status 1 if there is something to rewind, and do nothing.",
-        )
-        parser.add_argument(
-            "--sql", action="store_true", help="Print the statements that would be executed, and do nothing."
-        )
-        parser.add_argument(
-            "--fake",
-            action="store_true",
-            help="Forget that the migrations were applied, and leave the schema as it is.",
-        )
-        parser.add_argument(
-            "--use-file",
-            action="append",
-            default=[],
-            metavar="APP.NAME",
-            help="Undo this edited migration by its file, and not by what ran. May be given again.",
-        )
-        parser.add_argument(
-            "--redo",
-            action="store_true",
-            help="Undo the migration that is named, as it ran, and apply its file; the same for what depends on it.",
-        )
-        parser.add_argument(
-            "--redo-differing",
-            action="store_true",
-            help="Do that for every applied migration that differs from its file.",
-        )
-        parser.add_argument(
-            "--include-removed-apps",
-            action="store_true",
-            help="Also undo missing migrations of apps that are not installed any more.",
-        )
-        parser.add_argument(
-            "--allow-data-loss",
-            action="store_true",
-            help="With --noinput and DEBUG off: rows may be lost, and that is meant.",
-        )
-        parser.add_argument("--migrate", action="store_true", help="Run 'migrate' when the rewind is done.")
+        add_arguments(parser)
 
     def migration_progress_callback(self, *args: Any, **kwargs: Any) -> None:
         """Report progress as `migrate` does, where there is any."""
@@ -112,7 +47,7 @@ class Command(ReportingCommand):
 
     @no_translations
     def handle(self, **options: Any) -> None:
-        _refuse_nonsense(options)
+        refuse_nonsense(options)
         self.options = options
         self.verbosity: int = options["verbosity"]
         is_json = options["format"] == "json"
@@ -121,10 +56,10 @@ class Command(ReportingCommand):
         self.rewind = self._make_rewind()
         self.rewind.use_files(options["use_file"])
         self.redo, plan = self._planned()
-        self.rewind.check_use_of_files(plan, load=not _only_shows(options))
+        self.rewind.check_use_of_files(plan, load=not only_shows(options))
         if options["sql"]:
             self._print_sql(plan)
-        elif _only_shows(options):
+        elif only_shows(options):
             self._report(plan)
         else:
             self._do(plan)
@@ -159,7 +94,7 @@ class Command(ReportingCommand):
 
     def _differing(self) -> Any:
         """Only texts decide where nothing stored may be executed."""
-        return self.rewind.edited() if _only_shows(self.options) else self.rewind.differing()
+        return self.rewind.edited() if only_shows(self.options) else self.rewind.differing()
 
     def _outline(self, plan: Plan) -> Outline:
         undone = {key_of(migration) for migration, _ in plan}
@@ -188,30 +123,10 @@ class Command(ReportingCommand):
         self.stdout.write("\n".join(lines).rstrip())
 
     def _show(self, outline: Outline) -> None:
-        if outline.steps or not outline.applies:
-            kept = " (records are forgotten, the schema stays)" if outline.fake else ""
-            self.stdout.write(f"Planned operations{kept}:", self.style.MIGRATE_LABEL)
-        if not outline:
-            self.stdout.write("  Nothing to rewind.")
-        for step in outline.steps:
-            self._show_step(step, fake=outline.fake)
-        if outline.applies:
-            when = "Then applied" if outline.steps else "Undone already, and applied now"
-            self.stdout.write(f"{when} from their files:", self.style.MIGRATE_LABEL)
-        for key in outline.applies:
-            self.stdout.write(f"  {label(key)}")
-        for line in _remarks(outline):
-            self.stdout.write(f"  {line}")
-        if outline and self.options["redo_differing"] and _only_shows(self.options):
+        for text, style in lines(outline):
+            self.stdout.write(text, getattr(self.style, style) if style else None)
+        if outline and self.options["redo_differing"] and only_shows(self.options):
             self.stdout.write("  Found by their texts: a run leaves out what would do the same.")
-
-    def _show_step(self, step: Step, *, fake: bool) -> None:
-        where = "only forgotten" if fake else _SOURCES[step.source]
-        self.stdout.write(f"{label(step.key)} ({where})", self.style.MIGRATE_HEADING)
-        for text, is_error in [] if fake else step.operations:
-            self.stdout.write(f"    {text}", self.style.WARNING if is_error else None)
-        for lost in step.losses:
-            self.stdout.write(f"    Loses {lost.thing}: {lost.amount}", self.style.WARNING)
 
     # Doing ------------------------------------------------------------------
 
@@ -238,7 +153,7 @@ class Command(ReportingCommand):
             check_reversible(migration for migration, _ in plan)
         if self.options["interactive"]:
             self._show(outline)
-            if not self._ask(_question(outline, self.options["database"])):
+            if not self._ask(question(outline, self.options["database"])):
                 raise CommandError("The rewind was not agreed to. Nothing has been changed.")
             return
         lost = ", ".join(map(str, outline.losses))
@@ -249,7 +164,7 @@ class Command(ReportingCommand):
                 "Nothing has been changed."
             )
         if self.verbosity >= 1:
-            for line in _remarks(outline):
+            for line in remarks(outline):
                 self.stdout.write(line)
         if lost and self.verbosity >= 1:
             self.stdout.write(f"This loses what is in {lost}.", self.style.WARNING)
@@ -304,68 +219,3 @@ class Command(ReportingCommand):
             no_color=self.options["no_color"],
             force_color=self.options["force_color"],
         )
-
-
-def _remarks(outline: Outline) -> Iterator[str]:
-    """Yield what is to be known besides the steps."""
-    if outline.stays_undone:
-        yield f"Stays undone, for want of a file: {names_of(outline.stays_undone)}"
-    for key, why in outline.left_alone:
-        yield f"Left as it is: {label(key)} ({why})"
-    for key in outline.edited:
-        yield f"Left as it ran: {label(key)} (edited since; 'rewind --redo {key[0]} {key[1]}' applies the file)"
-    opaque = [step.key for step in outline.steps if step.is_opaque]
-    if opaque and not outline.fake:
-        yield f"Not counted: what RunPython, RunSQL or operations of other packages do to data in {names_of(opaque)}"
-
-
-def _question(outline: Outline, alias: str) -> str:
-    if outline.fake:
-        return f"Forget these migrations of the database '{alias}' and leave its schema as it is?"
-    if not outline.steps:
-        return f"Apply these files to the database '{alias}'?"
-    if outline.applies:
-        loss = ", lose this data" if outline.losses else ""
-        return f"Undo these migrations of the database '{alias}'{loss} and apply the files?"
-    loss = " and lose this data" if outline.losses else ""
-    return f"Rewind the database '{alias}'{loss}?"
-
-
-def _only_shows(options: dict[str, Any]) -> bool:
-    """Say whether this is a run in which nothing stored is executed."""
-    return bool(options["plan"] or options["check"])
-
-
-# Options --------------------------------------------------------------------
-
-
-def _refuse_nonsense(options: dict[str, Any]) -> None:
-    """
-    Refuse options that contradict each other, before anything is read.
-
-    Raises:
-        CommandError: with exit status 2, as for an option that there is not.
-    """
-    problem = next(_problems(options), None)
-    if problem is not None:
-        raise CommandError(problem, returncode=2)
-
-
-def _problems(options: dict[str, Any]) -> Iterator[str]:
-    for one, other in _CONTRADICTIONS:
-        if options[one] and options[other]:
-            yield f"{_option(one)} and {_option(other)} contradict each other."
-    if options["format"] == "json" and not (options["plan"] or options["check"]):
-        yield "--format json goes with --plan or --check."
-    name = options["migration_name"]
-    if options["redo"] and (name is None or name == "zero"):
-        yield "--redo takes an app and the name of a migration: 'rewind --redo app_label migration_name'."
-    if options["redo_differing"] and name:
-        yield "--redo-differing takes no name of a migration; --redo does."
-    for named in options["use_file"]:
-        if not all(named.partition(".")):
-            yield f"--use-file takes a migration as app_label.migration_name, not '{named}'."
-
-
-def _option(name: str) -> str:
-    return f"--{name.replace('_', '-')}"

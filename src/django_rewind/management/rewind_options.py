@@ -1,0 +1,116 @@
+"""The options of `rewind`, and which of them make no sense together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from django.core.management.base import CommandError
+
+__all__ = ["add_arguments", "only_shows", "refuse_nonsense"]
+
+_ONLY_SHOW = ("plan", "check", "sql")
+
+# Options, by their names in the code, that leave no sense to each other.
+_CONTRADICTIONS = [
+    ("redo", "redo_differing"),
+    *((show, "migrate") for show in _ONLY_SHOW),
+    *(("sql", other) for other in ("plan", "check", "fake", "redo", "redo_differing")),
+    *(("fake", other) for other in ("redo", "redo_differing", "use_file", "allow_data_loss")),
+]
+
+
+def add_arguments(parser: Any) -> None:
+    """Add what `rewind` takes besides the options of every command that reports."""
+    parser.add_argument("app_label", nargs="?", help="App label: undo only its missing migrations.")
+    parser.add_argument(
+        "migration_name",
+        nargs="?",
+        help="Go back to this migration, by name or prefix; 'zero' undoes all of the app.",
+    )
+    parser.add_argument(
+        "--noinput",
+        "--no-input",
+        action="store_false",
+        dest="interactive",
+        help="Do not ask for a yes before something is undone.",
+    )
+    parser.add_argument("--plan", action="store_true", help="Show what would be undone, and do nothing.")
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="Exit with status 1 if there is something to rewind, and do nothing.",
+    )
+    parser.add_argument(
+        "--sql", action="store_true", help="Print the statements that would be executed, and do nothing."
+    )
+    parser.add_argument(
+        "--fake",
+        action="store_true",
+        help="Forget that the migrations were applied, and leave the schema as it is.",
+    )
+    parser.add_argument(
+        "--use-file",
+        action="append",
+        default=[],
+        metavar="APP.NAME",
+        help="Undo this edited migration by its file, and not by what ran. May be given again.",
+    )
+    parser.add_argument(
+        "--redo",
+        action="store_true",
+        help="Undo the migration that is named, as it ran, and apply its file; the same for what depends on it.",
+    )
+    parser.add_argument(
+        "--redo-differing",
+        action="store_true",
+        help="Do that for every applied migration that differs from its file.",
+    )
+    parser.add_argument(
+        "--include-removed-apps",
+        action="store_true",
+        help="Also undo missing migrations of apps that are not installed any more.",
+    )
+    parser.add_argument(
+        "--allow-data-loss",
+        action="store_true",
+        help="With --noinput and DEBUG off: rows may be lost, and that is meant.",
+    )
+    parser.add_argument("--migrate", action="store_true", help="Run 'migrate' when the rewind is done.")
+
+
+def only_shows(options: dict[str, Any]) -> bool:
+    """Say whether this is a run in which nothing stored is executed."""
+    return bool(options["plan"] or options["check"])
+
+
+def refuse_nonsense(options: dict[str, Any]) -> None:
+    """
+    Refuse options that contradict each other, before anything is read.
+
+    Raises:
+        CommandError: with exit status 2, as for an option that there is not.
+    """
+    problem = next(_problems(options), None)
+    if problem is not None:
+        raise CommandError(problem, returncode=2)
+
+
+def _problems(options: dict[str, Any]) -> Iterator[str]:
+    for one, other in _CONTRADICTIONS:
+        if options[one] and options[other]:
+            yield f"{_option(one)} and {_option(other)} contradict each other."
+    if options["format"] == "json" and not (options["plan"] or options["check"]):
+        yield "--format json goes with --plan or --check."
+    name = options["migration_name"]
+    if options["redo"] and (name is None or name == "zero"):
+        yield "--redo takes an app and the name of a migration: 'rewind --redo app_label migration_name'."
+    if options["redo_differing"] and name:
+        yield "--redo-differing takes no name of a migration; --redo does."
+    for named in options["use_file"]:
+        if not all(named.partition(".")):
+            yield f"--use-file takes a migration as app_label.migration_name, not '{named}'."
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"

@@ -1,0 +1,68 @@
+"""What a rewind would do, in the words that are shown before it asks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from django_rewind.outline import Outline, Step
+from django_rewind.types import label, names_of
+
+__all__ = ["lines", "question", "remarks"]
+
+_SOURCES = {"stored": "from stored code", "file": "from its file"}
+
+# A line, and the name of the style in which Django shows the like.
+_Line = tuple[str, str]
+
+
+def lines(outline: Outline) -> Iterator[_Line]:
+    """Yield the lines that show a rewind."""
+    if outline.steps or not outline.applies:
+        kept = " (records are forgotten, the schema stays)" if outline.fake else ""
+        yield f"Planned operations{kept}:", "MIGRATE_LABEL"
+    if not outline:
+        yield "  Nothing to rewind.", ""
+    for step in outline.steps:
+        yield from _lines_of_step(step, fake=outline.fake)
+    if outline.applies:
+        when = "Then applied" if outline.steps else "Undone already, and applied now"
+        yield f"{when} from their files:", "MIGRATE_LABEL"
+    for key in outline.applies:
+        yield f"  {label(key)}", ""
+    for remark in remarks(outline):
+        yield f"  {remark}", ""
+
+
+def _lines_of_step(step: Step, *, fake: bool) -> Iterator[_Line]:
+    where = "only forgotten" if fake else _SOURCES[step.source]
+    yield f"{label(step.key)} ({where})", "MIGRATE_HEADING"
+    for text, is_error in [] if fake else step.operations:
+        yield f"    {text}", "WARNING" if is_error else ""
+    for lost in step.losses:
+        yield f"    Loses {lost.thing}: {lost.amount}", "WARNING"
+
+
+def remarks(outline: Outline) -> Iterator[str]:
+    """Yield what is to be known besides the steps."""
+    if outline.stays_undone:
+        yield f"Stays undone, for want of a file: {names_of(outline.stays_undone)}"
+    for key, why in outline.left_alone:
+        yield f"Left as it is: {label(key)} ({why})"
+    for key in outline.edited:
+        yield f"Left as it ran: {label(key)} (edited since; 'rewind --redo {key[0]} {key[1]}' applies the file)"
+    opaque = [step.key for step in outline.steps if step.is_opaque]
+    if opaque and not outline.fake:
+        yield f"Not counted: what RunPython, RunSQL or operations of other packages do to data in {names_of(opaque)}"
+
+
+def question(outline: Outline, alias: str) -> str:
+    """Return what is to be agreed to."""
+    if outline.fake:
+        return f"Forget these migrations of the database '{alias}' and leave its schema as it is?"
+    if not outline.steps:
+        return f"Apply these files to the database '{alias}'?"
+    if outline.applies:
+        loss = ", lose this data" if outline.losses else ""
+        return f"Undo these migrations of the database '{alias}'{loss} and apply the files?"
+    loss = " and lose this data" if outline.losses else ""
+    return f"Rewind the database '{alias}'{loss}?"
