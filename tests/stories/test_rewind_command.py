@@ -167,8 +167,9 @@ def test_then_forward(left):
     """`--migrate` goes on with what this branch has."""
     left.migration("shop.0002_stock", STOCK, after="0001_initial")
 
-    left.manage("rewind", "--noinput", "--migrate")
+    result = left.manage("rewind", "--noinput", "--migrate")
 
+    assert "  Applying shop.0002_stock... OK" in result.stdout
     assert left.columns("shop_product") == {"id", "name", "stock"}
     assert left.applied("shop") == ["0001_initial", "0002_stock"]
 

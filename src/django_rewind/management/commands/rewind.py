@@ -214,8 +214,9 @@ class Command(ReportingCommand):
             database=self.options["database"],
             interactive=self.options["interactive"],
             verbosity=self.verbosity,
-            stdout=self.stdout,
-            stderr=self.stderr,
+            # Not ours, which would end each line of progress.
+            stdout=self.options.get("stdout"),
+            stderr=self.options.get("stderr"),
             no_color=self.options["no_color"],
             force_color=self.options["force_color"],
         )
