@@ -174,6 +174,19 @@ def test_around_a_capture(app):
     assert stored[1] == text
 
 
+def test_no_capture_of_an_excluded_app(app, settings):
+    """What is not stored is not announced."""
+    settings.DJANGO_REWIND_EXCLUDE = ["shop"]
+    app.migration("0001_initial", helpers.create("Product"))
+    log = Log()
+
+    with listening(pre_capture, post_capture, receive=log):
+        migrate("shop")
+
+    assert log == []
+    assert applied("shop") == ["0001_initial"]
+
+
 def test_of_an_app_that_is_not_installed(shop, settings):
     """The sender is None then, so that only receivers for all senders hear of it."""
     heard = []

@@ -16,7 +16,7 @@ from typing import Any
 from django.db import transaction
 from django.db.migrations import Migration
 
-from . import capture
+from . import capture, conf
 from .exceptions import BlockedRewind, RewindError
 from .loader import RewindLoader
 from .messages import Messages
@@ -240,7 +240,8 @@ class Rewinding:
         self._capture([one for one in forwards or [migration] if not recorded.get(key_of(one))], fake=fake)
 
     def _capture(self, migrations: list[Migration], *, fake: bool) -> None:
-        keys = [key_of(migration) for migration in migrations]
+        excluded = conf.excluded_apps()
+        keys = [key_of(migration) for migration in migrations if migration.app_label not in excluded]
         for key in keys:
             announce(pre_capture, key, using=self.connection.alias, source="file")
         stored = capture.capture(self.connection, migrations, fake=fake, warn=self.messages.warn)

@@ -84,6 +84,19 @@ def test_missing_dependents_stay_undone(edited):
     assert edited.columns("shop_product") == {"id", "name", "cost"}
 
 
+def test_by_the_file(edited):
+    """Where what ran is no good, the file can be what is undone, and is applied again."""
+    edited.execute("ALTER TABLE shop_product RENAME COLUMN price TO cost")
+    edited.execute("UPDATE django_migrations_code SET source_code = 'x' WHERE migration_name = '0002_price'")
+    redo = ("rewind", "--redo", "shop", "0002", "--noinput")
+
+    edited.refused(*redo, naming="--use-file shop.0002_price")
+    edited.manage(*redo, "--use-file", "shop.0002_price")
+
+    assert edited.columns("shop_product") == {"id", "name", "cost", "stock"}
+    assert "AddField('product', 'cost'" in edited.stored()["shop.0002_price"]
+
+
 def test_across_apps(edited):
     """What another app builds on it is applied again as well, and what it now needs before it."""
     edited.app("cart")
