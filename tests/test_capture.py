@@ -13,6 +13,7 @@ from django.test.utils import CaptureQueriesContext
 
 from django_rewind.capture import capture, hand_over, reconcile
 from django_rewind.exceptions import NotRecoverable
+from django_rewind.gather import Collector
 from django_rewind.models import MigrationCode, MigrationCodeHistory, Provenance
 from django_rewind.store import Store
 from tests.fixtures import applied, hidden, in_memory, migrate, record_id, row
@@ -180,6 +181,22 @@ def test_only_bytecode_is_said_and_not_stored(app, capsys):
     assert applied("shop") == ["0001_initial"]
     assert stored_texts() == {}
     assert "The source of shop.0001_initial cannot be stored" in said + capsys.readouterr().err
+
+
+def test_what_cannot_be_packed_is_said_and_not_stored(app, texts, monkeypatch):
+    """Whatever goes wrong with one migration, it runs, and the others are stored."""
+    pack = Collector.pack
+
+    def fail_for_one(self, module, text):
+        if module.endswith("0001_initial"):
+            raise RuntimeError("out of string")
+        return pack(self, module, text)
+
+    monkeypatch.setattr(Collector, "pack", fail_for_one)
+    said = migrate("shop")
+    assert applied("shop") == ["0001_initial", "0002_more"]
+    assert set(stored_texts()) == {"0002_more"}
+    assert "The source of shop.0001_initial cannot be stored: RuntimeError: out of string." in said
 
 
 def test_without_our_table_migrate_goes_on(app, texts):

@@ -7,6 +7,7 @@ import json
 import pytest
 from django.conf import settings
 from django.db import migrations, models
+from django.db.migrations.operations.models import IndexOperation, ModelOperation
 from django.db.migrations.state import ProjectState
 
 from django_rewind.effects import Names, conflict, effects_of, lasting, operations_in
@@ -153,6 +154,23 @@ def test_operations_in_looks_into_separate_halves():
     migration = in_memory("shop.0001", outer)
     assert list(operations_in(migration, database=True)) == [hidden]
     assert list(operations_in(migration, database=False)) == [shown]
+
+
+class Nameless(ModelOperation):
+    """Django asks for no name as long as it does not optimize."""
+
+    def __init__(self) -> None:
+        pass
+
+
+class NamelessIndex(IndexOperation):
+    """The same, of another family."""
+
+
+@pytest.mark.parametrize("operation", [Nameless(), NamelessIndex()])
+def test_an_operation_that_cannot_be_looked_into_is_opaque(operation):
+    """Whatever a class of somebody's own leaves out, effects keep nobody from migrating."""
+    assert effects(operation) == [{"effect": "opaque", "database": True, "state": True}]
 
 
 def test_effects_leave_the_fields_as_they_are():

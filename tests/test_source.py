@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from django.db import migrations, models
+from django.db.migrations.operations.base import Operation
 from django.test import override_settings
 
 from django_rewind.modules import SourceUnavailable
@@ -171,6 +172,44 @@ def test_what_a_plan_prints_is_written_down(metadata):
     assert without["reversible"] is False
     assert without["actions"][1] is None
     assert sql["actions"] == ("SELECT 1", None)
+
+
+class Mine(Operation):
+    """An operation of somebody's own that Django runs without trouble."""
+
+    def __init__(self, **attributes: object) -> None:
+        vars(self).update(attributes)
+
+
+class Silent(Mine):
+    """Django calls these for a plan, or on the way back, and never on the way forward."""
+
+    def describe(self) -> str:
+        raise RuntimeError("no words")
+
+    @property
+    def reversible(self) -> bool:
+        raise RuntimeError("no answer")
+
+
+@pytest.mark.parametrize("operation", [Mine(sql="SELECT 1"), Mine(code=print)])
+def test_an_operation_without_a_reverse_action_has_no_actions(operation):
+    """What Django does not need to run it, we do not need to describe it."""
+    (described,) = describe(in_memory("shop.0001", operation)).operations
+    assert described == {"text": operation.describe(), "reversible": True}
+
+
+def test_an_operation_that_cannot_describe_itself_is_described_by_its_class():
+    """And counts as irreversible, since nobody can say that it is not."""
+    (described,) = describe(in_memory("shop.0001", Silent())).operations
+    assert described == {"text": "Silent", "reversible": False}
+
+
+def test_flags_are_written_down_as_flags():
+    """Django asks whether they are true, not whether they are `True`."""
+    metadata = describe(in_memory("shop.0001", atomic=0, initial=1))
+    assert (metadata.atomic, metadata.initial) == (False, True)
+    assert Metadata.from_text(metadata.as_text()).atomic is False
 
 
 def test_what_others_add_in_memory_is_not_written_down():

@@ -105,27 +105,33 @@ class _Packing:
         if key[0] in self._excluded:
             return
         try:
-            module = module_of(key)
-            text = read_text(module) if text is None else text
+            self._entries.append(self._entry(key, migration, record_id, text))
         except LookupError:
             # Made in memory for an app that does not exist: there is no source.
             return
         except SourceUnavailable as error:
             self.warn(f"The source of {label(key)} cannot be stored: {error}.")
-            return
-        packed = self._collector.pack(module, text)
+
+    def _entry(self, key: Key, migration: Migration, record_id: int | None, text: str | None) -> Entry:
+        module = module_of(key)
+        text = read_text(module) if text is None else text
+        try:
+            packed = self._collector.pack(module, text)
+            metadata = describe(migration, packed.needs)
+            metadata.as_text()
+        except Exception as error:
+            # Not a reason to keep somebody from migrating.
+            raise SourceUnavailable(f"{type(error).__name__}: {error}") from error
         for missed in packed.missed.items():
             self._missed.setdefault(missed, []).append(key)
-        self._entries.append(
-            Entry(
-                key=key,
-                module=module,
-                text=text,
-                metadata=describe(migration, packed.needs),
-                provenance=self.provenance,
-                contents=packed.contents,
-                record_id=record_id,
-            )
+        return Entry(
+            key=key,
+            module=module,
+            text=text,
+            metadata=metadata,
+            provenance=self.provenance,
+            contents=packed.contents,
+            record_id=record_id,
         )
 
     def finished(self) -> list[Entry]:

@@ -25,6 +25,7 @@ from .exceptions import (
     StateNotBuilt,
     UnknownColumns,
 )
+from .source import in_words, is_reversible
 from .types import Effect, Key, key_of
 
 __all__ = [
@@ -60,8 +61,8 @@ def check_reversible(undone: Iterable[Migration]) -> None:
     """
     for migration in undone:
         for operation in operations_in(migration, database=True):
-            if not operation.reversible:
-                raise IrreversibleRewind(key_of(migration), operation.describe())
+            if not is_reversible(operation):
+                raise IrreversibleRewind(key_of(migration), in_words(operation))
 
 
 def rehearse(

@@ -25,7 +25,17 @@ from .modules import SourceUnavailable, decode
 from .needs import NOTHING, Needs
 from .types import Effect, Key
 
-__all__ = ["NOT_DESCRIBED", "Metadata", "describe", "module_of", "parse", "payload", "read_text"]
+__all__ = [
+    "NOT_DESCRIBED",
+    "Metadata",
+    "describe",
+    "in_words",
+    "is_reversible",
+    "module_of",
+    "parse",
+    "payload",
+    "read_text",
+]
 
 # Django truncates what an operation does to 40 characters; more need not be kept.
 _ACTION_LENGTH = 60
@@ -149,8 +159,8 @@ def describe(migration: Migration, needs: Needs = NOTHING) -> Metadata:
         dependencies=_keys(fresh.dependencies),
         run_before=_keys(fresh.run_before),
         replaces=_keys(fresh.replaces),
-        initial=fresh.initial,
-        atomic=fresh.atomic,
+        initial=None if fresh.initial is None else bool(fresh.initial),
+        atomic=bool(fresh.atomic),
         operations=[_describe_operation(operation) for operation in fresh.operations],
         effects=effects_of(fresh),
         needs=needs,
@@ -164,19 +174,37 @@ def _keys(pairs: Any) -> list[Key]:
 
 
 def _describe_operation(operation: Any) -> dict[str, Any]:
-    described: dict[str, Any] = {
-        "text": str(operation.describe()),
-        # With what SeparateDatabaseAndState holds, whose own answer is always True.
-        "reversible": all(one.reversible for one in (operation, *flatten([operation], database=True))),
-    }
-    # The two kinds of action that describe_operation() of `migrate` knows.
+    described = {"text": in_words(operation), "reversible": is_reversible(operation)}
+    try:
+        actions = _actions(operation)
+    except Exception:  # noqa: BLE001 (Django asks for these when it shows a plan, not when it runs one)
+        actions = None
+    return {**described, "actions": actions} if actions else described
+
+
+def in_words(operation: Any) -> str:
+    """Return what an operation says of itself, or else what it is."""
+    try:
+        return str(operation.describe())
+    except Exception:  # noqa: BLE001 (Django asks for it when it shows a plan, not when it runs one)
+        return type(operation).__name__
+
+
+def is_reversible(operation: Any) -> bool:
+    """Ask also what `SeparateDatabaseAndState` holds, whose own answer is always True."""
+    try:
+        return all(bool(one.reversible) for one in (operation, *flatten([operation], database=True)))
+    except Exception:  # noqa: BLE001 (Django asks for it when it goes back, and then it fails as well)
+        return False
+
+
+def _actions(operation: Any) -> tuple[str | None, str | None] | None:
+    """Return the two kinds of action that describe_operation() of `migrate` knows."""
     if hasattr(operation, "code"):
-        actions = (_docstring(operation.code), _docstring(operation.reverse_code))
-    elif hasattr(operation, "sql"):
-        actions = (_sql(operation.sql), _sql(operation.reverse_sql))
-    else:
-        return described
-    return {**described, "actions": actions}
+        return _docstring(operation.code), _docstring(operation.reverse_code)
+    if hasattr(operation, "sql"):
+        return _sql(operation.sql), _sql(operation.reverse_sql)
+    return None
 
 
 def _docstring(code: Any) -> str | None:

@@ -76,6 +76,56 @@ def test_kinds_of_operations(shop, kind):
     assert shop.rows("SELECT name FROM shop_product") == [("Tea",)]
 
 
+MINE = """
+from django.db.migrations.operations.base import Operation
+from django.db.migrations.operations.models import IndexOperation, ModelOperation
+
+
+class Mine({base}):
+    reversible = False
+
+    def __init__(self):
+        {attribute} = "SELECT 1"
+
+    def state_forwards(self, app_label, state):
+        pass
+
+    def database_forwards(self, app_label, schema_editor, from_state, to_state):
+        schema_editor.execute("SELECT 1")
+
+    def describe(self):
+        return self.words
+"""
+
+
+@pytest.mark.parametrize(
+    "base, attribute",
+    [("Operation", "self.sql"), ("Operation", "self.code"), ("ModelOperation", "_"), ("IndexOperation", "_")],
+)
+def test_operation_of_ones_own(shop, base, attribute):
+    """What Django can run is run and stored, though nobody can describe it, and is refused by its class."""
+    header = MINE.format(base=base, attribute=attribute)
+    with shop.on_branch("feature"):
+        shop.migration("shop.0002_mine", "Mine()", PRICE, after="0001_initial", header=header)
+        shop.manage("migrate")
+
+    assert "shop.0002_mine" in shop.stored()
+    result = shop.refused("migrate", "shop", "0001", naming="shop.0002_mine")
+    assert "'Mine'" in result.stderr
+
+
+def test_zero_for_false(shop):
+    """`atomic = 0` is no transaction, there and back."""
+    before = shop.schema()
+    with shop.on_branch("feature"):
+        shop.migration("shop.0002_price", PRICE, after="0001_initial", atomic=0)
+        shop.manage("migrate")
+
+    shop.manage("rewind", "--noinput")
+
+    assert shop.schema() == before
+
+
 def test_content_type_of_a_renamed_model(shop):
     """The content type of a model follows the undoing of its renaming."""
     shop.install("django.contrib.contenttypes", *shop.installed)
