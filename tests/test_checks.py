@@ -174,6 +174,27 @@ def test_migrate_asks_nothing(shop):
     assert any("django_migrations_code_verification" in query["sql"] for query in queries)
 
 
+@override_settings(DJANGO_REWIND_SIGNING_KEYS="a long secret")
+def test_a_string_in_the_place_of_keys_is_an_error():
+    """`migrate` stops at it, before it signs with a letter."""
+    (error,) = [one for one in ours() if one.id == "django_rewind.E001"]
+    assert error.id == "django_rewind.E001"
+    assert "list" in error.hint
+    assert error.is_serious()
+
+
+@override_settings(DJANGO_REWIND_SIGNING_KEYS="a long secret", DJANGO_REWIND_ENABLED=False)
+def test_switched_off_nobody_signs():
+    """Then the setting is of no account."""
+    assert "django_rewind.E001" not in ids()
+
+
+@override_settings(DJANGO_REWIND_SIGNING_KEYS=None, SECRET_KEY="")
+def test_without_a_key_django_migrates():
+    """It is no error of the project's: nothing is stored, and `migrate` says so."""
+    assert "django_rewind.E001" not in ids()
+
+
 def test_check_finds_nothing_wrong_with_our_models(capsys):
     """As `manage.py check` in the project of a user."""
     call_command("check", APP_LABEL, fail_level="WARNING")

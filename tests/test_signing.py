@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from django.core.exceptions import ImproperlyConfigured
 from django.test import override_settings
 
 from django_rewind import conf, signing
@@ -88,6 +89,23 @@ def test_the_fallbacks_of_the_secret_key_verify(signed):
 def test_with_keys_of_our_own_the_secret_key_does_not_count(signed):
     """The list replaces `SECRET_KEY` and its fallbacks."""
     assert signing.verify(PAYLOAD, *signed) is Verdict.FOREIGN
+
+
+@pytest.mark.parametrize("keys", ["a long secret", b"bytes", {"a": "b"}, ["", "old"]])
+def test_what_is_no_list_of_keys_signs_nothing(signed, keys):
+    """A string would have signed with its first letter."""
+    with override_settings(DJANGO_REWIND_SIGNING_KEYS=keys):
+        assert "DJANGO_REWIND_SIGNING_KEYS" in signing.problem_with_keys()
+        with pytest.raises(ImproperlyConfigured, match="DJANGO_REWIND_SIGNING_KEYS"):
+            signing.sign(PAYLOAD)
+        assert signing.verify(PAYLOAD, *signed) is Verdict.NO_KEY
+
+
+@override_settings(DJANGO_REWIND_SIGNING_KEYS=None, SECRET_KEY="")
+def test_without_any_key_nothing_is_verified(signed):
+    """Django has no `SECRET_KEY` as long as nobody asks for it."""
+    assert "SECRET_KEY" in signing.problem_with_keys()
+    assert signing.verify(PAYLOAD, *signed) is Verdict.NO_KEY
 
 
 def test_the_fingerprint_only_chooses_the_wording(signed):

@@ -6,14 +6,14 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from django.db import DatabaseError, connections
 from django.db.migrations import Migration
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 
-from . import conf
+from . import conf, signing
 from .compare import same_text
 from .edits import text_on_disk
 from .gather import Collector
@@ -41,6 +41,8 @@ def capture(connection: Any, migrations: Iterable[Migration], *, fake: bool = Fa
     Returns:
         the keys that are stored now and have to be proven when they are recorded.
     """
+    if not _can_sign(connection, warn):
+        return set()
     packing = _Packing(Provenance.BACKFILLED if fake else Provenance.CAPTURED, warn)
     for migration in migrations:
         packing.add(migration)
@@ -76,10 +78,25 @@ def adopt(connection: Any, migrations: Mapping[int, Migration], *, warn: Warn) -
 
 
 def _put_as(provenance: str, connection: Any, migrations: Mapping[int, Migration], *, warn: Warn) -> set[Key]:
+    if not _can_sign(connection, warn):
+        return set()
     packing = _Packing(provenance, warn)
     for record_id, migration in migrations.items():
         packing.add(migration, record_id)
     return _put(connection, packing.finished(), warn=warn)
+
+
+# Connections whose present run was told that nothing is stored.
+_told: WeakSet[Any] = WeakSet()
+
+
+def _can_sign(connection: Any, warn: Warn) -> bool:
+    """Say whether there is a key, and once in a run what to do if there is none."""
+    problem = signing.problem_with_keys()
+    if problem and Store(connection).is_allowed and _real(connection) not in _told:
+        _told.add(_real(connection))
+        warn(f"The sources of migrations are not stored. {problem}")
+    return not problem
 
 
 class _Packing:
@@ -175,6 +192,7 @@ def hand_over(connection: Any, applied: Applied, disk: Mapping[Key, Migration]) 
 
 def forget_outcome(connection: Any) -> None:
     """Throw away what an earlier run has left behind."""
+    _told.discard(_real(connection))
     _outcomes.pop(_real(connection), None)
 
 
@@ -209,7 +227,7 @@ def reconcile(connection: Any, *, warn: Warn = logger.debug) -> None:
         if key not in known or _is_unproven(known[key].record_id, record_id)
     ]
     undescribed = [key for key in on_disk if key in known and not known[key].is_described]
-    if not unstored and not undescribed:
+    if not (unstored or undescribed) or not _can_sign(connection, warn):
         return
     records = _record_ids(connection)
     packing = _Packing(Provenance.BACKFILLED, warn)

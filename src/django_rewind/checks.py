@@ -8,15 +8,21 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Info, Tags, Warning, register
+from django.core.checks import CheckMessage, Error, Info, Tags, Warning, register
 from django.db import OperationalError, connections
 
-from . import conf
+from . import conf, signing
 from .signing import Verdict
 from .store import APP_LABEL, Store
 from .types import Key, names_of
 
-__all__ = ["check_databases", "check_excluded_apps", "check_is_enabled", "check_signing_keys"]
+__all__ = [
+    "check_databases",
+    "check_excluded_apps",
+    "check_is_enabled",
+    "check_keys",
+    "check_signing_keys",
+]
 
 # More names than these are not printed; `show_stored_migrations` has them all.
 _NAMED = 5
@@ -164,3 +170,19 @@ def _warn(keys: Iterable[Key], text: str, hint: str, check_id: str) -> Iterator[
     if found:
         more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
         yield Warning(text.format(names=names_of(found[:_NAMED]) + more), hint=hint, id=check_id)
+
+
+@register(Tags.security)
+def check_keys(**kwargs: Any) -> list[CheckMessage]:
+    """Say when our own setting is no list of keys; without it there need not be a key."""
+    is_set = bool(getattr(settings, "DJANGO_REWIND_SIGNING_KEYS", None))
+    problem = signing.problem_with_keys() if is_set and conf.in_force() else ""
+    if not problem:
+        return []
+    return [
+        Error(
+            "DJANGO_REWIND_SIGNING_KEYS holds no keys that stored migrations could be signed with.",
+            hint=problem,
+            id="django_rewind.E001",
+        )
+    ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.apps import apps
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 
 __all__ = ["enabled", "excluded_apps", "excluded_modules", "in_force", "signing_keys", "size_limit"]
 
@@ -25,11 +26,30 @@ def signing_keys() -> list[str]:
 
     ``DJANGO_REWIND_SIGNING_KEYS``, by default ``SECRET_KEY`` and then
     ``SECRET_KEY_FALLBACKS`` (which Django has since 4.1).
+
+    Raises:
+        ImproperlyConfigured: there is no key, or what is there is no list of keys.
     """
-    keys = getattr(settings, "DJANGO_REWIND_SIGNING_KEYS", None)
-    if keys:
-        return [str(key) for key in keys]
-    return [settings.SECRET_KEY, *getattr(settings, "SECRET_KEY_FALLBACKS", [])]
+    keys = getattr(settings, "DJANGO_REWIND_SIGNING_KEYS", None) or _secret_keys()
+    if not isinstance(keys, (list, tuple)):
+        # A string would be taken for a list of its letters.
+        raise ImproperlyConfigured(
+            f"Make DJANGO_REWIND_SIGNING_KEYS a list of keys: it is a {type(keys).__name__}."
+        )
+    if not all(keys):
+        raise ImproperlyConfigured("Take the empty key out of DJANGO_REWIND_SIGNING_KEYS.")
+    return [str(key) for key in keys]
+
+
+def _secret_keys() -> list[str]:
+    try:
+        key = settings.SECRET_KEY
+    except ImproperlyConfigured:
+        # Django looks at it when it is used, and `migrate` does not use it.
+        raise ImproperlyConfigured(
+            "Set SECRET_KEY, or DJANGO_REWIND_SIGNING_KEYS: there is no key to sign with."
+        ) from None
+    return [key, *filter(None, getattr(settings, "SECRET_KEY_FALLBACKS", []))]
 
 
 def size_limit() -> int:

@@ -181,6 +181,8 @@ def why_unusable(stored: StoredMigration) -> NotRecoverable | None:
     name = label(stored.key)
     if stored.verdict is Verdict.FOREIGN:
         return NotRecoverable(stored.key, stored.verdict.value + ".", _SIGNED_BY_ANOTHER.format(name=name))
+    if stored.verdict is Verdict.NO_KEY:
+        return NotRecoverable(stored.key, stored.verdict.value + ".", signing.problem_with_keys())
     if stored.verdict is not Verdict.VERIFIED:
         return NotRecoverable(stored.key, stored.verdict.value + ".")
     try:

@@ -13,11 +13,12 @@ import json
 from enum import Enum
 from typing import Any
 
+from django.core.exceptions import ImproperlyConfigured
 from django.utils.crypto import constant_time_compare, salted_hmac
 
 from . import conf
 
-__all__ = ["Verdict", "digest", "digest_of", "sign", "verify"]
+__all__ = ["Verdict", "digest", "digest_of", "problem_with_keys", "sign", "verify"]
 
 _SALT = "django_rewind.signing"
 
@@ -29,6 +30,7 @@ class Verdict(Enum):
     UNSIGNED = "its stored source is not signed"
     FOREIGN = "its stored source was signed with another key"
     TAMPERED = "its stored source was changed after it was signed"
+    NO_KEY = "its stored source cannot be verified without a key"
 
 
 def digest(text: str) -> str:
@@ -41,12 +43,24 @@ def digest_of(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
+def problem_with_keys() -> str:
+    """Return what has to be done before anything can be signed or verified; nothing is the rule."""
+    try:
+        conf.signing_keys()
+    except ImproperlyConfigured as error:
+        return str(error)
+    return ""
+
+
 def sign(payload: Any) -> tuple[str, str]:
     """
     Return the signature of a payload and the fingerprint of the key.
 
     Args:
         payload: anything that `json` can write; the same at verification.
+
+    Raises:
+        ImproperlyConfigured: there is no key.
     """
     key = conf.signing_keys()[0]
     return _signature(payload, key), _fingerprint(key)
@@ -61,6 +75,8 @@ def verify(payload: Any, signature: str, fingerprint: str) -> Verdict:
     """
     if not signature:
         return Verdict.UNSIGNED
+    if problem_with_keys():
+        return Verdict.NO_KEY
     keys = conf.signing_keys()
     if any(constant_time_compare(_signature(payload, key), signature) for key in keys):
         return Verdict.VERIFIED

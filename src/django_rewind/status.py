@@ -37,6 +37,7 @@ _SIGNED = {
     Verdict.UNSIGNED: "not signed",
     Verdict.FOREIGN: "signed with another key",
     Verdict.TAMPERED: "changed after it was signed",
+    Verdict.NO_KEY: "there is no key to verify it",
 }
 
 

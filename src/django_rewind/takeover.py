@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.core.management.base import CommandError
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 
@@ -26,10 +27,17 @@ def sign_inherited(apps: Any, connection: Any) -> None:
 
     A text that cannot be parsed stays unsigned, and is refused by that name
     should it ever be needed.
+
+    Raises:
+        CommandError: there is no key, and it is done only once.
     """
     rows = apps.get_model("django_rewind", "MigrationCode")._base_manager.using(connection.alias)
     records = {key: record.pk for key, record in MigrationRecorder(connection).applied_migrations().items()}
-    for row in list(rows.filter(signature="")):
+    unsigned = list(rows.filter(signature=""))
+    problem = signing.problem_with_keys()
+    if unsigned and problem:
+        raise CommandError(f"What version 0.1.0 has stored cannot be signed. {problem}")
+    for row in unsigned:
         key = (row.app_label, row.migration_name)
         try:
             row.metadata = parse(row.source_code).as_text()

@@ -332,3 +332,40 @@ def test_admin_shows_and_changes_nothing(left):
     assert result.stdout.splitlines() == ["200 200 403 403 403 403", "403 403 403 403 403 403"], result
     assert left.stored() == before
     assert not executed(left)
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"SECRET_KEY": ""},
+        {"DJANGO_REWIND_SIGNING_KEYS": "no list", "SILENCED_SYSTEM_CHECKS": ["django_rewind.E001"]},
+    ],
+)
+def test_without_a_key(new_shop, keys):
+    """Django migrates without a key; nothing is stored, and that is said once, with what to do."""
+    new_shop.configure(**keys)
+
+    result = new_shop.manage("migrate")
+
+    assert result.stderr.count("are not stored") == 1
+    assert new_shop.applied("shop") == ["0001_initial"]
+    assert new_shop.stored() == {}
+    assert "are not stored" not in new_shop.manage("migrate").output
+    new_shop.configure(SECRET_KEY="there is one now", DJANGO_REWIND_SIGNING_KEYS=None)
+    new_shop.manage("migrate")
+    assert "shop.0001_initial" in new_shop.stored()
+
+
+def test_key_that_is_gone(shop):
+    """What was signed cannot be verified without the key, and is refused by name."""
+    with shop.on_branch("feature"):
+        shop.migration("shop.0002_price", PRICE, after="0001_initial")
+        shop.manage("migrate")
+    shop.configure(SECRET_KEY="")
+
+    result = shop.refused("migrate", "shop", "0001", naming=("shop.0002_price", "SECRET_KEY"))
+
+    assert "bring back" not in result.stderr.lower()
+    shop.refused("rewind", "--noinput", naming="shop.0002_price")
+    assert "0002_price" in shop.manage("show_stored_migrations").stdout
+    assert "No migrations to apply." in shop.manage("migrate").stdout
