@@ -76,6 +76,7 @@ class Rewinding:
         self.run = Survey(self.loader, self.messages.warn, self.by_file).of(plan)
         if self.run.involves_stored_code and self.run.is_backwards:
             self.run.plan = self._preparation(self.run).backwards_plan()
+        self.run.planned = self.run.steps
         return self.run.plan
 
     def _preparation(self, run: Run) -> Preparation:
@@ -185,7 +186,7 @@ class Rewinding:
         """
         capture.forget_outcome(self.connection)
         self._has_captured = False
-        if self.run is None or self.run.plan != plan:
+        if self.run is None or self.run.planned != [key_of(migration) for migration, _ in plan]:
             # Another package has trimmed the plan, or made its own.
             self.planned([], plan)
         run = self.run

@@ -78,14 +78,16 @@ class Preparation:
             error = self._load_one(migration)
             if error is not None:
                 self._use_the_file(key, error)
-            elif same_operations(migration.loaded, self.loader.disk_migrations[key]):
+            elif same_operations(migration.loaded, _as_written(self.loader.disk_migrations[key])):
                 del self.run.differing[key]
         for key, migration in list(self.run.recovered.items()):
             error = self._load_one(migration)
             if error is not None:
                 self._leave_out([key], error)
         if self.run.is_backwards:
-            self.run.plan = [(self._node(key), True) for key in self.run.steps]
+            # In place: it is the plan that receivers of pre_migrate are given, and to
+            # whose migrations they add operations.
+            self.run.plan[:] = [(self._node(key), True) for key in self.run.steps]
 
     def _load_one(self, migration: RecoveredMigration) -> NotRecoverable | None:
         try:
@@ -254,3 +256,8 @@ def _with_way_out(error: NotRecoverable) -> NotRecoverable:
     name = label(error.key)
     way_out = f"Or have it undone by its file, as that is now: 'manage.py rewind' takes '--use-file {name}'."
     return NotRecoverable(error.key, error.reason, f"{error.next_step}\n{way_out}")
+
+
+def _as_written(migration: Migration) -> Migration:
+    """Return a migration without the operations that others have added in memory."""
+    return type(migration)(migration.name, migration.app_label)

@@ -30,6 +30,8 @@ class Run:
     """
 
     plan: Plan
+    # Its steps when it was planned: a receiver of pre_migrate may have taken some out.
+    planned: list[Key] = field(default_factory=list)
     # Missing migrations with stored source, and edited ones as they ran.
     recovered: dict[Key, RecoveredMigration] = field(default_factory=dict)
     differing: dict[Key, RecoveredMigration] = field(default_factory=dict)
@@ -91,7 +93,7 @@ class Survey:
         run = Run(plan)
         apps = self._apps_in_reach(run.steps)
         run.recovered = self._recovered(apps)
-        run.differing = self._differing(apps, run.undone)
+        run.differing = {**self._differing(apps, run.undone), **self._as_planned_before(plan)}
         run.not_in_state = self._not_in_state(apps, run)
         return run
 
@@ -158,6 +160,14 @@ class Survey:
             return None
         migration.take_place_of(on_disk)
         return migration
+
+    def _as_planned_before(self, plan: Plan) -> dict[Key, RecoveredMigration]:
+        """Return the edited ones of a plan of ours: by now they may hold operations of others."""
+        return {
+            migration.key: migration
+            for migration, _ in plan
+            if isinstance(migration, RecoveredMigration) and migration.key not in self.loader.recovered
+        }
 
     def _not_in_state(self, apps: set[str], run: Run) -> set[Key]:
         history = self.loader.history

@@ -54,6 +54,78 @@ def test_cosmetic_edit_does_not_count(shop):
     assert "from stored code" not in result.output
 
 
+def renamed_model(shop: Project, old: str) -> str:
+    """Write 0002, which renames the model and adds a column, with its old name in a variable."""
+    shop.models("shop", "class Item(models.Model):\n    name = models.CharField(max_length=50)\n")
+    shop.migration(
+        "shop.0002_item",
+        "migrations.RenameModel(OLD, 'Item')",
+        add("item", "price", "IntegerField(default=7)"),
+        after="0001_initial",
+        header=f"OLD = {old}\n",
+    )
+    return "SELECT id, model FROM django_content_type WHERE app_label = 'shop'"
+
+
+def test_content_type_of_a_cosmetic_edit(shop):
+    """What contenttypes adds to a planned migration runs, whoever had to look at its source first."""
+    shop.install("django.contrib.contenttypes", *shop.installed)
+    shop.manage("migrate")
+    content_types = renamed_model(shop, "'Product'")
+    shop.manage("migrate")
+    ((number, name),) = shop.rows(content_types)
+    assert name == "item"
+    renamed_model(shop, "'Prod' + 'uct'")
+
+    result = shop.manage("migrate", "shop", "0001")
+
+    assert shop.rows(content_types) == [(number, "product")]
+    assert "from stored code" not in result.output
+
+
+@pytest.mark.parametrize("edit", ["'Prod' + 'uct'", "'Product'; STEP = 1"])
+@pytest.mark.parametrize("really", [False, True])
+def test_content_type_in_a_plan_that_was_trimmed(shop, edit, really):
+    """Taking a step out of the plan in pre_migrate loses nothing that was added to the others."""
+    shop.install("django.contrib.contenttypes", *shop.installed)
+    shop.manage("migrate")
+    content_types = renamed_model(shop, "'Product'")
+    shop.migration("shop.0003_stock", add("item", "stock", "IntegerField(default=3)"), after="0002_item")
+    shop.migration("shop.0003_beside", apart(), after="0002_item")
+    shop.migration("shop.0004_both", apart(), after=["0003_stock", "0003_beside"])
+    shop.manage("migrate")
+    ((number, _),) = shop.rows(content_types)
+    renamed_model(shop, edit)
+    if really:
+        text = shop.read("shop/migrations/0002_item.py").replace("default=7", "default=8")
+        shop.write("shop/migrations/0002_item.py", text)
+    shop.write(
+        "shop/apps.py",
+        """
+        from django.apps import AppConfig
+        from django.db.models.signals import pre_migrate
+
+
+        def trim(plan, **kwargs):
+            plan[:] = [(step, backwards) for step, backwards in plan if step.name != "0003_beside"]
+
+
+        class ShopConfig(AppConfig):
+            name = "shop"
+
+            def ready(self):
+                pre_migrate.connect(trim, sender=self)
+        """,
+    )
+
+    result = shop.manage("migrate", "shop", "0001")
+
+    assert shop.rows(content_types) == [(number, "product")]
+    assert shop.columns("shop_product") == {"id", "name"}
+    assert shop.applied("shop") == ["0001_initial", "0003_beside"]
+    assert ("Loading shop.0002_item from stored code" in result.output) is really
+
+
 def test_edited_function_counts(shop):
     """A reverse function with another body runs as it was when it was applied."""
     header = """
