@@ -24,6 +24,7 @@ __all__ = [
     "RewindError",
     "SqlNotKnown",
     "StateNotBuilt",
+    "TakenAway",
     "UnknownColumns",
 ]
 
@@ -144,6 +145,27 @@ class SqlNotKnown(RewindError):
         super().__init__(
             f"The SQL of {label(key)} cannot be told without executing something first ({reason}).",
             f"Ask for a target that keeps {label(key)}, execute what is printed for that, and ask again.",
+        )
+
+
+class TakenAway(RewindError):
+    """A step to be applied works on what a migration that is in no state has taken away."""
+
+    def __init__(self, key: Key, by: Key, what: str, *, has_file: bool) -> None:
+        self.key = key
+        self.by = by
+        where = (
+            "was edited after it was applied" if has_file else "is applied but has no file in this checkout"
+        )
+        way_out = (
+            f"Undo {label(by)} first, or put its file back as it ran."
+            if has_file
+            else f"Run 'manage.py rewind' to undo {label(by)} first, or bring back its file."
+        )
+        super().__init__(
+            f"Migration {label(key)} works on {what}, which {label(by)} has taken away or "
+            f"renamed, and {label(by)} {where}.",
+            way_out,
         )
 
 

@@ -7,7 +7,7 @@ project states and, where the question is what is in a table, on the connection.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,13 +16,12 @@ from django.db.migrations import Migration, operations
 from django.db.migrations.operations.base import Operation
 from django.db.models import NOT_PROVIDED, Field
 
-from . import compat
+from .demands import fields_named, rebuilt_table
 from .effects import conflict, effects_of, flatten, operations_in
 from .exceptions import (
     BlockedRewind,
     ConflictsWithMissing,
     IrreversibleRewind,
-    StateNotBuilt,
     UnknownColumns,
 )
 from .source import in_words, is_reversible
@@ -33,21 +32,11 @@ __all__ = [
     "check_not_null",
     "check_reversible",
     "check_unknown_columns",
-    "rehearse",
+    "taken_away",
 ]
 
-# On SQLite these leave a table as it is, or make or drop it as a whole.
-_NO_REBUILD = (
-    operations.AddIndex,
-    operations.AlterModelManagers,
-    operations.AlterModelOptions,
-    operations.AlterModelTable,
-    operations.CreateModel,
-    operations.DeleteModel,
-    operations.RemoveIndex,
-    operations.RunPython,
-    operations.RunSQL,
-)
+# What leaves nothing under the name that it is about.
+_TAKES_AWAY = {"alter_table", "delete_model", "remove_field", "rename_field", "rename_model"}
 
 
 def check_reversible(undone: Iterable[Migration]) -> None:
@@ -63,50 +52,6 @@ def check_reversible(undone: Iterable[Migration]) -> None:
         for operation in operations_in(migration, database=True):
             if not is_reversible(operation):
                 raise IrreversibleRewind(key_of(migration), in_words(operation))
-
-
-def rehearse(
-    state: Any, kept: Iterable[Migration], steps: Iterable[Migration], suspects: Iterable[Key]
-) -> Any:
-    """
-    Build and render the states of a run, as the executor will.
-
-    Args:
-        state: where it begins; it is changed.
-        kept: what is applied and stays, in order.
-        steps: what is undone or applied, in the order of application.
-        suspects: migrations from stored code, for the message.
-
-    Returns:
-        the state before the first step.
-
-    Raises:
-        StateNotBuilt: with the step and the migration at which it failed.
-    """
-    steps = list(steps)
-    done: list[Migration] = []
-    step: Migration | None = steps[0] if steps else None
-    try:
-        for migration in kept:
-            culprit = migration
-            state = migration.mutate_state(state, preserve=False)
-            done.append(migration)
-        before = state.clone()
-        state.apps  # noqa: B018 (rendered here, then kept up to date by the operations)
-        for migration in steps:
-            step = culprit = migration
-            state = migration.mutate_state(state, preserve=False)
-            done.append(migration)
-    except Exception as error:
-        others = [key_of(one) for one in done if _contradicts(one, culprit)]
-        raise StateNotBuilt(key_of(step or culprit), key_of(culprit), error, others or suspects) from error
-    return before
-
-
-def _contradicts(earlier: Migration, later: Migration) -> bool:
-    """Say whether a migration took away or renamed what a later one works on."""
-    of_earlier = (earlier.app_label, effects_of(earlier))
-    return conflict(of_earlier, (later.app_label, effects_of(later))) is not None
 
 
 def check_conflicts(
@@ -133,6 +78,74 @@ def check_conflicts(
                 what = conflict((key[0], effects), (other[0], of_other))
                 if what:
                     raise ConflictsWithMissing(key, other, what)
+
+
+def taken_away(
+    steps: Iterable[Migration], ran: Iterable[tuple[Key, list[Effect]]], left_out: Container[Key]
+) -> Iterator[tuple[Key, Key, str]]:
+    """
+    Find steps that work on what a migration has taken away of which no state knows.
+
+    Leaving a migration out of the states does not undo what it did to the database.
+
+    Args:
+        steps: the migrations to be applied.
+        ran: what is applied, in that order, with its effects as it ran.
+        left_out: those of them that are in no state.
+
+    Returns:
+        the step, the one that has taken something away, and what that is.
+    """
+    gone: dict[tuple[str, ...], Key] = {}
+    for key, effects in ran:
+        for effect in effects:
+            _follow(gone, key, effect, takes=key in left_out)
+    for migration in steps:
+        key = key_of(migration)
+        for effect in effects_of(migration):
+            for name in _needed(key[0], effect):
+                if name in gone:
+                    yield key, gone[name], _in_words(name)
+            _follow(gone, key, effect, takes=False)
+        for operation in operations_in(migration, database=True):
+            model, fields = fields_named(operation)
+            for field in fields:
+                name = (key[0], model.lower(), field.lower())
+                if name in gone:
+                    yield key, gone[name], _in_words(name)
+
+
+def _follow(gone: dict[tuple[str, ...], Key], key: Key, effect: Effect, *, takes: bool) -> None:
+    """Note what an effect takes away from the database, and what it makes there."""
+    if not effect.get("database") or effect["effect"] == "opaque":
+        return
+    kind, model = effect["effect"], (key[0], effect["model"])
+    name = (*model, effect["field"]) if kind.endswith("_field") else model
+    if takes and kind in _TAKES_AWAY:
+        gone[name] = key
+    if kind in ("create_model", "add_field"):
+        gone.pop(name, None)
+    elif kind == "rename_model":
+        gone.pop((key[0], effect["to"]), None)
+    elif kind == "rename_field":
+        gone.pop((*model, effect["to"]), None)
+
+
+def _needed(app_label: str, effect: Effect) -> Iterator[tuple[str, ...]]:
+    """Yield the models and fields that have to be in the database for an effect."""
+    if not effect.get("database") or effect["effect"] == "opaque":
+        return
+    kind, model = effect["effect"], (app_label, effect["model"])
+    if kind != "create_model":
+        yield model
+    if kind in ("alter_field", "remove_field", "rename_field"):
+        yield (*model, effect["field"])
+    for other_app, other in effect.get("refers", ()):
+        yield (other_app or app_label, other)
+
+
+def _in_words(name: tuple[str, ...]) -> str:
+    return f"the {'field' if len(name) == 3 else 'model'} '{'.'.join(name[1:])}'"
 
 
 def check_not_null(connection: Any, state: Any, undone: Sequence[Migration]) -> None:
@@ -266,7 +279,7 @@ def check_unknown_columns(
     unknown = _unknown_columns(connection, state, {app_label for app_label, _ in causes})
     for migration in steps:
         for operation in operations_in(migration, database=True):
-            table = _rebuilt_table(state, migration.app_label, operation, backwards=backwards)
+            table = rebuilt_table(state, migration.app_label, operation, backwards=backwards)
             if table in unknown:
                 related = [key for key in causes if key[0] == migration.app_label] or causes
                 raise UnknownColumns(key_of(migration), table, unknown[table], related)
@@ -285,26 +298,3 @@ def _unknown_columns(connection: Any, state: Any, app_labels: set[str]) -> dict[
             if rest:
                 found[table] = rest
     return found
-
-
-def _rebuilt_table(state: Any, app_label: str, operation: Operation, *, backwards: bool) -> str:
-    """Return the table that SQLite may rebuild for an operation, or an empty string."""
-    if isinstance(operation, _NO_REBUILD) or _only_adds_a_column(operation, backwards=backwards):
-        return ""
-    name = getattr(operation, "model_name", None) or getattr(operation, "old_name", None)
-    name = name or getattr(operation, "name", "")
-    model_state = state.models.get((app_label, str(name).lower()))
-    if model_state is None:
-        return ""
-    return model_state.options.get("db_table") or f"{app_label}_{model_state.name.lower()}"
-
-
-def _only_adds_a_column(operation: Operation, *, backwards: bool) -> bool:
-    return (
-        isinstance(operation, operations.AddField)
-        and not backwards
-        and compat.SQLITE_ADDS_NULLABLE_COLUMNS
-        and operation.field.null
-        and not operation.field.has_default()
-        and not operation.field.unique
-    )

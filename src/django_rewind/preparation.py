@@ -9,13 +9,15 @@ from django.db.migrations import Migration
 
 from . import preflight
 from .compare import same_operations
-from .exceptions import NotRecoverable, RewindError, StateNotBuilt
+from .effects import effects_of
+from .exceptions import NotRecoverable, RewindError, StateNotBuilt, TakenAway
 from .history import Standing
 from .loader import RewindLoader
 from .plan import children_in, closure, in_applied_order, parents_in
+from .rehearsal import rehearse
 from .revive import RecoveredMigration
 from .run import Run
-from .types import Key, Plan, key_of, label
+from .types import Effect, Key, Plan, key_of, label
 
 __all__ = ["Preparation"]
 
@@ -41,6 +43,8 @@ class Preparation:
         self.warn = warn
         self.parents = parents_in(self.loader.graph)
         self.ids = self.loader.record_ids
+        # What ran where a file is used that says something else.
+        self._as_it_ran: dict[Key, list[Effect]] = {}
 
     def backwards_plan(self) -> Plan:
         """Return the steps to be undone, exactly in reverse of how they were applied."""
@@ -111,7 +115,7 @@ class Preparation:
 
     def _use_the_file(self, key: Key, because: RewindError) -> None:
         self.warn(f"{because.problem} The file of {label(key)} is used instead.")
-        del self.run.differing[key]
+        self._as_it_ran[key] = self.run.differing.pop(key).stored.metadata.effects
 
     def _leave_out(self, keys: Iterable[Key], because: RewindError) -> None:
         """
@@ -181,7 +185,9 @@ class Preparation:
     def _forwards(self, full_plan: Plan) -> list[Migration]:
         steps = [migration for migration, _ in self.run.plan]
         # An initial migration may turn out to be there already; Django will look.
-        self._refuse_conflicts([m for m in steps if not (self.run.fake_initial and m.initial)])
+        really = [m for m in steps if not (self.run.fake_initial and m.initial)]
+        self._refuse_conflicts(really)
+        self._refuse_what_is_taken_away(really)
         order, now = self._rehearse_forwards(full_plan, steps)
         if self._has_to_look_for_columns():
             self._check_unknown_columns(now, steps)
@@ -197,6 +203,36 @@ class Preparation:
             {key_of(step): closure([key_of(step)], self.parents) for step in steps},
         )
 
+    def _refuse_what_is_taken_away(
+        self, steps: list[Migration], files: Iterable[Key] = (), missing: Iterable[Key] = ()
+    ) -> None:
+        """
+        Refuse steps that work on what has been taken away by something left out.
+
+        Args:
+            files: edited ones whose files would be used, beside those where that is so.
+            missing: recovered ones that would be left out, beside those that are.
+        """
+        history = self.loader.history
+        not_in_state = set(history.of(Standing.MISSING, Standing.IN_USE)) if history else set()
+        not_in_state &= {*self.run.not_in_state, *missing}
+        as_it_ran = dict(self._as_it_ran)
+        as_it_ran.update((key, self.run.differing[key].stored.metadata.effects) for key in files)
+        if not not_in_state and not as_it_ran:
+            return
+        ran = [
+            (key, as_it_ran.get(key) or self._effects(key))
+            for key in sorted(self.ids, key=self.ids.__getitem__)
+        ]
+        for step, by, what in preflight.taken_away(steps, ran, {*not_in_state, *as_it_ran}):
+            raise TakenAway(step, by, what, has_file=by in as_it_ran)
+
+    def _effects(self, key: Key) -> list[Effect]:
+        if self.loader.history is not None:
+            return self.loader.history.effects(key)
+        migration = self.loader.disk_migrations.get(key)
+        return effects_of(migration) if migration else []
+
     def _rehearse_forwards(self, full_plan: Plan, steps: list[Migration]) -> tuple[list[Migration], Any]:
         """Find states that hold, first with all stored code, at last with none of it."""
         while True:
@@ -207,17 +243,19 @@ class Preparation:
                 if not self.run.involves_stored_code:
                     # Without us it fails as well: it is Django's to say so.
                     return order, self._empty_state()
-                self._do_without_some(error)
+                self._do_without_some(error, steps)
 
-    def _do_without_some(self, error: StateNotBuilt) -> None:
+    def _do_without_some(self, error: StateNotBuilt, steps: list[Migration]) -> None:
         """Take out the stored code of the app where it failed, or else all of it."""
         app_label = error.key[0]
         nearby = [key for key in self.run.recovered if key[0] == app_label]
-        for key in list(self.run.differing):
-            if key[0] == app_label or not nearby:
-                self._use_the_file(key, error)
-        if self.run.recovered:
-            self._leave_out(nearby or list(self.run.recovered), error)
+        files = [key for key in self.run.differing if key[0] == app_label or not nearby]
+        missing = nearby or list(self.run.recovered)
+        self._refuse_what_is_taken_away(steps, files, missing)
+        for key in files:
+            self._use_the_file(key, error)
+        if missing:
+            self._leave_out(missing, error)
 
     # States -----------------------------------------------------------------
 
@@ -229,8 +267,13 @@ class Preparation:
             for migration in order
             if key_of(migration) in self.loader.applied_migrations and key_of(migration) not in in_steps
         ]
-        return preflight.rehearse(
-            self._empty_state(), kept, steps, [*self.run.recovered, *self.run.differing]
+        return rehearse(
+            self._empty_state(),
+            kept,
+            steps,
+            [*self.run.recovered, *self.run.differing],
+            backwards=self.run.is_backwards,
+            rebuilds=self.executor.connection.vendor == "sqlite",
         )
 
     def _empty_state(self) -> Any:

@@ -12,6 +12,7 @@ from .exceptions import CannotRedo, RedoInterrupted, RewindError
 from .history import Standing
 from .models import Provenance
 from .plan import children_in, closure, parents_in
+from .rehearsal import rehearse
 from .rewind import Rewind
 from .store import APP_LABEL, Store, StoredMigration
 from .types import Key, Plan, key_of, label
@@ -137,7 +138,14 @@ class Redo:
         )
         stays = set(self.loader.applied_migrations) - undone
         kept = [migration for migration in order if key_of(migration) in stays]
-        preflight.rehearse(self.rewind.executor._create_project_state(), kept, steps, [])
+        rehearse(
+            self.rewind.executor._create_project_state(),
+            kept,
+            steps,
+            [],
+            backwards=False,
+            rebuilds=self.rewind.connection.vendor == "sqlite",
+        )
 
     def run_undo(self, **options: Any) -> None:
         """

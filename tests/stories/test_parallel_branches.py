@@ -8,6 +8,7 @@ from tests.helpers import (
     Project,
     add,
     alter,
+    apart,
     create,
     drop,
     python,
@@ -17,6 +18,7 @@ from tests.helpers import (
 )
 
 PRICE = add("product", "price", "IntegerField(default=7)")
+LINK = "ForeignKey('shop.Product', models.CASCADE)"
 WIDER = alter("product", "name", "CharField(max_length=100)")
 
 
@@ -205,6 +207,158 @@ def test_main_takes_away_what_the_missing_one_touches(shop, operation):
     assert "rewind" in result.stderr
     shop.manage("rewind", "--noinput", "--migrate")
     assert shop.applied("shop")[-1] == main.partition(".")[2]
+
+
+NAMES_A_FIELD = {
+    "alters": alter("product", "name", "CharField(max_length=70)"),
+    "index": "migrations.AddIndex('product', models.Index(fields=['-name'], name='by_name'))",
+    "constraint": (
+        "migrations.AddConstraint('product', models.UniqueConstraint(fields=['name'], name='one_name'))"
+    ),
+    "together": "migrations.AlterUniqueTogether('product', {('id', 'name')})",
+}
+
+
+def have_another_app(shop: Project) -> None:
+    """Have an app with a step to be applied that would come first."""
+    shop.app("aisle")
+    shop.migration("aisle.0001_initial", create("Aisle"))
+
+
+@pytest.mark.parametrize("operation", NAMES_A_FIELD.values(), ids=NAMES_A_FIELD)
+def test_main_works_on_a_field_that_the_missing_one_removed(shop, operation):
+    """Django's state takes it; it is refused before the first step of another app."""
+    feature_applied(shop, remove("product", "name"))
+    have_another_app(shop)
+    shop.migration("shop.0002_main", operation, after="0001_initial")
+
+    result = shop.refused("migrate", naming=("shop.0002_main", "shop.0002_price"))
+
+    assert "goes on without" not in result.stderr
+    assert "manage.py rewind" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        rename_model("Product", "Item"),
+        drop("Product"),
+        "migrations.AlterModelTable('product', 'goods')",
+    ],
+)
+@pytest.mark.parametrize(
+    "step",
+    [add("product", "stock", "IntegerField(null=True)"), create("Line", product=LINK), drop("Product")],
+)
+def test_main_works_on_a_model_that_the_missing_one_took_away(shop, operation, step):
+    """To leave the missing one out of the states does not bring back its table."""
+    feature_applied(shop, operation)
+    have_another_app(shop)
+    shop.migration("shop.0002_main", step, after="0001_initial")
+    before = shop.snapshot()
+
+    result = shop.attempt("migrate")
+
+    if "AlterModelTable" in operation:
+        # Nothing has to be left out, unless it is deleted: then it is in the way.
+        assert "Traceback" not in result.output
+        assert result.returncode == int("Delete" in step)
+    else:
+        assert "Traceback" not in result.output
+        assert result.returncode == 1
+        for word in ("shop.0002_main", "shop.0002_price", "rewind"):
+            assert word in result.stderr
+        assert shop.snapshot() == before
+    shop.manage("rewind", "--noinput", "--migrate")
+    assert shop.applied("shop")[-1] == "0002_main"
+
+
+def test_main_makes_again_what_the_missing_one_took_away(shop):
+    """What a step makes itself is there for the steps behind it."""
+    feature_applied(shop, drop("Product"))
+    have_another_app(shop)
+    shop.migration(
+        "shop.0002_main",
+        create("Product"),
+        add("product", "stock", "IntegerField(null=True)"),
+        after="0001_initial",
+    )
+
+    shop.manage("migrate")
+
+    assert shop.columns("shop_product") == {"id", "stock"}
+
+
+def test_a_missing_one_that_does_not_load_took_the_table_away(shop):
+    """What is known of it without executing it is enough to refuse."""
+    shop.configure(DJANGO_REWIND_EXCLUDE_MODULES=["gone"])
+    shop.write("gone.py", "")
+    with shop.on_branch("feature"):
+        shop.migration(
+            "shop.0002_item", rename_model("Product", "Item"), after="0001_initial", header="import gone"
+        )
+        shop.manage("migrate")
+    shop.delete("gone.py")
+    have_another_app(shop)
+    shop.migration("shop.0002_main", PRICE, after="0001_initial")
+
+    shop.refused("migrate", naming=("shop.0002_main", "shop.0002_item"))
+
+
+def test_an_edited_one_took_the_table_away(shop):
+    """What ran counts also where the states have to be built from the file."""
+    shop.migration("shop.0002_item", rename_model("Product", "Item"), after="0001_initial")
+    shop.manage("migrate")
+    shop.migration("shop.0002_item", apart(), after="0001_initial")
+    have_another_app(shop)
+    shop.migration("shop.0003_main", PRICE, after="0002_item")
+
+    result = shop.refused("migrate", naming=("shop.0003_main", "shop.0002_item"))
+
+    assert "edited" in result.stderr
+
+
+@pytest.mark.parametrize("operation", NAMES_A_FIELD.values(), ids=NAMES_A_FIELD)
+def test_a_kept_sibling_removed_the_field_of_a_missing_one(shop, operation):
+    """Before anything is undone, the same."""
+    shop.migration("shop.0002_name", operation, after="0001_initial")
+    shop.migration("shop.0003_price", PRICE, after="0002_name")
+    shop.manage("migrate")
+    shop.delete("shop/migrations/0002_name.py")
+    shop.delete("shop/migrations/0003_price.py")
+    shop.migration("shop.0002_main", remove("product", "name"), after="0001_initial")
+    shop.configure(DJANGO_REWIND_ENABLED=False)
+    shop.manage("migrate", "--fake")
+    shop.configure(DJANGO_REWIND_ENABLED=True)
+
+    shop.refused("rewind", "--noinput", naming="shop.0002_name")
+
+
+def test_fields_that_no_operation_has_made(shop):
+    """A primary key from Django and an inherited field are there, though no state lists them."""
+    before = shop.schema()
+    base = "migrations.CreateModel('Base', [('code', models.IntegerField(default=1))])"
+    child = (
+        "migrations.CreateModel('Child', [('size', models.IntegerField(default=1))], bases=('shop.base',))"
+    )
+    key = alter("base", "id", "BigAutoField(primary_key=True)")
+    with shop.on_branch("feature"):
+        shop.migration("shop.0002_base", base, child, after="0001_initial")
+        shop.migration(
+            "shop.0003_key",
+            key,
+            apart(
+                database=f"{add('base', 'note', 'IntegerField(default=1)')}, "
+                f"{alter('base', 'note', 'BigIntegerField(default=1)')}",
+                state=add("base", "note", "BigIntegerField(default=1)"),
+            ),
+            after="0002_base",
+        )
+        shop.manage("migrate")
+
+    shop.manage("rewind", "--noinput")
+
+    assert shop.schema() == before
 
 
 def test_unrelated_models_may_go(shop):
