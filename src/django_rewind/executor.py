@@ -49,6 +49,7 @@ class Rewinding:
         # Edited migrations that are to be undone by their files for once.
         self.by_file: frozenset[Key] = frozenset()
         self.run: Run | None = None
+        self._has_begun = False
         self._has_captured = False
 
     @property
@@ -136,7 +137,8 @@ class Rewinding:
                 run.error = error
         if run.order is None:
             return self._without_recovered(full_plan, all_of_them=True)
-        return [(migration, False) for migration in run.order]
+        order = run.order if self._has_begun else run.order_to_show or run.order
+        return [(migration, False) for migration in order]
 
     def _without_recovered(self, full_plan: Plan, *, all_of_them: bool = False) -> Plan:
         """
@@ -170,12 +172,13 @@ class Rewinding:
         """
         if self.run is None or self.run.plan != plan:
             self.planned([], plan)
-        order = self.executor.migration_plan(self.loader.graph.leaf_nodes(), clean_start=True)
+        full_plan = self.executor.migration_plan(self.loader.graph.leaf_nodes(), clean_start=True)
         if self.run is not None and self.run.error is not None:
             error = self.run.error
             self.forget_stored_code()
             raise error
-        return [migration for migration, _ in order]
+        order = self.run.order if self.run is not None else None
+        return order or [migration for migration, _ in full_plan]
 
     def begin(self, plan: Plan, *, fake: bool, fake_initial: bool) -> Plan:
         """
@@ -195,13 +198,14 @@ class Rewinding:
         run.fake, run.fake_initial = fake, fake_initial
         if fake or fake_initial:
             # Prepared before anybody knew that; more is allowed now.
-            run.error, run.order = None, None
+            run.error, run.order, run.order_to_show = None, None, None
         if run.needs_states_of_its_own and run.order is None and run.error is None:
             self.executor.migration_plan(self.loader.graph.leaf_nodes(), clean_start=True)
         if run.error is not None:
             self.forget_stored_code()
             raise run.error
         self._say_what_is_loaded(run)
+        self._has_begun = True
         return run.plan
 
     def _say_what_is_loaded(self, run: Run) -> None:
@@ -211,6 +215,7 @@ class Rewinding:
 
     def end(self) -> None:
         """Leave what this run knows to the `reconcile` that follows it."""
+        self._has_begun = False
         # A squashed migration that counts as applied stands there itself, without a record.
         applied = {key: getattr(of, "pk", 0) for key, of in self.loader.applied_migrations.items()}
         for key, is_applied in self.executor.recorder.changes.items():

@@ -175,10 +175,34 @@ class Preparation:
                     migration.check_functions()
             before = self._rehearse(order, undone)
             preflight.check_not_null(self.executor.connection, before, undone)
+            self.run.order_to_show = self._order_to_show(order)
         if self._has_to_look_for_columns():
             now = self._rehearse(order, [])
             self._check_unknown_columns(now, undone)
         return order
+
+    def _order_to_show(self, order: list[Migration]) -> list[Migration]:
+        """
+        Return what Django can render at once, as it does for `pre_migrate`.
+
+        What is undone may refer to a model that what stays has renamed or deleted.
+        Step by step that does no harm; for the state as a whole it is left out.
+        """
+        recovered = closure(self.run.recovered, children_in(self.loader.graph))
+        of_files = [migration for migration in order if key_of(migration) not in recovered]
+        kept = [migration for migration in order if key_of(migration) not in self.run.undone]
+        return next((one for one in (order, of_files) if self._renders(one)), kept)
+
+    def _renders(self, order: list[Migration]) -> bool:
+        state = self._empty_state()
+        try:
+            for migration in order:
+                if key_of(migration) in self.loader.applied_migrations:
+                    state = migration.mutate_state(state, preserve=False)
+            state.apps  # noqa: B018 (rendered here)
+        except Exception:  # noqa: BLE001 (whatever an operation raises)
+            return False
+        return True
 
     # Forwards ---------------------------------------------------------------
 

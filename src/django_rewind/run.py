@@ -39,6 +39,8 @@ class Run:
     not_in_state: set[Key] = field(default_factory=set)
     # The nodes in the order in which states are built; None before the preparation.
     order: list[Migration] | None = None
+    # The same for the state that pre_migrate is given, where the one above cannot be rendered as a whole.
+    order_to_show: list[Migration] | None = None
     # What stands in the way; raised when the run begins.
     error: RewindError | None = None
     fake: bool = False

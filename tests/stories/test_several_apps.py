@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.helpers import Project, add, alter, create, python
+from tests.helpers import Project, add, alter, create, drop, python, rename_model
 
 PRICE = add("product", "price", "IntegerField(default=7)")
 STOCK = add("product", "stock", "IntegerField(default=3)")
@@ -333,3 +333,77 @@ def test_remade_app_to_zero(shop, name):
 
     assert "shop_product" not in shop.tables()
     assert shop.applied("shop") == []
+
+
+@pytest.fixture
+def dangling(shop):
+    """A missing migration made a model that points to one which main, without us, has taken away since."""
+
+    def make(*operations: str, main: str) -> None:
+        shop.migration("shop.0002_item", create("Item"), after="0001_initial")
+        shop.commit()
+        shop.manage("migrate")
+        with shop.on_branch("feature"):
+            for number, operation in enumerate(operations, 3):
+                after = "0002_item" if number == 3 else f"000{number - 1}_refund"
+                shop.migration(f"shop.000{number}_refund", operation, after=after)
+            shop.manage("migrate")
+        shop.migration("shop.0003_main", main, after="0002_item")
+        shop.configure(DJANGO_REWIND_ENABLED=False)
+        shop.manage("migrate")
+        shop.configure(DJANGO_REWIND_ENABLED=True)
+
+    return make
+
+
+REFUND = create("Refund", item="ForeignKey('shop.Item', models.CASCADE, db_constraint=False)")
+
+
+@pytest.mark.parametrize("args", [("rewind", "--noinput"), ("migrate", "shop", "0002")])
+@pytest.mark.parametrize("main", [rename_model("Item", "Thing"), drop("Item")])
+def test_model_that_main_took_away_from_a_missing_one(shop, dangling, main, args):
+    """That the models as a whole contradict each other does not keep the missing one from being undone."""
+    dangling(REFUND, main=main)
+
+    shop.manage(*args)
+
+    assert "shop_refund" not in shop.tables()
+    kept = ["0003_main"] if args[0] == "rewind" else []
+    assert shop.applied("shop") == ["0001_initial", "0002_item", *kept]
+    assert ("shop_item" in shop.tables()) is not kept
+
+
+@pytest.mark.parametrize(
+    "later",
+    [
+        add("refund", "other", "ForeignKey('shop.Item', models.CASCADE, null=True, db_constraint=False)"),
+        add("refund", "items", "ManyToManyField('shop.Item', related_name='+')"),
+        create("Basket", items="ManyToManyField('shop.Item', related_name='+')"),
+    ],
+)
+def test_field_that_points_to_what_main_took_away(shop, dangling, later):
+    """What the database could not undo alone is refused before the step behind it is undone."""
+    dangling(REFUND, later, create("Last"), main=rename_model("Item", "Thing"))
+
+    shop.refused("rewind", "--noinput", naming=("shop.0004_refund", "shop.0003_main"))
+    if "ManyToMany" not in later:
+        # A renaming with us away has left the columns of a many-to-many table alone.
+        shop.manage("migrate", "shop", "0002")
+        assert shop.applied("shop") == ["0001_initial", "0002_item"]
+
+
+def test_removed_app_whose_model_points_to_a_renamed_one(cart):
+    """What is recommended when the rest of the project stands in the way works."""
+    cart.manage("migrate")
+    cart.delete("cart")
+    cart.install("django_rewind", "shop")
+    cart.models("shop", "class Item(models.Model):\n    name = models.CharField(max_length=50)\n")
+    cart.migration("shop.0002_item", rename_model("Product", "Item"), after="0001_initial")
+    cart.manage("migrate")
+    cart.refused("migrate", "shop", "zero", naming="rewind cart zero")
+
+    cart.manage("rewind", "cart", "zero", "--noinput")
+
+    assert "cart_line" not in cart.tables()
+    cart.manage("migrate", "shop", "zero")
+    assert not {"shop_item", "shop_product"} & cart.tables()
