@@ -98,7 +98,14 @@ class RewindLoader(MigrationLoader):
             elif broken is None:
                 self._run_ours_first()
         if broken is not None:
-            raise broken
+            raise self._because_of_what_is_missing(broken) or broken
+
+    def _because_of_what_is_missing(self, broken: NodeNotFoundError) -> NotRecoverable | None:
+        """Return why there is no node, where it is one that is applied; else Django says it best."""
+        error = self.unusable.get(broken.node)
+        if error is None:
+            return None
+        return NotRecoverable(error.key, f"{error.reason} {broken}.", error.next_step)
 
     def load_disk(self) -> None:
         if self._disk is None:
@@ -386,6 +393,8 @@ class RewindLoader(MigrationLoader):
         self.recovered, self._disk = {}, None
         if broken is None:
             super().build_graph()
+        elif isinstance(error, NodeNotFoundError) and error.node in self.unusable:
+            return error
         return broken
 
     # What Django asks -------------------------------------------------------

@@ -207,7 +207,7 @@ class _Survey:
         self.loader = RewindLoader(connection, load=False)
         try:
             self.loader.build_graph()
-        except NodeNotFoundError:
+        except (NodeNotFoundError, NotRecoverable):
             # A file depends on one that is gone for good: there is no graph, but disk,
             # record and store can be read.
             pass

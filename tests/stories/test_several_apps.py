@@ -139,6 +139,51 @@ def test_forward_above_a_hole(hole):
     assert hole.rows("SELECT name, price, stock FROM shop_product") == [("Tea", 4, 2)]
 
 
+@pytest.mark.parametrize(
+    "sql, reason",
+    [
+        ("UPDATE django_migrations_code SET module = 'other' WHERE {}", "changed after it was signed"),
+        ("DELETE FROM django_migrations_code WHERE {}", "never stored"),
+    ],
+)
+def test_hole_that_cannot_be_recovered(hole, sql, reason):
+    """Without its source there is no graph: why that is so is said by name, and what shows still shows."""
+    hole.execute(sql.format("migration_name = '0002_price'"))
+
+    for command in (["migrate"], ["migrate", "shop", "0001"], ["rewind"], ["rewind", "--check"]):
+        hole.refused(*command, naming=("shop.0002_price", reason, "shop.0003_stock"))
+    assert "0002_price" in hole.manage("show_stored_migrations", "shop").stdout
+    hole.attempt("verify_migrations")
+    hole.migration("shop.0002_price", PRICE, after="0001_initial")
+    hole.manage("migrate", "shop", "0001")
+
+
+def test_hole_beside_another_that_cannot_be_recovered(hole):
+    """The one that stands in the way is named, not the first one that has no file."""
+    hole.app("cart")
+    hole.migration("cart.0001_initial", create("Line"))
+    hole.migration("cart.0002_gift", create("Gift"), after="0001_initial")
+    hole.migration("cart.0003_bag", create("Bag"), after="0002_gift")
+    hole.migration("shop.0002_price", PRICE, after="0001_initial")
+    hole.manage("migrate")
+    hole.delete("cart/migrations/0002_gift.py")
+    hole.delete("shop/migrations/0002_price.py")
+    hole.execute("DELETE FROM django_migrations_code WHERE migration_name = '0002_price'")
+
+    result = hole.refused("migrate", "cart", "0001", naming=("shop.0002_price", "never stored"))
+
+    assert "cart.0002_gift" not in result.stderr
+
+
+def test_hole_of_which_nothing_is_known(shop):
+    """That a file depends on a migration that there never was is Django's to say."""
+    shop.migration("shop.0003_stock", STOCK, after="0002_price")
+
+    result = shop.attempt("migrate")
+
+    assert "NodeNotFoundError" in result.stderr
+
+
 def test_hole_bridged_on_disk(hole):
     """Where the file above was made to depend on the one below, only the hole is undone."""
     hole.migration("shop.0003_stock", STOCK, after="0001_initial")
