@@ -16,8 +16,9 @@ from typing import Any
 from django.db import transaction
 from django.db.migrations import Migration
 
-from . import capture, conf
+from . import capture, compat, conf
 from .exceptions import BlockedRewind, RewindError
+from .history import Standing
 from .loader import RewindLoader
 from .messages import Messages
 from .plan import children_in, closure, parents_in
@@ -72,9 +73,13 @@ class Rewinding:
         undone = [key_of(migration) for migration, backwards in plan if backwards]
         self._refuse_what_is_out_of_reach(targets, undone)
         self._refuse_to_leave_removed_apps_behind(undone)
+        error = self._baseline_in_the_way(targets, undone)
         if not plan:
+            if error is not None:
+                raise error
             return plan
         self.run = Survey(self.loader, self.messages.warn, self.by_file).of(plan)
+        self.run.error = error
         if self.run.involves_stored_code and self.run.is_backwards:
             self.run.plan = self._preparation(self.run).backwards_plan()
         self.run.planned = self.run.steps
@@ -117,6 +122,28 @@ class Rewinding:
                     f"Run 'manage.py rewind {dependent[0]} zero' first, or "
                     "'manage.py rewind --include-removed-apps'.",
                 )
+
+    def _baseline_in_the_way(self, targets: Sequence[Target], undone: list[Key]) -> RewindError | None:
+        """
+        Return the error for an app that is to be undone as a whole and cannot be.
+
+        Of a baseline nobody knows what it made, nor what that refers to. Records can
+        be changed all the same: to a fake run it is no error.
+        """
+        history, ids = self.loader.history, self.loader.record_ids
+        to_zero = {app_label for app_label, name in targets if name is None}
+        emptied = self._emptied({app_label for app_label, _ in undone}, set(undone))
+        for key in history.of(Standing.BASELINE) if history else []:
+            below = [one for one in undone if one[0] == key[0]]
+            is_above = key[0] in emptied and any(ids.get(one, 0) < ids[key] for one in below)
+            if key not in self.loader.recovered and (key[0] in to_zero or is_above):
+                return _baseline_stays(below[-1] if below else key, key)
+        return None
+
+    def _emptied(self, apps: set[str], undone: set[Key]) -> set[str]:
+        """Return the apps of which nothing would stay applied that is in the graph."""
+        applied = (key for key in self.loader.applied_migrations if key in self.loader.graph.nodes)
+        return apps - {key[0] for key in applied if key not in undone}
 
     # States -----------------------------------------------------------------
 
@@ -314,3 +341,18 @@ class Rewinding:
         finally:
             if disabled:
                 connection.enable_constraint_checking()
+
+
+def _baseline_stays(key: Key, baseline: Key) -> BlockedRewind:
+    it = "it" if key == baseline else label(baseline)
+    forget = (
+        f"'manage.py migrate --prune {baseline[0]}'"
+        if compat.HAS_PRUNE
+        else "deleting its row from django_migrations"
+    )
+    return BlockedRewind(
+        key,
+        f"{it} had no file already when django-rewind was installed, and nobody knows what it made.",
+        f"Bring back the file of {label(baseline)}, or undo by hand what it did and then have it "
+        f"forgotten by {forget}.",
+    )

@@ -25,6 +25,7 @@ from .isolation import Isolation
 from .loader import RewindLoader
 from .losses import Losses, Lost
 from .plan import children_in, closure, in_applied_order, parents_in
+from .preflight import check_reversible
 from .revive import RecoveredMigration
 from .run import Survey
 from .status import Status, statuses
@@ -158,6 +159,18 @@ class Rewind:
             for key, standing in self.history.standing.items()
             if key not in undone and standing is not Standing.REPLACED
         ]
+
+    def check(self, plan: Plan) -> None:
+        """
+        Look for what stands in the way, as far as that is known before the run.
+
+        Raises:
+            RewindError: there is no use in asking anybody.
+        """
+        run = self.beside.run
+        if run is not None and run.error is not None:
+            raise run.error
+        check_reversible(migration for migration, _ in plan)
 
     # Costs ------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import django
 import pytest
 
 from tests.helpers import Project, add, alter, apart, create, python
@@ -245,6 +246,63 @@ def test_baseline_below_the_target(shop):
 
     assert shop.applied("shop") == ["0001_initial", "0002_price"]
     assert not {"shop_cart", "shop_gift"} & shop.tables()
+
+
+@pytest.fixture
+def old_shop(project):
+    """A project that had lost the file of the migration which made `Ref` before it installed us."""
+    project.app("shop")
+    project.app("cart")
+    project.install("shop", "cart")
+    project.migration("shop.0001_initial", create("Product", name="CharField(max_length=50)"))
+    link = "ForeignKey('shop.Product', models.CASCADE)"
+    lost = project.migration("shop.0002_ref", create("Ref", product=link), after="0001_initial")
+    project.migration("cart.0001_initial", create("Line"))
+    project.manage("migrate")
+    lost.unlink()
+    project.install("django_rewind", "shop", "cart")
+    project.manage("migrate")
+    project.execute("INSERT INTO shop_product (id, name) VALUES (1, 'Tea')")
+    project.execute("INSERT INTO shop_ref (id, product_id) VALUES (1, 1)")
+    return project
+
+
+def test_zero_with_a_baseline(old_shop):
+    """An app that would stay behind in halves is left as it is, with the way out."""
+    naming = (
+        "shop.0001_initial",
+        "shop.0002_ref",
+        "django_migrations" if django.VERSION < (4, 1) else "--prune",
+    )
+    for command in (["migrate", "shop", "zero"], ["rewind", "shop", "zero", "--noinput"]):
+        old_shop.refused(*command, naming=naming)
+    old_shop.refused("rewind", "shop", "zero", naming=naming, answer="yes")
+
+    old_shop.manage("migrate", "shop", "zero", "--fake")
+
+    assert old_shop.applied("shop") == ["0002_ref"]
+    old_shop.refused("migrate", "shop", "zero", naming="shop.0002_ref")
+    old_shop.refused("rewind", "shop", "zero", "--noinput", naming="shop.0002_ref")
+
+
+def test_zero_of_what_an_app_with_a_baseline_depends_on(old_shop):
+    """The same, where another app takes it along."""
+    old_shop.migration(
+        "shop.0001_initial", create("Product", name="CharField(max_length=50)"), after="cart.0001_initial"
+    )
+
+    old_shop.refused("migrate", "cart", "zero", naming=("shop.0001_initial", "shop.0002_ref"))
+
+
+def test_baseline_that_was_forgotten_is_not_in_the_way(old_shop):
+    """What was undone by hand and has no record any more."""
+    old_shop.execute("DROP TABLE shop_ref")
+    old_shop.execute("DELETE FROM django_migrations WHERE name = '0002_ref'")
+
+    old_shop.manage("migrate", "shop", "zero")
+
+    assert "shop_product" not in old_shop.tables()
+    assert old_shop.applied("shop") == []
 
 
 def test_flush(shop):

@@ -14,7 +14,6 @@ from django_rewind.management.reporting import ReportingCommand
 from django_rewind.management.rewind_options import add_arguments, only_shows, refuse_nonsense
 from django_rewind.management.rewind_text import lines, question, remarks
 from django_rewind.outline import Outline, left_alone, steps_of
-from django_rewind.preflight import check_reversible
 from django_rewind.redo import Redo, redo_differing, redo_one
 from django_rewind.rewind import Rewind
 from django_rewind.sql import sql_of
@@ -150,7 +149,7 @@ class Command(ReportingCommand):
             CommandError: nobody did, or there is no use in asking.
         """
         if not outline.fake:
-            check_reversible(migration for migration, _ in plan)
+            self.rewind.check(plan)
         if self.options["interactive"]:
             self._show(outline)
             if not self._ask(question(outline, self.options["database"])):
