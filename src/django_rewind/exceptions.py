@@ -105,13 +105,15 @@ def _reason(error: Exception) -> str:
 class IrreversibleRewind(RewindError):
     """A step that would have to be undone holds an irreversible operation."""
 
-    def __init__(self, key: Key, operation: str) -> None:
+    def __init__(self, key: Key, operation: str, before: str = "<the one before it>") -> None:
         self.key = key
         self.operation = operation
         super().__init__(
             f"Migration {label(key)} cannot be undone: its operation '{operation}' is not reversible.",
-            f"Choose a target that keeps {label(key)}, or undo it by hand and then have it "
-            f"forgotten: 'manage.py migrate --fake {key[0]} <the one before it>'.",
+            # Forgetting comes last: what is applied above would be forgotten with it, and stay.
+            f"Undo what comes after it with 'manage.py migrate {key[0]} {key[1]}', which keeps it. To go "
+            f"further, undo it by hand, and have it forgotten by 'manage.py rewind {key[0]} {before} --fake', "
+            "which shows what else would be forgotten, and asks.",
         )
 
 

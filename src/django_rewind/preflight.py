@@ -51,7 +51,13 @@ def check_reversible(undone: Iterable[Migration]) -> None:
     for migration in undone:
         for operation in operations_in(migration, database=True):
             if not is_reversible(operation):
-                raise IrreversibleRewind(key_of(migration), in_words(operation))
+                raise IrreversibleRewind(key_of(migration), in_words(operation), *_before(migration))
+
+
+def _before(migration: Migration) -> list[str]:
+    """Return the target that is just before a migration, if there is one such."""
+    names = [name for app_label, name in migration.dependencies if app_label == migration.app_label]
+    return (names or ["zero"]) if len(names) < 2 else []
 
 
 def check_conflicts(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from tests.helpers import Project, add, alter, apart, create, python, remove
@@ -64,6 +66,26 @@ def test_irreversible_file_among_missing_ones(shop):
         shop.manage("migrate")
 
     shop.refused("migrate", "shop", "0001", naming="shop.0002_price")
+
+
+@pytest.mark.parametrize("command", [["rewind", "--noinput"], ["migrate", "shop", "0001"]])
+def test_advice_for_an_irreversible_one(shop, command):
+    """Followed to the letter, it undoes what is above, and forgets nothing but what was undone by hand."""
+    before = shop.schema()
+    apply_chain(shop, n0003=python())
+
+    result = shop.refused(*command, naming="manage.py migrate shop 0003_")
+
+    first, second = re.findall(r"'manage\.py ([^']*)'", result.stderr)
+    shop.manage(*first.split())
+    assert shop.applied("shop")[-1] == "0003_stock"
+    shop.execute("ALTER TABLE shop_product DROP COLUMN stock")
+    shown = shop.manage(*second.split(), answer="yes").stdout
+    assert shop.applied("shop")[-1] == "0002_price"
+    assert "0003_" in shown
+    assert "0004_" not in shown
+    shop.manage("migrate", "shop", "0001")
+    assert shop.schema() == before
 
 
 def test_irreversible_may_be_faked(shop):
