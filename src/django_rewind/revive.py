@@ -76,6 +76,7 @@ class RecoveredMigration(Migration):
         self._store = store
         self._isolation = isolation
         self._loaded: Migration | None = None
+        self._stands_for_a_file = False
         # In a fake run, when it does not load: it only has to be forgotten.
         self.is_inert = False
         metadata = stored.metadata
@@ -86,7 +87,8 @@ class RecoveredMigration(Migration):
         self._take(**{name: getattr(metadata, name) for name in _PLACE}, atomic=metadata.atomic)
 
     def take_place_of(self, other: Migration) -> None:
-        """Stand in the graph where another migration stands."""
+        """Stand in the graph where the migration of an edited file stands."""
+        self._stands_for_a_file = True
         self._take(**{name: getattr(other, name) for name in _PLACE})
 
     def stand_after(self, parents: Iterable[Key]) -> None:
@@ -103,7 +105,9 @@ class RecoveredMigration(Migration):
             setattr(self, name, list(value) if isinstance(value, list) else value)
 
     def __str__(self) -> str:
-        return f"{super().__str__()} (from stored code)"
+        # Before it is loaded nobody knows whether the file would do the same; if so, it is used.
+        is_open = self._stands_for_a_file and not self.is_loaded
+        return f"{super().__str__()} ({'edited since it was applied' if is_open else 'from stored code'})"
 
     @property
     def key(self) -> Key:

@@ -126,6 +126,18 @@ def test_content_type_in_a_plan_that_was_trimmed(shop, edit, really):
     assert ("Loading shop.0002_item from stored code" in result.output) is really
 
 
+@pytest.mark.parametrize("edited", [PRICE.replace("7", "3 + 4"), COST])
+def test_plan_of_an_edited_file(shop, edited):
+    """As long as nothing stored may be executed, nobody knows whether the file does the same."""
+    apply_price(shop)
+    shop.migration("shop.0002_price", edited, after="0001_initial")
+
+    result = shop.manage("migrate", "shop", "0001", "--plan")
+
+    assert "shop.0002_price (edited since it was applied)" in result.stdout
+    assert "from stored code" not in result.output
+
+
 def test_edited_function_counts(shop):
     """A reverse function with another body runs as it was when it was applied."""
     header = """
