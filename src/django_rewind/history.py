@@ -24,7 +24,7 @@ from .signing import Verdict
 from .store import StoredMigration
 from .types import Applied, Effect, Key
 
-__all__ = ["History", "Standing"]
+__all__ = ["WHY_LEFT_ALONE", "History", "Standing"]
 
 
 class Standing(Enum):
@@ -39,6 +39,17 @@ class Standing(Enum):
     REMOVED_APP = "app removed"
     LEFT_ALONE = "migrations disabled"
 
+
+# Why it is not part of a rewind, in words that fit in parentheses.
+WHY_LEFT_ALONE = {
+    Standing.BASELINE: "it had no file already when django-rewind was installed",
+    Standing.IN_USE: "an installed model uses its table; name a target to undo it",
+    Standing.LEFT_ALONE: "migrations of its app are disabled in MIGRATION_MODULES",
+    Standing.MISSING: "it was not asked for",
+    Standing.REPLACED: "a squashed migration stands for it",
+    Standing.REMOVED_APP: "its app is not installed; see --include-removed-apps",
+    Standing.SUPERSEDED: "a migration on disk has taken over what it made",
+}
 
 _UNDOABLE = (Standing.MISSING, Standing.REMOVED_APP)
 

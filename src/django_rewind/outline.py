@@ -8,24 +8,15 @@ from typing import Any
 
 from django.core.management.commands.migrate import Command as MigrateCommand
 
-from .effects import flatten
-from .history import Standing
+from .history import WHY_LEFT_ALONE, Standing
 from .losses import Lost, effects_of_step
 from .revive import source_of
+from .source import in_words, is_reversible
 from .types import Key, Plan, key_of
 
 __all__ = ["Outline", "Step", "left_alone", "steps_of"]
 
 EDITED = "its file was edited after it ran"
-
-_WHY_LEFT_ALONE = {
-    Standing.BASELINE: "it had no file already when django-rewind was installed",
-    Standing.IN_USE: "an installed model uses its table; name a target to undo it",
-    Standing.LEFT_ALONE: "migrations of its app are disabled in MIGRATION_MODULES",
-    Standing.MISSING: "it was not asked for",
-    Standing.REMOVED_APP: "its app is not installed; see --include-removed-apps",
-    Standing.SUPERSEDED: "a migration on disk has taken over what it made",
-}
 
 
 @dataclass(frozen=True)
@@ -98,7 +89,7 @@ def steps_of(plan: Plan, losses: Iterable[Lost] = ()) -> list[Step]:
 
 def left_alone(standing: Iterable[tuple[Key, Standing]]) -> list[tuple[Key, str]]:
     """Return what has no file and stays applied, with the reason in words."""
-    return [(key, _WHY_LEFT_ALONE[one]) for key, one in standing]
+    return [(key, WHY_LEFT_ALONE[one]) for key, one in standing]
 
 
 def _step(migration: Any, losses: list[Lost]) -> Step:
@@ -114,7 +105,10 @@ def _step(migration: Any, losses: list[Lost]) -> Step:
 
 
 def _in_words(operation: Any) -> tuple[str, bool]:
-    text, cannot_be_undone = MigrateCommand.describe_operation(operation, True)
+    try:
+        text, cannot_be_undone = MigrateCommand.describe_operation(operation, True)
+    except Exception:  # noqa: BLE001 (an operation of somebody's own need not describe itself to be run)
+        text, cannot_be_undone = in_words(operation), False
     if not cannot_be_undone and not _are_reversible([operation]):
         return f"{text} -> IRREVERSIBLE", True
     return str(text), bool(cannot_be_undone)
@@ -122,7 +116,7 @@ def _in_words(operation: Any) -> tuple[str, bool]:
 
 def _are_reversible(operations: Iterable[Any]) -> bool:
     """Ask also what `SeparateDatabaseAndState` holds; of stored code, what was written down."""
-    return all(operation.reversible for operation in flatten(operations, database=True))
+    return all(map(is_reversible, operations))
 
 
 def _named(key: Key) -> dict[str, str]:

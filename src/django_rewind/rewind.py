@@ -19,8 +19,8 @@ from django.db.migrations.state import ModelState
 
 from . import hooks
 from .compare import same_operations
-from .exceptions import FileNotUsed
-from .history import History, Standing
+from .exceptions import FileNotUsed, RewindError
+from .history import WHY_LEFT_ALONE, History, Standing
 from .isolation import Isolation
 from .loader import RewindLoader
 from .losses import Losses, Lost
@@ -30,7 +30,7 @@ from .revive import RecoveredMigration
 from .run import Survey
 from .status import Status, statuses
 from .store import Store, StoredMigration
-from .types import Key, Plan, key_of
+from .types import Key, Plan, key_of, label
 
 __all__ = ["Rewind"]
 
@@ -124,6 +124,10 @@ class Rewind:
                 f"'manage.py migrate {app_label} {target[1]}'."
             )
         plan: Plan = self.executor.migration_plan([target])
+        stays = [one for one in self.left_alone(plan) if one[0][0] == app_label]
+        if stays and not plan and target[1] is None:
+            reasons = ", ".join(f"{label(key)} ({WHY_LEFT_ALONE[standing]})" for key, standing in stays)
+            raise RewindError(f"Nothing of the app '{app_label}' can be undone: {reasons}.")
         return plan
 
     def find(self, app_label: str, prefix: str) -> str:
@@ -140,10 +144,22 @@ class Rewind:
                 f"More than one migration matches '{prefix}' in app '{app_label}'. Please be more specific."
             ) from None
         except KeyError:
-            raise CommandError(
-                f"Cannot find a migration matching '{prefix}' from app '{app_label}', "
-                "neither on disk nor among those that are stored."
-            ) from None
+            raise self._why_not_found(app_label, prefix) from None
+
+    def _why_not_found(self, app_label: str, prefix: str) -> CommandError:
+        """Return the error for what is no node: some of it is known all the same."""
+        for key in sorted({*self.history.standing, *self.history.stored}):
+            if key[0] == app_label and key[1].startswith(prefix):
+                standing = self.history.standing.get(key)
+                if standing is None:
+                    return RewindError(
+                        f"{label(key)} is stored but not applied: there is nothing to go back to."
+                    )
+                return RewindError(f"{label(key)} stays as it is: {WHY_LEFT_ALONE[standing]}.")
+        return CommandError(
+            f"Cannot find a migration matching '{prefix}' from app '{app_label}', "
+            "neither on disk nor among those that are stored."
+        )
 
     def knows(self, app_label: str) -> bool:
         """Say whether an app is installed or has migrations applied."""

@@ -174,6 +174,42 @@ def test_then_forward(left):
     assert left.applied("shop") == ["0001_initial", "0002_stock"]
 
 
+def test_then_forward_is_printed_as_migrate_prints_it(left):
+    """Each step has one line."""
+    left.migration("shop.0002_stock", STOCK, after="0001_initial")
+
+    result = left.manage("rewind", "--noinput", "--migrate")
+
+    assert "  Applying shop.0002_stock... OK" in result.stdout.splitlines()
+
+
+@pytest.mark.parametrize("prefix", ["0002", "0002_price"])
+def test_target_that_is_stored_but_not_applied(left, prefix):
+    """It is said what it is, and not that there is no such thing."""
+    left.manage("rewind", "--noinput")
+
+    result = left.refused("rewind", "shop", prefix, "--noinput", naming="shop.0002_price")
+
+    assert "not applied" in result.stderr
+
+
+@pytest.mark.parametrize("target", ["0001", "zero"])
+def test_target_that_was_superseded(shop, target):
+    """What is left as it is though it was asked for is no success."""
+    shop.delete("shop")
+    shop.app("store")
+    table = (
+        create("Product", name="CharField(max_length=50)")[:-1] + ", options={'db_table': 'shop_product'})"
+    )
+    shop.migration("store.0001_initial", table)
+    shop.install("django_rewind", "store")
+    shop.manage("migrate", "--fake")
+
+    result = shop.refused("rewind", "shop", target, "--noinput", naming="shop.0001_initial")
+
+    assert "taken over" in result.stderr
+
+
 def test_other_database(left):
     """`--database` rewinds that database from its own store, and no other."""
     left.add_database("other")
