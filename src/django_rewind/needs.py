@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -61,10 +62,37 @@ class Needs:
         Raises:
             TypeError, ValueError: when the data does not have that form.
         """
+        if not isinstance(data, dict):
+            raise TypeError("needs are not what they should be")
         carried = [Carried(**one) for one in data.get("carried", [])]
-        if not all(isinstance(text, str) for one in carried for text in (one.kind, one.name, one.digest)):
+        needs = cls(carried, data.get("packages", {}), data.get("left_out", {}))
+        if not (all(map(_is_valid, carried)) and _holds_texts(needs.packages, needs.left_out)):
             raise ValueError("needs are not what they should be")
-        return cls(carried, dict(data.get("packages", {})), dict(data.get("left_out", {})))
+        return needs
 
 
 NOTHING = Needs()
+
+
+def _is_valid(carried: Any) -> bool:
+    return (
+        carried.kind in ("module", "models", "file")
+        and _are_texts([carried.name, carried.digest, *carried.models])
+        and (carried.kind != "file" or _stays_below(carried.name))
+        and isinstance(carried.size, int)
+        and isinstance(carried.is_package, bool)
+        and all(isinstance(path, list) and path and _are_texts(path) for path in carried.paths)
+    )
+
+
+def _are_texts(values: Iterable[Any]) -> bool:
+    return all(isinstance(value, str) for value in values)
+
+
+def _stays_below(name: str) -> bool:
+    """Say whether a file would be written where it belongs: below the folder that is made for it."""
+    return "\0" not in name and not {"", ".", ".."} & set(name.split("/"))
+
+
+def _holds_texts(*values: Any) -> bool:
+    return all(isinstance(value, dict) and _are_texts(value.values()) for value in values)
