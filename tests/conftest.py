@@ -13,7 +13,7 @@ from django.db import DatabaseError, connections
 from django.test import override_settings
 from pytest_django.plugin import blocking_manager_key
 
-from tests.fixtures import App, clean_up, forget_modules
+from tests.fixtures import App, Tree, clean_up, forget_modules
 
 #: With this set to 1, as in CI, a server that cannot be reached fails the run.
 REQUIRE_DATABASES = "REWIND_REQUIRE_DATABASES"
@@ -78,3 +78,13 @@ def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixture
         clean_up(app.label)
     forget_modules(app.label)
     sys.modules.pop(app.label, None)
+
+
+@pytest.fixture
+def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Tree]:
+    """The package `bakery`, and whatever else a test writes beside it."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    tree = Tree(tmp_path)
+    yield tree
+    tree.forget()

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
+from shutil import rmtree
 from textwrap import dedent
+from types import ModuleType
 
+from django.apps import apps
 from django.core.management import call_command
 from django.db import connections, migrations, models
 from django.db.migrations import Migration
 from django.db.migrations.recorder import MigrationRecorder
 
 from django_rewind import signing
+from django_rewind.gather import Collector, Packed
+from django_rewind.isolation import Isolation
 from django_rewind.models import BaselineMigration, MigrationCode, MigrationCodeHistory
 from django_rewind.source import describe, payload
 from django_rewind.store import StoredMigration
@@ -72,6 +77,96 @@ class App:
     def reload(self) -> None:
         forget_modules(self.label)
         importlib.invalidate_caches()
+
+
+class Tree:
+    """
+    A folder of modules on the path, among them the package `bakery` with migrations.
+
+    Nothing in it is installed; models name their app themselves.
+    """
+
+    MIGRATION = "bakery.migrations.0002_bread"
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.write("bakery/__init__.py", "")
+        self.write("bakery/migrations/__init__.py", "")
+
+    def write(self, name: str, content: str | bytes) -> Path:
+        path = self.path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content if isinstance(content, bytes) else dedent(content).encode())
+        self.forget()
+        return path
+
+    def delete(self, *names: str) -> None:
+        for name in names:
+            path = self.path / name
+            rmtree(path) if path.is_dir() else path.unlink()
+        self.forget()
+
+    def forget(self) -> None:
+        """Have everything imported and registered anew, as by another process."""
+        for name, module in list(sys.modules.items()):
+            places = [getattr(module, "__file__", None), *getattr(module, "__path__", ())]
+            if any(str(place).startswith(str(self.path)) for place in places):
+                del sys.modules[name]
+        importlib.invalidate_caches()
+        apps.all_models.pop("bakery", None)
+        apps.clear_cache()
+
+    def imported(self, name: str) -> ModuleType:
+        return importlib.import_module(name)
+
+    def pack(self, text: str, *, importing: Iterable[str] = ()) -> Kept:
+        """Return what would be stored of a migration; the project has these modules imported."""
+        for name in importing:
+            self.imported(name)
+        text = dedent(text)
+        return Kept(self, text, Collector().pack(self.MIGRATION, text))
+
+
+class Kept:
+    """The text of a migration with what it needs, as it is stored."""
+
+    def __init__(self, tree: Tree, text: str, packed: Packed) -> None:
+        self.tree = tree
+        self.text = text
+        self.packed = packed
+        self.needs = packed.needs
+
+    @property
+    def carried(self) -> dict[str, str]:
+        """The texts that go with it, by name."""
+        return {
+            one.name: self.packed.contents[one.digest].decode(errors="replace") for one in self.needs.carried
+        }
+
+    @property
+    def names(self) -> set[str]:
+        return set(self.carried)
+
+    def contents(self, digests: Iterable[str]) -> dict[str, bytes]:
+        return {digest: self.packed.contents[digest] for digest in digests}
+
+    def execute(self, isolation: Isolation | None = None, *, importing: Iterable[str] = ()) -> ModuleType:
+        """Execute it from the store; the running project is afterwards what it was."""
+        for name in importing:
+            self.tree.imported(name)
+        # Without a reference it would be gone at once, and its folders with it.
+        self.isolation = isolation or Isolation()
+        before = _running_project()
+        try:
+            return self.isolation.execute(Tree.MIGRATION, self.text, self.needs, self.contents)
+        finally:
+            assert _running_project() == before
+
+
+def _running_project() -> object:
+    """What stored code must leave alone: modules, path and models."""
+    modules = {name: module for name, module in sys.modules.items() if name.startswith(("bakery", "oven"))}
+    return modules, list(sys.path), {label: dict(models) for label, models in apps.all_models.items()}
 
 
 def forget_modules(package: str) -> None:

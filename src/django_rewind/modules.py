@@ -7,6 +7,7 @@ import re
 import sys
 import sysconfig
 import tokenize
+from collections.abc import Callable
 from enum import Enum
 from functools import cache
 from importlib import metadata
@@ -56,16 +57,18 @@ class Modules:
         spec = getattr(loaded, "__spec__", None)
         if spec is not None or loaded is not None:
             return spec
+        parent, dot, last = name.rpartition(".")
+        if not last:
+            return None
         path = None
-        parent = name.rpartition(".")[0]
-        if parent:
+        if dot:
             # Not importlib.util.find_spec(): it imports the parents.
-            above = self.find(parent)
+            above = self.find(parent) if parent else None
             if above is None or above.submodule_search_locations is None:
                 return None
-            path = above.submodule_search_locations
+            path = list(above.submodule_search_locations)
         finders = (getattr(finder, "find_spec", None) for finder in sys.meta_path)
-        found = (find(name, path, None) for find in finders if find is not None)
+        found = (_ask(find, name, path) for find in finders if find is not None)
         return next((spec for spec in found if spec is not None), None)
 
     def exists(self, name: str) -> bool:
@@ -113,21 +116,42 @@ class Modules:
 
     def owner(self, name: str) -> Owner:
         """Say whom a module belongs to; one that cannot be found is the project's."""
-        root = root_of(name)
-        if root in _ALWAYS_INSTALLED:
+        if root_of(name) in _ALWAYS_INSTALLED:
             return Owner.INSTALLED
-        if root not in self._owners:
-            self._owners[root] = self._owner(root)
-        return self._owners[root]
+        top = self._top_of(name)
+        if top not in self._owners:
+            self._owners[top] = self._owner(top)
+        return self._owners[top]
 
-    def _owner(self, root: str) -> Owner:
-        spec = self.find(root)
+    def _top_of(self, name: str) -> str:
+        """Return the root, or below folders without a file of their own the first that has one."""
+        parts = name.split(".")
+        above = (".".join(parts[:end]) for end in range(1, len(parts)))
+        return next((one for one in above if not self._is_shared(one)), name)
+
+    def _is_shared(self, name: str) -> bool:
+        spec = self.find(name)
+        return spec is not None and not spec.has_location and spec.submodule_search_locations is not None
+
+    def _owner(self, name: str) -> Owner:
+        spec = self.find(name)
         if spec is None:
             return Owner.PROJECT
         places = [spec.origin] if spec.has_location and spec.origin else []
         places += list(spec.submodule_search_locations or ())
         # Without a place it is compiled into the interpreter.
-        return _owner_of(places[0]) if places else Owner.PYTHON
+        return _owner_of(name, places[0]) if places else Owner.PYTHON
+
+
+def _ask(find_spec: Callable[..., ModuleSpec | None], name: str, path: list[str] | None) -> ModuleSpec | None:
+    try:
+        return find_spec(name, path, None)
+    except KeyError:
+        # A folder without `__init__.py`: importlib wants its parent to be imported.
+        spec = ModuleSpec(name, loader=None, is_package=True)
+        folders = (Path(one, name.rpartition(".")[2]) for one in path or ())
+        spec.submodule_search_locations = [str(folder) for folder in folders if folder.is_dir()]
+        return spec
 
 
 def root_of(name: str) -> str:
@@ -151,21 +175,29 @@ def decode(path: str, loader: Any = None) -> str:
         data = get_data(path) if get_data else Path(path).read_bytes()
         encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
         return str(data.decode(encoding))
-    except (OSError, SyntaxError, UnicodeDecodeError) as error:
+    except (LookupError, OSError, SyntaxError, UnicodeDecodeError) as error:
         raise SourceUnavailable(f"the file {path} cannot be read ({error})") from error
 
 
 @cache
-def _owner_of(place: str) -> Owner:
+def _owner_of(name: str, place: str) -> Owner:
     path = Path(place)
     if {"site-packages", "dist-packages"} & set(path.parts):
         return Owner.INSTALLED
     if any(path.is_relative_to(folder) for folder in _folders_of_python()):
         return Owner.PYTHON
-    # `pip install --target` leaves a trace of each distribution beside it; a project's
-    # own folder holds at most an .egg-info.
-    beside = path.parent.parent if path.name == "__init__.py" else path.parent
-    return Owner.INSTALLED if any(beside.glob("*.dist-info")) else Owner.PROJECT
+    # `pip install --target` leaves a record of each distribution beside it.
+    module = path.parent if path.name == "__init__.py" else path
+    records = module.parents[name.count(".")].glob("*.dist-info/RECORD")
+    return Owner.INSTALLED if any(_is_recorded(name, record) for record in records) else Owner.PROJECT
+
+
+def _is_recorded(name: str, record: Path) -> bool:
+    return bool(_in_record(name).search(record.read_text(encoding="utf-8", errors="replace")))
+
+
+def _in_record(name: str) -> re.Pattern[str]:
+    return re.compile(rf"^{re.escape(name.replace('.', '/'))}(/|\.py,)", re.MULTILINE)
 
 
 @cache
@@ -181,7 +213,7 @@ def installed_version(root: str) -> str:
         return _name_and_version(metadata.distribution(root))
     except (metadata.PackageNotFoundError, ValueError):
         # Many are called otherwise than the module that they bring.
-        brings = re.compile(rf"^{re.escape(root)}(/|\.py,)", re.MULTILINE)
+        brings = _in_record(root)
         found = (one for one in metadata.distributions() if brings.search(one.read_text("RECORD") or ""))
         return next(map(_name_and_version, found), "")
 
