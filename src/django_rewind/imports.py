@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ast
 import linecache
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from types import FunctionType
+from typing import Any
 
 __all__ = [
     "EVERYTHING",
@@ -14,15 +15,22 @@ __all__ = [
     "dotted",
     "dotted_names",
     "function_node",
+    "imported_by",
     "parse_text",
     "references",
-    "unguarded_imports",
+    "what_will_run",
 ]
 
 # Calls that import what a literal names, and whether that ends in an attribute.
 _BY_NAME = {"import_module": False, "__import__": False, "import_string": True}
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+
+# After one of these under a condition, nobody knows whether the rest is reached.
+_WAYS_OUT = (ast.Break, ast.Continue, ast.Raise, ast.Return)
+
+# Who catches one of these expects an import to fail.
+_IMPORT_ERRORS = {"BaseException", "Exception", "ImportError", "ModuleNotFoundError"}
 
 #: Stands in `Reference.path` for everything that a module holds.
 EVERYTHING = "*"
@@ -117,22 +125,25 @@ class _Imports:
     def _call(self, node: ast.Call) -> None:
         function = dotted(node.func)
         ends_in_attribute = _BY_NAME.get(function[-1]) if function else None
-        if ends_in_attribute is None or not node.args:
+        if ends_in_attribute is None:
             return
-        first = node.args[0]
-        if isinstance(first, ast.Constant) and isinstance(first.value, str):
-            level = len(first.value) - len(first.value.lstrip("."))
-            full = self.absolute(first.value[level:], level)
-            if full and ends_in_attribute:
-                self.found += self.resolve(full.split("."))
-            elif full:
-                self.found.append(Reference(full, (EVERYTHING,)))
+        given = {keyword.arg: keyword.value for keyword in node.keywords}
+        name, package = (
+            _literal([*node.args, *[None] * 2][place] or given.get(keyword))
+            for place, keyword in enumerate(("name", "package"))
+        )
+        level = len(name) - len(name.lstrip("."))
+        full = self.absolute(name[level:], level, package)
+        if full and ends_in_attribute:
+            self.found += self.resolve(full.split("."))
+        elif full:
+            self.found.append(Reference(full, (EVERYTHING,)))
 
-    def absolute(self, name: str, level: int) -> str:
+    def absolute(self, name: str, level: int, package: str = "") -> str:
         """Return the name of what is imported, without the dots of a relative import."""
         if not level:
             return name
-        parts = self.package.split(".")
+        parts = (package or self.package).split(".")
         if level > len(parts):
             return ""
         return ".".join(filter(None, [*parts[: len(parts) - level + 1], name]))
@@ -153,30 +164,79 @@ class _Imports:
             yield Reference(parts[0], (EVERYTHING,))
 
 
-def unguarded_imports(function: FunctionType, package: str) -> Iterator[str]:
+def _literal(node: ast.expr | None) -> str:
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
+
+
+def what_will_run(function: FunctionType) -> list[ast.AST]:
     """
-    Yield the modules that a function imports and does not expect to be missing.
+    Return the parts of a function that are reached whenever it is called.
+
+    Not what stands under a condition or after a way out, nor what is expected to
+    fail with an ImportError. Loops count as having something to do.
+    """
+    node = function_node(function)
+    return list(_certain(node.body)) if node is not None else []
+
+
+def _certain(block: list[ast.stmt]) -> Iterator[ast.AST]:
+    for statement in block:
+        yield from _certain_within(statement)
+        if any(isinstance(node, _WAYS_OUT) for node in _walk_own(statement)):
+            return
+
+
+def _certain_within(statement: Any) -> Iterator[ast.AST]:
+    for header in ("test", "iter", "subject"):
+        if hasattr(statement, header):
+            yield getattr(statement, header)
+    if hasattr(statement, "handlers"):
+        if not any(map(_catches_import_errors, statement.handlers)):
+            yield from _certain([*statement.body, *statement.orelse])
+        yield from _certain(statement.finalbody)
+    elif isinstance(statement, (ast.With, ast.AsyncWith)):
+        yield from statement.items
+        if not any(map(_names_import_errors, statement.items)):
+            yield from _certain(statement.body)
+    elif isinstance(statement, ast.If) or hasattr(statement, "cases"):
+        return
+    elif hasattr(statement, "body"):
+        yield from _certain(statement.body)
+    elif not hasattr(statement, "test"):
+        yield statement
+
+
+def _walk_own(statement: ast.AST) -> Iterator[ast.AST]:
+    """Walk over a statement, and not into the functions that it defines."""
+    todo = [statement]
+    while todo:
+        node = todo.pop()
+        if not isinstance(node, (*_FUNCTIONS, ast.Lambda)):
+            yield node
+            todo.extend(ast.iter_child_nodes(node))
+
+
+def imported_by(nodes: Iterable[ast.AST], package: str) -> Iterator[str]:
+    """
+    Yield the modules that import statements name.
 
     Args:
         package: the one that relative imports start from.
     """
     imports = _Imports(package, lambda name: False)
-    todo: list[ast.AST | None] = [function_node(function)]
-    while todo:
-        node = todo.pop()
-        if isinstance(node, ast.Try) and any(map(_catches_import_errors, node.handlers)):
-            todo += [*node.handlers, *node.orelse, *node.finalbody]
-        elif isinstance(node, ast.Import):
+    for node in nodes:
+        if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             yield imports.absolute(node.module or "", node.level)
-        elif node is not None:
-            todo.extend(ast.iter_child_nodes(node))
 
 
 def _catches_import_errors(handler: ast.ExceptHandler) -> bool:
-    caught = {name[-1] for name in dotted_names(handler.type)} if handler.type else {"Exception"}
-    return bool(caught & {"BaseException", "Exception", "ImportError", "ModuleNotFoundError"})
+    return handler.type is None or _names_import_errors(handler.type)
+
+
+def _names_import_errors(node: ast.AST) -> bool:
+    return any(name[-1] in _IMPORT_ERRORS for name in dotted_names(node))
 
 
 def function_node(function: FunctionType) -> ast.FunctionDef | ast.AsyncFunctionDef | None:

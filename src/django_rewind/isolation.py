@@ -28,7 +28,7 @@ from typing import Any
 
 from .drift import Contents, Drift, Outdated
 from .gather import Collector
-from .imports import unguarded_imports
+from .imports import dotted_names, imported_by, what_will_run
 from .modules import Modules, root_of
 from .needs import Needs
 from .plan import closure
@@ -418,7 +418,8 @@ def imports_that_fail(function: Any) -> Iterator[tuple[str, str]]:
     Yield (module, importing module) for imports within a stored function that would fail.
 
     Functions of stored modules that it calls by name are looked at too. An import
-    that the code itself expects to fail does not count.
+    that perhaps is never reached, or that the code itself expects to fail, does not
+    count.
     """
     todo, seen = [function], set()
     while todo:
@@ -428,10 +429,11 @@ def imports_that_fail(function: Any) -> Iterator[tuple[str, str]]:
             continue
         seen.add(one)
         importer = one.__globals__["__name__"]
-        for name in unguarded_imports(one, one.__globals__["__package__"]):
+        nodes = what_will_run(one)
+        for name in imported_by(nodes, one.__globals__["__package__"]):
             if not surroundings.can_import(name):
                 yield name, importer
-        todo += [one.__globals__.get(name) for name in one.__code__.co_names]
+        todo += [one.__globals__.get(names[0]) for node in nodes for names in dotted_names(node)]
 
 
 def _surroundings_of(function: Any) -> _Surroundings | None:
