@@ -40,17 +40,21 @@ def excerpt(text: str, wanted: Iterable[Path], is_model: Callable[[str], bool]) 
         a text that can be executed without registering a model.
 
     Raises:
-        ValueError: the text cannot be parsed.
+        ValueError: the text cannot be parsed, or a part of it not be written anew.
     """
     tree = parse_text(text)
     if tree is None:
         raise ValueError("it cannot be parsed")
-    return _Excerpt(text, tree, is_model).of(wanted)
+    try:
+        return _Excerpt(text, tree, is_model).of(wanted)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
 
 
 def models_by_name(text: str) -> set[str]:
     """Guess from the names of their bases which classes of a text are models."""
-    tree = parse_text(text)
+    # Other packages have a BaseModel too.
+    tree = parse_text(text) if "django" in text else None
     found: set[str] = set()
     for node in tree.body if tree else ():
         if isinstance(node, ast.ClassDef):
@@ -68,6 +72,10 @@ class _Excerpt:
         self.is_model = is_model
         self.lines = _LINE.findall(text)
         self.bound = [_names_bound_by(statement) for statement in self.body]
+        imported = set().union(*map(_names_imported_by, self.body))
+        # What is done to something imported is done to the project, and was done by it.
+        changed = [_names_changed_by(statement) - imported for statement in self.body]
+        self.given = [bound | also for bound, also in zip(self.bound, changed)]
         self.needed: set[ast.stmt] = set()
 
     def of(self, wanted: Iterable[Path]) -> str:
@@ -84,20 +92,26 @@ class _Excerpt:
         return "".join(self._source(statement) for statement in self.body if statement in self.needed)
 
     def _what_is_needed_for(self, path: Path) -> list[Path]:
-        """Mark the statements that bind a name, and return what these need in turn."""
-        if path[0] == EVERYTHING:
-            return [(name,) for names in self.bound for name in names if not self.is_model(name)]
-        binding = [one for one, names in zip(self.body, self.bound) if path[0] in names]
-        if not binding and not hasattr(builtins, path[0]):
-            binding = [one for one, names in zip(self.body, self.bound) if _STAR in names]
+        """Mark the statements that bind or change a name, and return what these need in turn."""
+        name = path[0]
+        if name == EVERYTHING:
+            return [(one,) for names in self.bound for one in names if not self.is_model(one)]
         found: list[Path] = []
-        for statement in binding:
-            if isinstance(statement, ast.ClassDef) and self.is_model(statement.name):
-                found += self._of_model(statement, path[1:])
+        for statement in self._giving(name):
+            if self.is_model(name):
+                if isinstance(statement, ast.ClassDef):
+                    found += self._of_model(statement, path[1:])
             elif statement not in self.needed:
                 self.needed.add(statement)
                 found += _uses(self._without_models(statement))
         return found
+
+    def _giving(self, name: str) -> list[ast.stmt]:
+        """Return the statements that give a name its meaning, or else may do so."""
+        giving = [one for one, names in zip(self.body, self.given) if name in names]
+        if giving or hasattr(builtins, name):
+            return giving
+        return [one for one, names in zip(self.body, self.bound) if names & {_STAR, "__getattr__"}]
 
     def _of_model(self, model: ast.ClassDef, path: Path) -> list[Path]:
         """Mark what hangs on a model's name; without it, the model is left alone."""
@@ -123,27 +137,34 @@ class _Excerpt:
 
     def _source(self, statement: ast.stmt) -> str:
         if isinstance(statement, ast.ClassDef) and self.is_model(statement.name):
-            items = (self._lines_of(item) for item in statement.body if item in self.needed)
+            items = (self._as_written(item, "    ") for item in statement.body if item in self.needed)
             return f"class {statement.name}:\n{''.join(items)}\n"
         reduced = self._without_models(statement)
         if reduced is not statement:
             return ast.unparse(reduced) + "\n"
-        return self._lines_of(statement)
+        return self._as_written(statement, "")
 
-    def _lines_of(self, statement: ast.stmt) -> str:
-        """Return the statement as it was written, comments within it included."""
+    def _as_written(self, statement: ast.stmt, indent: str) -> str:
+        """
+        Return a statement with the comments in it, and without others in the same line.
+
+        Args:
+            indent: where the line has none of its own: ``class Product(Model): SIZE = 1``.
+        """
         decorators = getattr(statement, "decorator_list", [])
         first = min([statement.lineno, *(one.lineno for one in decorators)])
-        last = statement.end_lineno or first
-        lines = self.lines[first - 1 : last]
-        if lines and not lines[-1].endswith(("\n", "\r")):
-            lines[-1] += "\n"
-        if ";" in lines[0] or ";" in lines[-1]:
-            # Perhaps another statement in the same line.
-            indent = re.match(r"\s*", lines[0])
-            prefix = indent.group() if indent else ""
-            return "".join(f"{prefix}{line}\n" for line in ast.unparse(statement).splitlines())
-        return "".join(lines)
+        lines = self.lines[first - 1 : statement.end_lineno]
+        own_indent = re.match(r"\s*", lines[0])
+        lines[-1] = _cut(lines[-1], 0, statement.end_col_offset)
+        if not decorators:
+            lines[0] = _cut(lines[0], statement.col_offset, None)
+            lines.insert(0, (own_indent.group() if own_indent else "") or indent)
+        return "".join(lines) + "\n"
+
+
+def _cut(line: str, start: int, end: int | None) -> str:
+    """Return a part of a line; the places in a tree count bytes."""
+    return line.encode()[start:end].decode()
 
 
 def _uses(statement: ast.stmt) -> list[Path]:
@@ -151,31 +172,43 @@ def _uses(statement: ast.stmt) -> list[Path]:
 
 
 def _names_bound_by(statement: ast.stmt) -> set[str]:
-    """Return the names that a statement gives a meaning to, or changes the meaning of."""
-    if isinstance(statement, (ast.ClassDef, *_FUNCTIONS)):
-        return {statement.name}
-    if isinstance(statement, (ast.Import, ast.ImportFrom)):
-        return {alias.asname or alias.name.partition(".")[0] for alias in statement.names}
-    if isinstance(statement, ast.Expr):
-        # CHOICES.append(…)
-        call = dotted(statement.value.func) if isinstance(statement.value, ast.Call) else []
-        return set(call[:1]) if len(call) > 1 else set()
-    return set(_bound_within(statement))
+    names = _names_imported_by(statement)
+    for node in _run_by(statement):
+        if isinstance(node, (ast.ClassDef, *_FUNCTIONS)):
+            names.add(node.name)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.add(node.id)
+    return names
 
 
-def _bound_within(statement: ast.stmt) -> Iterator[str]:
+def _names_imported_by(statement: ast.stmt) -> set[str]:
+    return {
+        alias.asname or alias.name.partition(".")[0]
+        for node in _run_by(statement)
+        if isinstance(node, (ast.Import, ast.ImportFrom))
+        for alias in node.names
+    }
+
+
+def _names_changed_by(statement: ast.stmt) -> set[str]:
+    """Return the names whose meaning is changed: ``CHOICES.append(…)``, ``CHOICES["new"] = …``."""
+    names: set[str] = set()
+    for node in _run_by(statement):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
+            names.update(dotted(node.value.func)[:-1][:1])
+        elif isinstance(node, (ast.Attribute, ast.Subscript)) and isinstance(node.ctx, ast.Store):
+            names.update(dotted(_innermost(node))[:1])
+    return names
+
+
+def _run_by(statement: ast.stmt) -> Iterator[ast.AST]:
+    """Walk over what is executed with a statement: not into functions and classes."""
     todo: list[ast.AST] = [statement]
     while todo:
         node = todo.pop()
-        if isinstance(node, (ast.ClassDef, *_FUNCTIONS, ast.Import, ast.ImportFrom)):
-            yield from _names_bound_by(node)
-            continue
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            yield node.id
-        elif isinstance(node, (ast.Attribute, ast.Subscript)) and isinstance(node.ctx, ast.Store):
-            # CHOICES["new"] = …
-            yield from dotted(_innermost(node))[:1]
-        todo.extend(ast.iter_child_nodes(node))
+        yield node
+        if not isinstance(node, (ast.ClassDef, *_FUNCTIONS)):
+            todo.extend(ast.iter_child_nodes(node))
 
 
 def _innermost(node: ast.expr) -> ast.expr:
@@ -190,9 +223,13 @@ def _stands_by_itself(item: ast.stmt) -> bool:
         return item.name != "Meta"
     if isinstance(item, _FUNCTIONS):
         return True
-    value = item.value if isinstance(item, (ast.Assign, ast.AnnAssign)) else None
-    # A call makes a field or a manager, which belongs to a model.
-    return value is not None and not any(isinstance(node, ast.Call) for node in ast.walk(value))
+    values = (node.value for node in ast.walk(item) if isinstance(node, (ast.Assign, ast.AnnAssign)))
+    return not any(map(_makes_something, values))
+
+
+def _makes_something(value: ast.expr | None) -> bool:
+    """A call makes a field or a manager, which belongs to a model."""
+    return isinstance(value, ast.Call) and not hasattr(builtins, ".".join(dotted(value.func)))
 
 
 def _is_future(statement: ast.stmt) -> bool:
