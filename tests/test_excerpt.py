@@ -243,6 +243,7 @@ def test_a_name_of_a_star_import():
     """It may come from there, where nothing else binds it."""
     assert "from x import *" in take("from x import *\nb = a\n", "b")
     assert "import" not in take("from x import *\nb = len\n", "b")
+    assert "from x import *" in take("from x import *\nb = 1\n", "*")
 
 
 def test_the_future_decides_what_the_rest_means():

@@ -50,8 +50,8 @@ def refers(text: str, package: str = "shop.migrations") -> set[str]:
         ("import shop.text\nshop.text.marks.M", {"shop.text", "shop.text.marks: M"}),
         ("from shop.tones import louder", {"shop.tones: louder"}),
         ("from shop.tones import louder as l\nl.x.y", {"shop.tones: louder", "shop.tones: louder.x.y"}),
-        ("from shop import tones", {"shop.tones"}),
-        ("from shop import tones\ntones.louder", {"shop.tones", "shop.tones: louder"}),
+        ("from shop import tones", {"shop: tones", "shop.tones"}),
+        ("from shop import tones\ntones.louder", {"shop: tones", "shop.tones", "shop.tones: louder"}),
         ("from shop import VERSION", {"shop: VERSION"}),
         ("from shop.tones import *", {"shop.tones: *"}),
         (
@@ -74,10 +74,10 @@ def test_absolute_imports(text, expected):
 @pytest.mark.parametrize(
     "text, expected",
     [
-        ("from . import x", {"shop.migrations.x"}),
+        ("from . import x", {"shop.migrations: x", "shop.migrations.x"}),
         ("from .x import f", {"shop.migrations.x: f"}),
-        ("from .. import tones", {"shop.tones"}),
-        ("from ..text import marks", {"shop.text.marks"}),
+        ("from .. import tones", {"shop: tones", "shop.tones"}),
+        ("from ..text import marks", {"shop.text: marks", "shop.text.marks"}),
         ("from ..text.marks import *", {"shop.text.marks: *"}),
         ("from ... import shop", set()),
         ("from ....gone import x", set()),

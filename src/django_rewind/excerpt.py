@@ -95,6 +95,7 @@ class _Excerpt:
         """Mark the statements that bind or change a name, and return what these need in turn."""
         name = path[0]
         if name == EVERYTHING:
+            self.needed.update(one for one, names in zip(self.body, self.bound) if _STAR in names)
             return [(one,) for names in self.bound for one in names if not self.is_model(one)]
         found: list[Path] = []
         for statement in self._giving(name):

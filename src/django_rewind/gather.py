@@ -21,7 +21,7 @@ from pathlib import Path
 from django.db.models.base import ModelBase
 
 from . import conf, excerpt
-from .imports import Reference, parse_text, references
+from .imports import Reference, gives_meaning, parse_text, references
 from .modules import Modules, Owner, SourceUnavailable, installed_version, root_of
 from .needs import NOTHING, Carried, Needs
 from .signing import digest_of
@@ -30,6 +30,9 @@ __all__ = ["Collector", "Packed"]
 
 # The statements that import, when they stand in a line of their own.
 _IMPORT = re.compile(r"^[ \t]*(?:from[ \t]+(\S+)[ \t]+import\b|import[ \t]+([^#\n]+))", re.MULTILINE)
+
+# What a text is formatted with: "%s.sql", "{}.sql".
+_PLACEHOLDER = re.compile(r"%(?:\(\w+\))?[ds]|\{[^{}]*\}")
 
 # Without one of these no text reads what lies beside it.
 _BESIDE = re.compile(r"__file__|__path__|\bget_data\b|\bresources\b")
@@ -56,7 +59,8 @@ class Collector:
     def __init__(self, modules: Modules | None = None) -> None:
         self.modules = modules or Modules()
         self._references: dict[tuple[str, str, frozenset[str]], list[Reference]] = {}
-        self._excerpts: dict[tuple[str, frozenset[excerpt.Path]], str] = {}
+        # By module, by what is taken, and by what counts as a model in it.
+        self._excerpts: dict[tuple[str, frozenset[excerpt.Path], frozenset[str]], str] = {}
         self._models: dict[str, set[str]] = {}
         self._files: dict[Path, list[Path]] = {}
 
@@ -117,6 +121,14 @@ class Collector:
             self._references[known] = sorted(found, key=lambda one: (one.module, one.path))
         return self._references[known]
 
+    def gives_meaning(self, name: str, *, package: str) -> bool:
+        """Say whether a package gives a name another meaning than that of a module in it."""
+        try:
+            tree = parse_text(self.modules.text(package))
+        except SourceUnavailable:
+            return True
+        return tree is None or gives_meaning(tree, name)
+
     def excerpt(self, name: str, paths: Iterable[excerpt.Path], models: Iterable[str] = ()) -> str:
         """
         Return the excerpt of a module as it is now.
@@ -128,12 +140,11 @@ class Collector:
         Raises:
             SourceUnavailable: there is no text, or it cannot be parsed.
         """
-        known = (name, frozenset(paths))
+        known = (name, frozenset(paths), frozenset(models) | self.models_in(name))
         if known not in self._excerpts:
-            are_models = {*self.models_in(name), *models}
             try:
                 text = self.modules.text(name)
-                taken = excerpt.excerpt(text, known[1], are_models.__contains__)
+                taken = excerpt.excerpt(text, known[1], known[2].__contains__)
             except ValueError as error:
                 raise SourceUnavailable(f"of the module {name} nothing can be taken: {error}") from None
             self._excerpts[known] = taken
@@ -148,8 +159,9 @@ class Collector:
     def _find_models(self, name: str) -> set[str]:
         loaded = sys.modules.get(name)
         if loaded is not None:
-            values = list(vars(loaded).values())
-            return {one.__name__ for one in values if isinstance(one, ModelBase) and one.__module__ == name}
+            # Under whatever name.
+            values = list(vars(loaded).items())
+            return {known for known, one in values if isinstance(one, ModelBase) and one.__module__ == name}
         try:
             return excerpt.models_by_name(self.modules.text(name))
         except SourceUnavailable:
@@ -191,27 +203,23 @@ class _Gathering:
             # The nearest first: they are what the room is for.
             self._follow(self.todo.popleft())
         self._take_files()
-        contents = {
-            **{name: text.encode("utf-8", "surrogatepass") for name, text in self.texts.items()},
-            **self.files,
-        }
-        needs = Needs(
-            carried=[self._carried(name, content) for name, content in contents.items()],
-            packages=self.collector.packages(self.roots),
-            left_out=self.left_out,
-        )
-        return Packed(needs, {digest_of(content): content for content in contents.values()}, self.missed)
+        texts = {name: text.encode("utf-8", "surrogatepass") for name, text in self.texts.items()}
+        carried = [self._carried(name, content) for name, content in texts.items()]
+        carried += [Carried("file", name, digest_of(one), len(one)) for name, one in self.files.items()]
+        needs = Needs(carried, self.collector.packages(self.roots), self.left_out)
+        contents = [*texts.values(), *self.files.values()]
+        return Packed(needs, {digest_of(content): content for content in contents}, self.missed)
 
     def _carried(self, name: str, content: bytes) -> Carried:
-        kind = "file" if name in self.files else "models" if name in self.paths else "module"
+        is_excerpt = name in self.paths
         return Carried(
-            kind=kind,
+            kind="models" if is_excerpt else "module",
             name=name,
             digest=digest_of(content),
             size=len(content),
-            is_package=kind != "file" and self.modules.is_package(name),
+            is_package=self.modules.is_package(name),
             paths=sorted(list(path) for path in self.paths.get(name, ()) if path),
-            models=self._models_mentioned_in(name) if kind == "models" else [],
+            models=self._models_mentioned_in(name) if is_excerpt else [],
         )
 
     def _models_mentioned_in(self, name: str) -> list[str]:
@@ -226,10 +234,19 @@ class _Gathering:
             return
         if not self.collector.is_own(name, self.module):
             self.roots.add(root_of(name))
+        elif self._is_of_module(reference):
+            # The module itself is another reference.
+            return
         elif any(name == one or name.startswith(f"{one}.") for one in self.excluded):
             self.left_out[name] = "DJANGO_REWIND_EXCLUDE_MODULES names it"
         elif self.modules.exists(name):
             self._take(reference)
+
+    def _is_of_module(self, reference: Reference) -> bool:
+        """Say whether what is asked of a package is a module in it, so that it need not go along."""
+        if not reference.name or not self.modules.exists(f"{reference.module}.{reference.name}"):
+            return False
+        return not self.collector.gives_meaning(*reference.path[:1], package=reference.module)
 
     def _take(self, reference: Reference) -> None:
         name = reference.module
@@ -312,22 +329,14 @@ def _named_in(text: str, stem: str, folder: Path, files: list[Path]) -> list[Pat
     """
     Return the files of a folder that a text may mean.
 
-    By name, by pattern or by the name of the module; else those of a folder that it
-    names; and all of them where nothing tells.
+    By name, by pattern or by a suffix to the name of the module; else those of a
+    folder that it names; and all of them where nothing tells.
     """
     tree = parse_text(text)
-    constants = [
-        node.value
-        for node in (ast.walk(tree) if tree else ())
-        if isinstance(node, ast.Constant) and isinstance(node.value, str)
-    ]
-    last_parts = {constant.rpartition("/")[2] for constant in constants}
-    named = [
-        path
-        for path in files
-        if path.stem == stem or any(path.name == last or _matches(path.name, last) for last in last_parts)
-    ]
-    places = {part for constant in constants for part in constant.split("/") if part}
+    texts = list(_texts_in(tree)) if tree else []
+    names = {one.rpartition("/")[2] for one in texts} | {stem + one for one in texts}
+    named = [path for path in files if any(_matches(path.name, name) for name in names)]
+    places = {part for one in texts for part in one.split("/") if part}
     of_places = [
         path
         for path in files
@@ -337,5 +346,22 @@ def _named_in(text: str, stem: str, folder: Path, files: list[Path]) -> list[Pat
     return named + of_places or files
 
 
+def _texts_in(tree: ast.AST) -> Iterator[str]:
+    """Yield the texts in a tree, with a `*` for what is put into them when it runs."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+            yield from _not_all(_PLACEHOLDER.sub("*", node.value))
+        elif isinstance(node, ast.JoinedStr):
+            parts = (str(one.value) if isinstance(one, ast.Constant) else "*" for one in node.values)
+            yield from _not_all("".join(parts))
+
+
+def _not_all(pattern: str) -> Iterator[str]:
+    """Leave out what matches everything: any text may have been put together so."""
+    if pattern.rpartition("/")[2].strip("*"):
+        yield pattern
+
+
 def _matches(name: str, pattern: str) -> bool:
-    return "*" in pattern and fnmatch(name, pattern)
+    return name == pattern or ("*" in pattern and fnmatch(name, pattern))

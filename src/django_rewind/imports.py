@@ -15,6 +15,7 @@ __all__ = [
     "dotted",
     "dotted_names",
     "function_node",
+    "gives_meaning",
     "imported_by",
     "parse_text",
     "references",
@@ -119,6 +120,9 @@ class _Imports:
                 self.found.append(Reference(source, (EVERYTHING,)))
                 continue
             full = f"{source}.{alias.name}"
+            if self.is_module(full):
+                # Unless the package gives the name another meaning.
+                self.found.append(Reference(source, (alias.name,)))
             self.found += self.resolve(full.split("."))
             self._bind(alias.asname or alias.name, full)
 
@@ -162,6 +166,22 @@ class _Imports:
             yield Reference(parts[0], tuple(parts[1:]))
         elif is_use:
             yield Reference(parts[0], (EVERYTHING,))
+
+
+def gives_meaning(tree: ast.Module, name: str) -> bool:
+    """Say whether a package binds a name to something that is perhaps not its module of that name."""
+    return any(name in _names_given_by(node) for node in ast.walk(tree))
+
+
+def _names_given_by(node: ast.AST) -> set[str]:
+    if isinstance(node, (*_FUNCTIONS, ast.ClassDef)):
+        return {node.name}
+    if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+        return {node.id}
+    # `from . import tones` is the module itself.
+    if isinstance(node, ast.ImportFrom) and (node.module, node.level) != (None, 1):
+        return {alias.asname or alias.name for alias in node.names}
+    return set()
 
 
 def _literal(node: ast.expr | None) -> str:
