@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .compare import same_text
-from .gather import Collector
+from .gather import Collector, reads_beside
 from .imports import EVERYTHING
 from .modules import Owner, SourceUnavailable
 from .needs import Carried, Needs
@@ -55,7 +55,7 @@ class Drift:
         Raises:
             ContentDamaged: what is stored is needed, and gone or changed.
         """
-        return bool(self.files(needs, package) or self.modules(needs))
+        return bool(self.files(needs, package) or self.modules(needs, package))
 
     def files(self, needs: Needs, package: str) -> list[Carried]:
         """Return the data files of a migrations package that are missing or different."""
@@ -64,12 +64,13 @@ class Drift:
             return needs.files
         return [one for one in needs.files if not _holds(folder.joinpath(one.name), one.digest)]
 
-    def modules(self, needs: Needs) -> dict[str, Outdated]:
+    def modules(self, needs: Needs, package: str) -> dict[str, Outdated]:
         """
         Return the modules that cannot be used as they are here, by name.
 
-        One that is the same as ever is among them when it imports one that is not:
-        it would meet the wrong one.
+        One that is the same as ever is among them when it imports one that is not,
+        or reads a data file of the migrations package where one is not: it would
+        meet the wrong one.
 
         Raises:
             ContentDamaged: what is stored is needed, and gone or changed.
@@ -81,6 +82,8 @@ class Drift:
         ]
         stored = self._stored_texts(changed)
         gone = [one.name for one in changed if not _is_same(stored[one.name], here[one.name])]
+        if self.files(needs, package):
+            gone += [name for name, text in here.items() if text and reads_beside(name, text, package)]
         if not gone:
             return {}
         texts = {**{name: text or "" for name, text in here.items()}, **stored}

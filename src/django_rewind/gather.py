@@ -26,7 +26,7 @@ from .modules import Modules, Owner, SourceUnavailable, installed_version, root_
 from .needs import NOTHING, Carried, Needs
 from .signing import digest_of
 
-__all__ = ["Collector", "Packed"]
+__all__ = ["Collector", "Packed", "reads_beside"]
 
 # The statements that import, when they stand in a line of their own.
 _IMPORT = re.compile(r"^[ \t]*(?:from[ \t]+(\S+)[ \t]+import\b|import[ \t]+([^#\n]+))", re.MULTILINE)
@@ -300,13 +300,17 @@ class _Gathering:
                 self._leave_out(name, f"it cannot be read ({error})")
 
     def _files_read_in(self, folder: Path) -> Iterator[Path]:
-        below = f"{self.package}."
         texts = {self.module: self.text, **self.texts}
         for name, text in texts.items():
-            if name.startswith(below) and _BESIDE.search(text):
-                place = folder.joinpath(*name[len(below) :].split(".")[:-1])
+            if reads_beside(name, text, self.package):
+                place = folder.joinpath(*name[len(self.package) + 1 :].split(".")[:-1])
                 stem = name.rpartition(".")[2]
                 yield from _named_in(text, stem, place, self.collector.files_below(place))
+
+
+def reads_beside(name: str, text: str, package: str) -> bool:
+    """Say whether a module of a migrations package perhaps reads files there."""
+    return name.startswith(f"{package}.") and _BESIDE.search(text) is not None
 
 
 def _imported_roots(text: str) -> set[str] | None:

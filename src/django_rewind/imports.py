@@ -84,6 +84,7 @@ class _Imports:
         self.found: list[Reference] = []
         # A local name, and the dotted names that it may stand for.
         self.bindings: dict[str, set[str]] = {}
+        self._calls: list[ast.Call] = []
 
     def look_at(self, tree: ast.AST) -> None:
         # No recursion: a text may be nested deeper than Python likes to call.
@@ -95,6 +96,8 @@ class _Imports:
                 continue
             self._look_at_one(node)
             todo.extend(ast.iter_child_nodes(node))
+        for call in self._calls:
+            self._call(call)
 
     def _look_at_one(self, node: ast.AST) -> None:
         if isinstance(node, ast.Import):
@@ -102,7 +105,7 @@ class _Imports:
         elif isinstance(node, ast.ImportFrom):
             self._import_from(node)
         elif isinstance(node, ast.Call):
-            self._call(node)
+            self._calls.append(node)
 
     def _bind(self, name: str, stands_for: str) -> None:
         self.bindings.setdefault(name, set()).add(stands_for)
@@ -127,8 +130,10 @@ class _Imports:
             self._bind(alias.asname or alias.name, full)
 
     def _call(self, node: ast.Call) -> None:
-        function = dotted(node.func)
-        ends_in_attribute = _BY_NAME.get(function[-1]) if function else None
+        function = dotted(node.func)[-1:]
+        # Perhaps imported under another name.
+        names = (one.rpartition(".")[2] for name in function for one in self.bindings.get(name, [name]))
+        ends_in_attribute = next((_BY_NAME[name] for name in names if name in _BY_NAME), None)
         if ends_in_attribute is None:
             return
         given = {keyword.arg: keyword.value for keyword in node.keywords}

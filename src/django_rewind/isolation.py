@@ -19,9 +19,10 @@ import sys
 import tempfile
 import weakref
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from importlib.machinery import ModuleSpec
-from importlib.util import resolve_name
+from importlib.util import module_from_spec, resolve_name, spec_from_file_location
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
@@ -55,6 +56,8 @@ class Isolation:
         # Modules under way, with what stood in sys.modules in their place.
         self._shown: dict[str, ModuleType | None] = {}
         self._folders: list[Path] = []
+        # sys.path as it was before the first text was executed.
+        self._path: list[str] | None = None
         # What it has read of this checkout; made anew after `close()` unless it was given.
         self._given = self._collector = collector
         # For an executor that is forgotten, and for the end of the process.
@@ -76,23 +79,30 @@ class Isolation:
         self._collector = self._collector or Collector()
         drift = Drift(self._collector, contents)
         package = name.rpartition(".")[0]
-        outdated = drift.modules(needs)
-        folder = self._folder(drift.read(needs.files), package) if needs.files else None
+        outdated = drift.modules(needs, package)
+        folder = None
+        if drift.files(needs, package):
+            # With its own text, for those that read themselves.
+            own = {f"{name.rpartition('.')[2]}.py": text.encode("utf-8", "surrogatepass")}
+            folder = self._folder({**drift.read(needs.files), **own}, package)
+        self._path = self._path or list(sys.path)
         places = _Places(self._collector.modules, package, folder)
-        surroundings = _Surroundings(self, outdated, places)
-        if folder is not None:
-            # For those that read themselves.
-            folder.joinpath(f"{name.rpartition('.')[2]}.py").write_bytes(text.encode("utf-8"))
-        return self.run(ModuleType(name), text, surroundings)
+        return self.run(ModuleType(name), text, _Surroundings(self, outdated, places))
 
     def close(self) -> None:
-        """Forget what was executed, and remove the folders with data files."""
+        """Forget what was executed, remove the folders with data files, and leave the path as it was."""
         self.executed.clear()
         self._collector = self._given
+        if self._path is not None:
+            sys.path[:], self._path = self._path, None
         _remove(self._folders)
 
     def _folder(self, files: Mapping[str, bytes], package: str) -> Path:
-        """Write data files where `__file__` will lead, and return the folder of the package."""
+        """
+        Write data files where `__file__` will lead, and return the folder of the package.
+
+        What else lies beside them in this checkout is there too.
+        """
         top = Path(tempfile.mkdtemp(prefix="django_rewind_"))
         self._folders.append(top)
         folder = top.joinpath(*package.split("."))
@@ -101,6 +111,10 @@ class Isolation:
             path = folder.joinpath(name)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
+        root = root_of(package)
+        here = self._collector.modules.folder(root) if self._collector else None
+        if here is not None:
+            _link(top / root, here)
         return folder
 
     def run(
@@ -116,15 +130,15 @@ class Isolation:
         module.__package__ = name if is_package else name.rpartition(".")[0]
         module.__spec__ = ModuleSpec(name, loader=None, origin=filename, is_package=is_package)
         place = surroundings.places.of(name, is_package=is_package)
-        if place is not None:
-            module.__file__ = str(place)
+        module.__file__ = str(place)
         if is_package:
-            module.__path__ = [str(place.parent)] if place else []
+            module.__path__ = [str(place.parent)]
         vars(module)["__builtins__"] = {**vars(builtins), "__import__": surroundings.import_}
         code = compile(text, filename, "exec", dont_inherit=True)
         with self._showing(module):
             exec(code, vars(module))  # noqa: S102 (verified by the caller)
-        return module
+            # It may have put something else there in its own place.
+            return sys.modules.get(name, module)
 
     @contextmanager
     def _showing(self, module: ModuleType) -> Iterator[None]:
@@ -155,6 +169,18 @@ class Isolation:
                 _put_back(name, module)
 
 
+def _link(folder: Path, here: Path) -> None:
+    """Add links to what a folder here holds and the other does not."""
+    for path in here.iterdir():
+        there = folder / path.name
+        if not there.exists():
+            # Where links are not allowed, nothing but what is stored is found.
+            with suppress(OSError):
+                there.symlink_to(path, target_is_directory=path.is_dir())
+        elif there.is_dir() and path.is_dir():
+            _link(there, path)
+
+
 def _put_back(name: str, module: ModuleType | None) -> None:
     if module is None:
         sys.modules.pop(name, None)
@@ -176,21 +202,26 @@ class _Places:
         self._package = package
         self._with_files = with_files
 
+    @property
+    def has_files(self) -> bool:
+        return self._with_files is not None
+
     def is_own(self, name: str) -> bool:
-        """Say whether a module lies in the folder with the data files of one migration."""
-        return self._with_files is not None and name.startswith(f"{self._package}.")
+        """Say whether a module or package lies where the data files of one migration do."""
+        return self._with_files is not None and f"{name}.".startswith(f"{self._package}.")
 
-    def of(self, name: str, *, is_package: bool = False) -> Path | None:
+    def of(self, name: str, *, is_package: bool = False) -> Path:
+        """Return the path of a module; of one whose folder is gone, as if that were not."""
         parent, _, last = name.rpartition(".")
-        folder = self._folder(name) if is_package else self._folder(parent)
-        if folder is None:
-            return None
-        return folder / ("__init__.py" if is_package else f"{last}.py")
+        return self.folder(name) / "__init__.py" if is_package else self.folder(parent) / f"{last}.py"
 
-    def _folder(self, package: str) -> Path | None:
-        if self._with_files is not None and f"{package}.".startswith(f"{self._package}."):
+    def folder(self, package: str) -> Path:
+        """Return the path of a package."""
+        if self._with_files is not None and self.is_own(package):
             return self._with_files.joinpath(*package.split(".")[len(self._package.split(".")) :])
-        return self._folder_here(package) if package else None
+        parent, _, last = package.rpartition(".")
+        here = self._folder_here(package)
+        return here or (self.folder(parent) / last if package else Path.cwd())
 
 
 class _Surroundings:
@@ -206,7 +237,7 @@ class _Surroundings:
         self.outdated = outdated
         self.places = places
         self._above = {above for name in outdated for above in _packages_above(name)}
-        self._roots = {root_of(name) for name in outdated}
+        self.roots = {root_of(name) for name in outdated}
         self._views: dict[str, _View] = {}
 
     def knows(self, name: str) -> bool:
@@ -226,10 +257,10 @@ class _Surroundings:
         """Do what the built-in `__import__` does, in these surroundings."""
         package = str((globals or {}).get("__package__") or "")
         absolute = resolve_name("." * level + name, package) if level else name
-        if root_of(absolute) not in self._roots:
+        if root_of(absolute) not in self.roots:
             with self.isolation.hidden(), _naming(absolute):
                 found = builtins.__import__(absolute, globals, locals, fromlist, 0)
-            return _with_ways_to_import(found, self)
+            return found if "*" in (fromlist or ()) else self.instead_of(found)
         module = self.module(absolute)
         for one in fromlist or ():
             self._import_submodule(module, absolute, one)
@@ -240,12 +271,23 @@ class _Surroundings:
         return self.knows(name) or self.places.exists(name)
 
     def module(self, name: str) -> ModuleType:
-        """Return a module as it is seen from here."""
-        if name in self._above:
-            if name not in self._views:
-                self._views[name] = _View(name, self)
-            return self._views[name]
-        return self.beneath(name)
+        """Return a module as it is seen from here, with the packages above it as Python has them."""
+        parent, _, last = name.rpartition(".")
+        above = self.module(parent) if self.knows(parent) else None
+        found = self._seen(name)
+        if above is not None and not isinstance(above, _View):
+            vars(above).setdefault(last, found)
+        return found
+
+    def _seen(self, name: str) -> ModuleType:
+        if name not in self._above:
+            return self.beneath(name)
+        if name not in self._views:
+            self._views[name] = _View(name, self)
+        if name in self.outdated:
+            # What stands in it comes before the modules below it.
+            self.beneath(name)
+        return self._views[name]
 
     def beneath(self, name: str) -> ModuleType:
         """Return a module itself: the stored one, or else what is here."""
@@ -264,18 +306,12 @@ class _Surroundings:
             if error.name != full:
                 raise
 
-    def import_module(self, name: str, package: str | None = None) -> ModuleType:
-        """Do what `importlib.import_module` does, in these surroundings."""
-        absolute = resolve_name(name, package)
-        return self.module(absolute)
-
-    def import_string(self, dotted_path: str) -> Any:
-        """Do what `django.utils.module_loading.import_string` does, in these surroundings."""
-        module_path, _, attribute = dotted_path.rpartition(".")
-        try:
-            return getattr(self.import_module(module_path), attribute)
-        except (AttributeError, ValueError) as error:
-            raise ImportError(f"{dotted_path} cannot be imported ({error})") from error
+    def instead_of(self, module: ModuleType) -> ModuleType:
+        """Have what imports by name, or reads what lies beside a module, do so in these surroundings."""
+        has_others = any(name.startswith(f"{module.__name__}.") for name in _INSTEAD)
+        if has_others and (self.outdated or self.places.has_files):
+            return _Instead(module, self)
+        return module
 
     # Executing --------------------------------------------------------------
 
@@ -289,22 +325,24 @@ class _Surroundings:
         if identity not in executed:
             executed[identity] = ModuleType(name)
             try:
-                self._fill(executed[identity], reach)
+                executed[identity] = self._fill(executed[identity], reach)
             except BaseException:
                 del executed[identity]
                 raise
         return executed[identity]
 
-    def _fill(self, module: ModuleType, reach: set[str]) -> None:
+    def _fill(self, module: ModuleType, reach: set[str]) -> ModuleType:
         outdated = self.outdated[module.__name__]
         others = {one: found for one, found in self.outdated.items() if one in reach}
         surroundings = _Surroundings(self.isolation, others, self.places)
         names = _Names(module, outdated) if outdated.carried.kind == "models" else None
         if names is not None:
             names.lend_models()
-        self.isolation.run(module, outdated.text, surroundings, is_package=outdated.carried.is_package)
+        is_package = outdated.carried.is_package
+        found = self.isolation.run(module, outdated.text, surroundings, is_package=is_package)
         if names is not None:
             names.put_stand_ins()
+        return found
 
 
 @contextmanager
@@ -336,7 +374,7 @@ class _View(ModuleType):
     def __getattr__(self, attribute: str) -> Any:
         surroundings = self._surroundings
         full = f"{self.__name__}.{attribute}"
-        if surroundings.knows(full):
+        if surroundings.knows(full) and not self._has_been_given(attribute):
             return surroundings.module(full)
         try:
             beneath = surroundings.beneath(self.__name__)
@@ -345,7 +383,15 @@ class _View(ModuleType):
                 raise
             # The package is gone; what was needed of it is stored.
             raise AttributeError(f"module {self.__name__!r} has no attribute {attribute!r}") from None
+        if attribute == "__all__" and not hasattr(beneath, "__all__"):
+            # What a star stands for: Python would look into the view itself.
+            return [name for name in vars(beneath) if not name.startswith("_")]
         return getattr(beneath, attribute)
+
+    def _has_been_given(self, attribute: str) -> bool:
+        """Say whether the stored package has made something else of the name of a module."""
+        surroundings, name = self._surroundings, self.__name__
+        return name in surroundings.outdated and attribute in vars(surroundings.beneath(name))
 
 
 class _Names:
@@ -391,26 +437,89 @@ def _no_attribute(module: str, name: str) -> Any:
 
 
 class _Instead(ModuleType):
-    """A module of which some functions are others."""
+    """A module of which some functions are others, or those of modules below it."""
 
-    def __init__(self, real: ModuleType, **functions: Callable[..., Any]) -> None:
+    def __init__(self, real: ModuleType, surroundings: _Surroundings) -> None:
         super().__init__(real.__name__)
         self.__path__ = getattr(real, "__path__", [])
-        vars(self).update(functions, _real=real)
+        vars(self).update(_real=real, _surroundings=surroundings)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(vars(self)["_real"], name)
+        found = getattr(vars(self)["_real"], name)
+        surroundings: _Surroundings = vars(self)["_surroundings"]
+        if isinstance(found, ModuleType):
+            return surroundings.instead_of(found)
+        other = _INSTEAD.get(f"{self.__name__}.{name}")
+        return partial(other, surroundings, found) if other else found
 
 
-def _with_ways_to_import(module: ModuleType, surroundings: _Surroundings) -> ModuleType:
-    """Have what imports by name do so in these surroundings."""
-    if not surroundings.outdated:
-        return module
-    if module.__name__ == "importlib":
-        return _Instead(module, import_module=surroundings.import_module)
-    if module.__name__ == "django.utils.module_loading":
-        return _Instead(module, import_string=surroundings.import_string)
-    return module
+def _import_module(
+    surroundings: _Surroundings, real: Callable[..., Any], name: str, package: str | None = None
+) -> ModuleType:
+    """Do what `importlib.import_module` does, in these surroundings."""
+    absolute = resolve_name(name, package or "")
+    if root_of(absolute) in surroundings.roots:
+        return surroundings.module(absolute)
+    surroundings.import_(absolute)
+    return surroundings.instead_of(sys.modules[absolute])
+
+
+def _import_string(surroundings: _Surroundings, real: Callable[..., Any], dotted_path: str) -> Any:
+    """Do what `django.utils.module_loading.import_string` does, in these surroundings."""
+    module_path, _, attribute = dotted_path.rpartition(".")
+    try:
+        return getattr(_import_module(surroundings, real, module_path), attribute)
+    except (AttributeError, ValueError) as error:
+        raise ImportError(f"{dotted_path} cannot be imported ({error})") from error
+
+
+def _get_data(
+    surroundings: _Surroundings, real: Callable[..., Any], package: str, resource: str
+) -> bytes | None:
+    """Do what `pkgutil.get_data` does, with the stored files of the migration."""
+    if surroundings.places.is_own(package):
+        return surroundings.places.folder(package).joinpath(resource).read_bytes()
+    found: bytes | None = real(package, resource)
+    return found
+
+
+def _of_package(surroundings: _Surroundings, real: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Do what a function of `importlib.resources` does, with the stored files of the migration."""
+    kwargs = {name: _anchor(surroundings, value) for name, value in kwargs.items()}
+    return real(*(_anchor(surroundings, one) for one in args[:1]), *args[1:], **kwargs)
+
+
+def _anchor(surroundings: _Surroundings, package: Any) -> Any:
+    """Return a package that lies where the stored files do, or the one that was given."""
+    name = getattr(package, "__name__", package)
+    if not isinstance(name, str) or not surroundings.places.is_own(name):
+        return package
+    spec = spec_from_file_location(name, surroundings.places.of(name, is_package=True))
+    return module_from_spec(spec) if spec is not None else package
+
+
+# What imports by name, or reads what lies beside a module.
+_INSTEAD: dict[str, Callable[..., Any]] = {
+    "importlib.import_module": _import_module,
+    "django.utils.module_loading.import_string": _import_string,
+    "pkgutil.get_data": _get_data,
+    **dict.fromkeys(
+        (
+            f"importlib.resources.{name}"
+            for name in (
+                "contents",
+                "files",
+                "is_resource",
+                "open_binary",
+                "open_text",
+                "path",
+                "read_binary",
+                "read_text",
+            )
+        ),
+        _of_package,
+    ),
+}
 
 
 def imports_that_fail(function: Any) -> Iterator[tuple[str, str]]:

@@ -43,6 +43,13 @@ class StandIn:
     def __instancecheck__(self, instance: Any) -> bool:
         return isinstance(instance, self._need())
 
+    def __subclasscheck__(self, subclass: type) -> bool:
+        return issubclass(subclass, self._need())
+
+    def __mro_entries__(self, bases: Any) -> tuple[Any, ...]:
+        """Serve as a base: what derives from it derives from the model."""
+        return (self._need(),)
+
     def _need(self) -> Any:
         if self._model is None:
             raise LookupError(f"the model {self._name} is not in this checkout")
