@@ -248,6 +248,13 @@ def test_closures_with_equal_contents_are_the_same(same):
     assert same(text.format("1, 2"), text.format("1, 1 + 1"))
 
 
+def test_functions_that_are_nested_deeply(same):
+    """As deep as Python can parse them: no crash, and a change is found."""
+    text = "def work(apps, schema_editor):\n    return " + " + ".join(["apps"] * 1200)
+    assert same(text, text + "  # a comment")
+    assert not same(text, text + " + 1")
+
+
 def test_a_method_counts_with_its_object(same):
     """A bound method of an imported object is the same, of one made in the migration it is not."""
     assert same("work = migrations.RunPython.noop\n", "\nwork = migrations.RunPython.noop\n")

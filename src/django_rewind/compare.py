@@ -176,7 +176,10 @@ def _tree_of(function: FunctionType) -> str | None:
     if node is None:
         return None
     node.name = ""
-    return dump(node)
+    try:
+        return dump(node)
+    except RecursionError:
+        return None
 
 
 def _same_code(a: CodeType, b: CodeType) -> bool:
