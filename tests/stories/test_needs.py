@@ -282,6 +282,108 @@ def test_custom_field_of_two_missing_migrations(shop):
     assert shop.schema() == before
 
 
+def test_classes_of_a_helper(shop):
+    """An operation, a migration to derive from and a manager, which are all gone, work together in one run."""
+    before = shop.schema()
+    with shop.on_branch("feature"):
+        shop.write(
+            "shop/base.py",
+            """
+            from django.db import migrations, models
+
+            class ProductQuerySet(models.QuerySet):
+                def teas(self):
+                    return self.filter(name__startswith="T")
+
+            class ProductManager(models.Manager.from_queryset(ProductQuerySet)):
+                use_in_migrations = True
+
+            class Shout(migrations.RunSQL):
+                def __init__(self):
+                    super().__init__("UPDATE shop_product SET name = 'TEA'", "UPDATE shop_product SET name = 'Tee'")
+
+            class BaseMigration(migrations.Migration):
+                dependencies = [("shop", "0001_initial")]
+
+                def unapply(self, *args, **kwargs):
+                    print("Unapplied by the helper")
+                    return super().unapply(*args, **kwargs)
+            """,
+        )
+        shop.write(
+            "shop/migrations/0002_base.py",
+            """
+            from shop.base import BaseMigration, ProductManager, Shout, migrations, models
+
+            def look(apps, schema_editor):
+                assert apps.get_model("shop", "Product").objects.teas().count() == 1
+
+            class Migration(BaseMigration):
+                operations = [
+                    migrations.AlterModelManagers("product", [("objects", ProductManager())]),
+                    migrations.AddField("product", "price", models.IntegerField(default=1)),
+                    migrations.RunPython(look, look),
+                    Shout(),
+                ]
+            """,
+        )
+        shop.execute("INSERT INTO shop_product (name) VALUES ('Tea')")
+        shop.manage("migrate")
+    assert names(shop) == ["TEA"]
+
+    assert "Unapplied by the helper" in undo(shop)
+
+    assert names(shop) == ["Tee"]
+    assert shop.schema() == before
+
+
+def test_files_by_the_package(shop, left):
+    """`importlib.resources` leads a function to what was stored, when it runs."""
+    read = "importlib.resources.files(__package__).joinpath('sql/{}.sql').read_text()"
+    left(
+        "0002_shout",
+        SQL,
+        header=f"""
+        import importlib.resources
+
+        def up(apps, schema_editor):
+            schema_editor.execute({read.format("up")})
+
+        def down(apps, schema_editor):
+            schema_editor.execute({read.format("down")})
+        """,
+        files={
+            "shop/migrations/sql/up.sql": "UPDATE shop_product SET name = 'TEA'",
+            "shop/migrations/sql/down.sql": "UPDATE shop_product SET name = 'tea'",
+        },
+    )
+
+    undo(shop)
+
+    assert names(shop) == ["tea"]
+
+
+def test_import_that_this_database_does_not_need(shop):
+    """A function imports what is not here under a condition that does not hold: nothing is refused."""
+    with shop.on_branch("feature"):
+        shop.migration(
+            "shop.0002_price",
+            PRICE,
+            python("migrations.RunPython.noop", "backwards"),
+            after="0001_initial",
+            header="""
+            def backwards(apps, schema_editor):
+                if schema_editor.connection.vendor == "oracle":
+                    import gone_driver
+            """,
+        )
+        shop.manage("migrate")
+
+    undo(shop)
+
+    assert shop.columns("shop_product") == {"id", "name"}
+
+
 def test_two_versions_of_a_custom_field(shop):
     """Each migration has the one that it ran with, also where another is here."""
     before = shop.schema()
