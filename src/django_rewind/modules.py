@@ -210,7 +210,8 @@ def _folders_of_python() -> tuple[Path, ...]:
 def installed_version(root: str) -> str:
     """Return what was installed with a top-level module, as ``name version``, or nothing."""
     try:
-        return _name_and_version(metadata.distribution(root))
+        # For an empty name some Pythons return any distribution.
+        return _name_and_version(metadata.distribution(root)) if root else ""
     except (metadata.PackageNotFoundError, ValueError):
         # Many are called otherwise than the module that they bring.
         brings = _in_record(root)
