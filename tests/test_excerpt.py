@@ -86,7 +86,11 @@ def run(text: str, *wanted: str, **given: object) -> dict[str, object]:
         ("Money", {"class Base", "from django.db import models", "append(2)", "LEVELS[0] = 3"}, {"Product"}),
         ("count", {"def count"}, {"class", "import"}),
         ("Product", set(), {"class", "import", "def"}),
-        ("Product.Kind", {"class Product:", "GOOD", "import models"}, {"Meta", "scan", "objects", "PREFIX"}),
+        (
+            "Product.Kind",
+            {"class Product():", "GOOD", "import models"},
+            {"Meta", "scan", "objects", "PREFIX"},
+        ),
         ("Product.scan", {"@staticmethod", "def path", "import os", "PREFIX"}, {"GOOD", "image"}),
         ("Product.image", {"def image", "PREFIX"}, {"scan"}),
         ("Product.NEXT", {"NEXT", "LEVEL = 1"}, {"Meta", "Kind"}),
@@ -182,6 +186,23 @@ def test_several_statements_in_one_line(text, name, value):
 def test_the_body_of_a_model_in_all_its_shapes(text):
     """What hangs on its name is found, and the model is not made."""
     assert run(text, "Product.A")["Product"].A == 1
+
+
+@pytest.mark.parametrize("base", ["Order(models.Model)", "Order(Base)", "Mixin"])
+def test_what_a_model_inherits(base):
+    """From a mixin or an abstract model of the same module; the bases of others are left alone."""
+    name = base.partition("(")[0]
+    text = f"""
+    class Base:
+        pass
+    class {base}:
+        def a(self): return 1
+        def b(self): return fail
+    class Product({name}, models.Model, x.Order):
+        c = 1
+    """
+    assert run(text, "Product.a")["Product"]().a() == 1
+    assert "Product" not in take(text, "Product")
 
 
 def test_the_body_of_a_model_keeps_the_text_of_its_functions():

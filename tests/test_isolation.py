@@ -477,6 +477,75 @@ def test_models_are_those_of_this_checkout(tree: Tree):
     assert issubclass(live.Loaf, module.Bread)
 
 
+OF_ALL_KINDS = """
+import datetime
+from django.core.validators import RegexValidator
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+try:
+    from gone import fancy
+except ImportError:
+    fancy = 0
+
+validate = RegexValidator("a")
+CHOICES = (("a", _("A")),)
+
+class Mixin:
+    def hello(self): return fancy
+
+class StampedModel(models.Model):
+    def folder(self, name): return "stamped/" + name
+    class Meta:
+        abstract = True
+        app_label = "bakery"
+
+class Bread(Mixin, StampedModel):
+    class Kind(models.IntegerChoices):
+        RYE = 1, _("Rye")
+    class Status(models.TextChoices):
+        A = "a"
+        @classmethod
+        def default(cls): return cls.A
+    STATUS = Status.choices
+    def _default(): return Bread.Status.default()
+    class Meta:
+        app_label = "bakery"
+"""
+
+
+@pytest.mark.parametrize(
+    "text, value",
+    [
+        ("validate.regex.pattern", "a"),
+        ("CHOICES[0][0]", "a"),
+        ("Mixin().hello()", 0),
+        ("Bread.Status.default()", "a"),
+        ("Bread.Kind['RYE']", 1),
+        ("Bread.STATUS", [("a", "A")]),
+        ("Bread._default()", "a"),
+        ("Bread.hello(None)", 0),
+        ("Bread.folder(None, 'x')", "stamped/x"),
+        ("StampedModel.folder(None, 'x')", "stamped/x"),
+    ],
+)
+@pytest.mark.parametrize("are_gone", [True, False])
+def test_what_hangs_on_models(tree: Tree, text, value, are_gone):
+    """Enumerations, choices, validators, what is inherited: as it was, whatever is here."""
+    tree.write("bakery/models.py", OF_ALL_KINDS)
+    kept = tree.pack(f"import bakery.models as m\nV = m.{text}", importing=["bakery.models"])
+    if are_gone:
+        tree.delete("bakery/models.py")
+    else:
+        other = (
+            OF_ALL_KINDS.replace("stamped/", "")
+            .replace('"a"', '"b"')
+            .replace("= 0", "= 1")
+            .replace("1,", "2,")
+        )
+        tree.write("bakery/models.py", other)
+    assert value == kept.execute(importing=[] if are_gone else ["bakery.models"]).V
+
+
 def test_models_that_are_gone(tree: Tree):
     """What was taken is there, and the error of the rest names the model."""
     tree.write("oven/marks.py", "MARK = '!'\n")

@@ -117,7 +117,9 @@ class _Excerpt:
     def _of_model(self, model: ast.ClassDef, path: Path) -> list[Path]:
         """Mark what hangs on a model's name; without it, the model is left alone."""
         items = [one for one in model.body if path and path[0] in _names_bound_by(one)]
-        found: list[Path] = []
+        found = [(base.name, *path) for base in self._own_bases(model)] if path and not items else []
+        if found:
+            self.needed.add(model)
         for item in items:
             if _stands_by_itself(item) and item not in self.needed:
                 self.needed |= {model, item}
@@ -125,6 +127,12 @@ class _Excerpt:
                 # Names of the class itself can be used in its body.
                 found += used + [(model.name, *one) for one in used]
         return found
+
+    def _own_bases(self, model: ast.ClassDef) -> list[ast.ClassDef]:
+        """Return the bases of a model that this text defines, as far as it may take anything from them."""
+        names = [dotted(base) for base in model.bases]
+        classes = [one for one in self.body if isinstance(one, ast.ClassDef)]
+        return [one for name in names for one in classes if [one.name] == name]
 
     def _without_models(self, statement: ast.stmt) -> ast.stmt:
         """Return a block without the model classes in it; most statements as they are."""
@@ -138,8 +146,9 @@ class _Excerpt:
 
     def _source(self, statement: ast.stmt) -> str:
         if isinstance(statement, ast.ClassDef) and self.is_model(statement.name):
-            items = (self._as_written(item, "    ") for item in statement.body if item in self.needed)
-            return f"class {statement.name}:\n{''.join(items)}\n"
+            bases = ", ".join(one.name for one in self._own_bases(statement) if one in self.needed)
+            items = [self._as_written(item, "    ") for item in statement.body if item in self.needed]
+            return f"class {statement.name}({bases}):\n{''.join(items) or '    pass'}\n"
         reduced = self._without_models(statement)
         if reduced is not statement:
             return ast.unparse(reduced) + "\n"
