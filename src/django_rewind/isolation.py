@@ -18,11 +18,10 @@ import shutil
 import sys
 import tempfile
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from functools import partial
 from importlib.machinery import ModuleSpec
-from importlib.util import module_from_spec, resolve_name, spec_from_file_location
+from importlib.util import resolve_name
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
@@ -30,6 +29,7 @@ from typing import Any
 from .drift import Contents, Drift, Outdated
 from .gather import Collector
 from .imports import dotted_names, imported_by, what_will_run
+from .instead import Instead, has_others
 from .modules import Modules, root_of
 from .needs import Needs
 from .plan import closure
@@ -87,7 +87,7 @@ class Isolation:
             folder = self._folder({**drift.read(needs.files), **own}, package)
         self._path = self._path or list(sys.path)
         places = _Places(self._collector.modules, package, folder)
-        return self.run(ModuleType(name), text, _Surroundings(self, outdated, places))
+        return self.run(ModuleType(name), text, Surroundings(self, outdated, places))
 
     def close(self) -> None:
         """Forget what was executed, remove the folders with data files, and leave the path as it was."""
@@ -118,7 +118,7 @@ class Isolation:
         return folder
 
     def run(
-        self, module: ModuleType, text: str, surroundings: _Surroundings, *, is_package: bool = False
+        self, module: ModuleType, text: str, surroundings: Surroundings, *, is_package: bool = False
     ) -> ModuleType:
         """Execute a text in a module that sees nothing but its surroundings."""
         name = module.__name__
@@ -224,7 +224,7 @@ class _Places:
         return here or (self.folder(parent) / last if package else Path.cwd())
 
 
-class _Surroundings:
+class Surroundings:
     """
     What one stored module can import: some modules from the store, the rest as it is.
 
@@ -308,9 +308,8 @@ class _Surroundings:
 
     def instead_of(self, module: ModuleType) -> ModuleType:
         """Have what imports by name, or reads what lies beside a module, do so in these surroundings."""
-        has_others = any(name.startswith(f"{module.__name__}.") for name in _INSTEAD)
-        if has_others and (self.outdated or self.places.has_files):
-            return _Instead(module, self)
+        if has_others(module) and (self.outdated or self.places.has_files):
+            return Instead(module, self)
         return module
 
     # Executing --------------------------------------------------------------
@@ -334,7 +333,7 @@ class _Surroundings:
     def _fill(self, module: ModuleType, reach: set[str]) -> ModuleType:
         outdated = self.outdated[module.__name__]
         others = {one: found for one, found in self.outdated.items() if one in reach}
-        surroundings = _Surroundings(self.isolation, others, self.places)
+        surroundings = Surroundings(self.isolation, others, self.places)
         names = _Names(module, outdated) if outdated.carried.kind == "models" else None
         if names is not None:
             names.lend_models()
@@ -365,7 +364,7 @@ def _packages_above(name: str) -> Iterator[str]:
 class _View(ModuleType):
     """A package as stored code sees it: with its own modules, and else as it is."""
 
-    def __init__(self, name: str, surroundings: _Surroundings) -> None:
+    def __init__(self, name: str, surroundings: Surroundings) -> None:
         super().__init__(name)
         self.__package__ = name
         self.__path__: list[str] = []
@@ -436,92 +435,6 @@ def _no_attribute(module: str, name: str) -> Any:
     raise AttributeError(f"module {module!r} has no attribute {name!r}")
 
 
-class _Instead(ModuleType):
-    """A module of which some functions are others, or those of modules below it."""
-
-    def __init__(self, real: ModuleType, surroundings: _Surroundings) -> None:
-        super().__init__(real.__name__)
-        self.__path__ = getattr(real, "__path__", [])
-        vars(self).update(_real=real, _surroundings=surroundings)
-
-    def __getattr__(self, name: str) -> Any:
-        found = getattr(vars(self)["_real"], name)
-        surroundings: _Surroundings = vars(self)["_surroundings"]
-        if isinstance(found, ModuleType):
-            return surroundings.instead_of(found)
-        other = _INSTEAD.get(f"{self.__name__}.{name}")
-        return partial(other, surroundings, found) if other else found
-
-
-def _import_module(
-    surroundings: _Surroundings, real: Callable[..., Any], name: str, package: str | None = None
-) -> ModuleType:
-    """Do what `importlib.import_module` does, in these surroundings."""
-    absolute = resolve_name(name, package or "")
-    if root_of(absolute) in surroundings.roots:
-        return surroundings.module(absolute)
-    surroundings.import_(absolute)
-    return surroundings.instead_of(sys.modules[absolute])
-
-
-def _import_string(surroundings: _Surroundings, real: Callable[..., Any], dotted_path: str) -> Any:
-    """Do what `django.utils.module_loading.import_string` does, in these surroundings."""
-    module_path, _, attribute = dotted_path.rpartition(".")
-    try:
-        return getattr(_import_module(surroundings, real, module_path), attribute)
-    except (AttributeError, ValueError) as error:
-        raise ImportError(f"{dotted_path} cannot be imported ({error})") from error
-
-
-def _get_data(
-    surroundings: _Surroundings, real: Callable[..., Any], package: str, resource: str
-) -> bytes | None:
-    """Do what `pkgutil.get_data` does, with the stored files of the migration."""
-    if surroundings.places.is_own(package):
-        return surroundings.places.folder(package).joinpath(resource).read_bytes()
-    found: bytes | None = real(package, resource)
-    return found
-
-
-def _of_package(surroundings: _Surroundings, real: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Do what a function of `importlib.resources` does, with the stored files of the migration."""
-    kwargs = {name: _anchor(surroundings, value) for name, value in kwargs.items()}
-    return real(*(_anchor(surroundings, one) for one in args[:1]), *args[1:], **kwargs)
-
-
-def _anchor(surroundings: _Surroundings, package: Any) -> Any:
-    """Return a package that lies where the stored files do, or the one that was given."""
-    name = getattr(package, "__name__", package)
-    if not isinstance(name, str) or not surroundings.places.is_own(name):
-        return package
-    spec = spec_from_file_location(name, surroundings.places.of(name, is_package=True))
-    return module_from_spec(spec) if spec is not None else package
-
-
-# What imports by name, or reads what lies beside a module.
-_INSTEAD: dict[str, Callable[..., Any]] = {
-    "importlib.import_module": _import_module,
-    "django.utils.module_loading.import_string": _import_string,
-    "pkgutil.get_data": _get_data,
-    **dict.fromkeys(
-        (
-            f"importlib.resources.{name}"
-            for name in (
-                "contents",
-                "files",
-                "is_resource",
-                "open_binary",
-                "open_text",
-                "path",
-                "read_binary",
-                "read_text",
-            )
-        ),
-        _of_package,
-    ),
-}
-
-
 def imports_that_fail(function: Any) -> Iterator[tuple[str, str]]:
     """
     Yield (module, importing module) for imports within a stored function that would fail.
@@ -545,11 +458,11 @@ def imports_that_fail(function: Any) -> Iterator[tuple[str, str]]:
         todo += [one.__globals__.get(names[0]) for node in nodes for names in dotted_names(node)]
 
 
-def _surroundings_of(function: Any) -> _Surroundings | None:
+def _surroundings_of(function: Any) -> Surroundings | None:
     """Return what a stored function was defined in, or None for everything else."""
     if not isinstance(function, FunctionType):
         return None
     ways = function.__globals__.get("__builtins__")
     import_ = ways.get("__import__") if isinstance(ways, dict) else None
     owner = getattr(import_, "__self__", None)
-    return owner if isinstance(owner, _Surroundings) else None
+    return owner if isinstance(owner, Surroundings) else None
