@@ -75,7 +75,7 @@ class Drift:
         Raises:
             ContentDamaged: what is stored is needed, and gone or changed.
         """
-        carried = [one for one in needs.modules if not self._is_installed(one.name)]
+        carried = [one for one in needs.modules if not self._is_installed(one)]
         here = {one.name: self._text_here(one) for one in carried}
         changed = [
             one for one in carried if digest(here[one.name] or "") != one.digest or here[one.name] is None
@@ -116,10 +116,12 @@ class Drift:
             name: content.decode("utf-8", "surrogatepass") for name, content in self.read(carried).items()
         }
 
-    def _is_installed(self, name: str) -> bool:
+    def _is_installed(self, one: Carried) -> bool:
         """What is installed is used as it is installed; it is only carried for when it goes."""
         modules = self.collector.modules
-        return modules.exists(name) and modules.owner(name) is Owner.INSTALLED
+        if not modules.exists(one.name) or modules.owner(one.name) is not Owner.INSTALLED:
+            return False
+        return not (one.size and modules.is_mere_folder(one.name))
 
     def _text_here(self, carried: Carried) -> str | None:
         """Return what is here of a module, or None where it cannot be used."""

@@ -107,8 +107,8 @@ class Modules:
         spec = self.find(name)
         if spec is None:
             raise SourceUnavailable(f"there is no module {name}")
-        if not spec.has_location and spec.submodule_search_locations is not None:
-            # A namespace package: a folder without a file of its own.
+        if self.is_mere_folder(name):
+            # A namespace package.
             return ""
         if not spec.origin or not spec.origin.endswith(".py"):
             raise SourceUnavailable(f"the module {name} has no source file, only {spec.origin}")
@@ -127,9 +127,10 @@ class Modules:
         """Return the root, or below folders without a file of their own the first that has one."""
         parts = name.split(".")
         above = (".".join(parts[:end]) for end in range(1, len(parts)))
-        return next((one for one in above if not self._is_shared(one)), name)
+        return next((one for one in above if not self.is_mere_folder(one)), name)
 
-    def _is_shared(self, name: str) -> bool:
+    def is_mere_folder(self, name: str) -> bool:
+        """Say whether a package has no file of its own; one that is uninstalled may leave that behind."""
         spec = self.find(name)
         return spec is not None and not spec.has_location and spec.submodule_search_locations is not None
 
