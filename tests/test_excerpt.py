@@ -6,7 +6,7 @@ from textwrap import dedent
 
 import pytest
 
-from django_rewind.excerpt import excerpt, models_by_name
+from django_rewind.excerpt import Excerpts, models_by_name
 
 MODELS = """
 import os
@@ -66,7 +66,7 @@ ARE_MODELS = {"Product", "Order"}
 
 
 def take(text: str, *wanted: str) -> str:
-    taken = excerpt(dedent(text), [tuple(one.split(".")) for one in wanted], ARE_MODELS.__contains__)
+    taken = Excerpts(dedent(text), ARE_MODELS.__contains__).of([tuple(one.split(".")) for one in wanted])
     compile(taken, "excerpt", "exec")
     return taken
 
@@ -120,22 +120,22 @@ def test_everything_but_the_models():
 
 def test_nothing_of_nothing():
     """A module with models may only have to be there."""
-    assert excerpt(MODELS, [()], ARE_MODELS.__contains__) == ""
-    assert excerpt("", [("a",)], ARE_MODELS.__contains__) == ""
+    assert Excerpts(MODELS, ARE_MODELS.__contains__).of([()]) == ""
+    assert Excerpts("", ARE_MODELS.__contains__).of([("a",)]) == ""
 
 
 @pytest.mark.parametrize("text", ["a = (", "a\0"])
 def test_what_cannot_be_parsed_is_an_error(text):
     """Of the kind that is expected."""
     with pytest.raises(ValueError, match="parsed"):
-        excerpt(text, [("a",)], ARE_MODELS.__contains__)
+        Excerpts(text, ARE_MODELS.__contains__).of([("a",)])
 
 
 def test_what_is_nested_too_deeply_is_an_error():
     """Of the same kind, where it has to be written anew."""
     text = "if 1:\n    class Product(models.Model):\n        pass\n    a = " + "+".join(["1"] * 2000)
     with pytest.raises(ValueError, match="deep"):
-        excerpt(text, [("a",)], ARE_MODELS.__contains__)
+        Excerpts(text, ARE_MODELS.__contains__).of([("a",)])
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
@@ -144,7 +144,7 @@ def test_lines_are_as_they_were(end):
     text = end.join(
         ["# -*- coding: latin-1 -*-", "\x0cdef a():", "    # Käse \x85 \u2028", "    return 'ä'", "b = 1"]
     )
-    taken = excerpt(text, [("a",)], ARE_MODELS.__contains__)
+    taken = Excerpts(text, ARE_MODELS.__contains__).of([("a",)])
     assert taken == end.join(["\x0cdef a():", "    # Käse \x85 \u2028", "    return 'ä'\n"])
 
 

@@ -17,7 +17,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 
 from .imports import EVERYTHING, dotted, dotted_names, parse_text
 
-__all__ = ["Path", "excerpt", "models_by_name"]
+__all__ = ["Excerpts", "Path", "models_by_name"]
 
 #: Names, from the module's own inwards: ``("Product", "upload_path")``.
 Path = tuple[str, ...]
@@ -26,29 +26,6 @@ _STAR = "*"
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _BLOCKS = (ast.If, ast.Try, ast.With, ast.For, ast.While)
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
-
-
-def excerpt(text: str, wanted: Iterable[Path], is_model: Callable[[str], bool]) -> str:
-    """
-    Take out of a text what the wanted names need.
-
-    Args:
-        wanted: paths, or ``("*",)`` for everything but the models.
-        is_model: says whether a class of this text is a model.
-
-    Returns:
-        a text that can be executed without registering a model.
-
-    Raises:
-        ValueError: the text cannot be parsed, or a part of it not be written anew.
-    """
-    tree = parse_text(text)
-    if tree is None:
-        raise ValueError("it cannot be parsed")
-    try:
-        return _Excerpt(text, tree, is_model).of(wanted)
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
 
 
 def models_by_name(text: str) -> set[str]:
@@ -64,10 +41,21 @@ def models_by_name(text: str) -> set[str]:
     return found
 
 
-class _Excerpt:
-    """The statements of a module, and which of them are needed."""
+class Excerpts:
+    """
+    The statements of a module, and which of them are needed for what is wanted of it.
 
-    def __init__(self, text: str, tree: ast.Module, is_model: Callable[[str], bool]) -> None:
+    Args:
+        is_model: says whether a class of this text is a model.
+
+    Raises:
+        ValueError: the text cannot be parsed.
+    """
+
+    def __init__(self, text: str, is_model: Callable[[str], bool]) -> None:
+        tree = parse_text(text)
+        if tree is None:
+            raise ValueError("it cannot be parsed")
         self.body = tree.body
         self.is_model = is_model
         self.lines = _LINE.findall(text)
@@ -77,8 +65,28 @@ class _Excerpt:
         changed = [_names_changed_by(statement) - imported for statement in self.body]
         self.given = [bound | also for bound, also in zip(self.bound, changed)]
         self.needed: set[ast.stmt] = set()
+        self._items: dict[ast.ClassDef, dict[str, list[ast.stmt]]] = {}
 
     def of(self, wanted: Iterable[Path]) -> str:
+        """
+        Take out of a text what the wanted names need.
+
+        Args:
+            wanted: paths, or ``("*",)`` for everything but the models.
+
+        Returns:
+            a text that can be executed without registering a model.
+
+        Raises:
+            ValueError: a part of it cannot be written anew.
+        """
+        self.needed = set()
+        try:
+            return self._of(wanted)
+        except RecursionError:
+            raise ValueError("it is nested too deeply") from None
+
+    def _of(self, wanted: Iterable[Path]) -> str:
         todo = [path for path in wanted if path]
         seen: set[Path] = set()
         while todo:
@@ -116,7 +124,7 @@ class _Excerpt:
 
     def _of_model(self, model: ast.ClassDef, path: Path) -> list[Path]:
         """Mark what hangs on a model's name; without it, the model is left alone."""
-        items = [one for one in model.body if path and path[0] in _names_bound_by(one)]
+        items = self._items_of(model).get(path[0], []) if path else []
         found = [(base.name, *path) for base in self._own_bases(model)] if path and not items else []
         if found:
             self.needed.add(model)
@@ -127,6 +135,15 @@ class _Excerpt:
                 # Names of the class itself can be used in its body.
                 found += used + [(model.name, *one) for one in used]
         return found
+
+    def _items_of(self, model: ast.ClassDef) -> dict[str, list[ast.stmt]]:
+        """Return what stands in the body of a model, by the names that it binds."""
+        if model not in self._items:
+            self._items[model] = {}
+            for item in model.body:
+                for name in _names_bound_by(item):
+                    self._items[model].setdefault(name, []).append(item)
+        return self._items[model]
 
     def _own_bases(self, model: ast.ClassDef) -> list[ast.ClassDef]:
         """Return the bases of a model that this text defines, as far as it may take anything from them."""

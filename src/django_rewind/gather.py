@@ -12,7 +12,6 @@ from __future__ import annotations
 import ast
 import re
 import sys
-from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
@@ -33,6 +32,9 @@ _IMPORT = re.compile(r"^[ \t]*(?:from[ \t]+(\S+)[ \t]+import\b|import[ \t]+([^#\
 
 # What a text is formatted with: "%s.sql", "{}.sql".
 _PLACEHOLDER = re.compile(r"%(?:\(\w+\))?[ds]|\{[^{}]*\}")
+
+# How much of an installed package, in characters, can still be helpers of a migration.
+_HELPERS = 64 * 1024
 
 # Without one of these no text reads what lies beside it.
 _BESIDE = re.compile(r"__file__|__path__|\bget_data\b|\bresources\b")
@@ -59,9 +61,10 @@ class Collector:
     def __init__(self, modules: Modules | None = None) -> None:
         self.modules = modules or Modules()
         self._references: dict[tuple[str, str, frozenset[str]], list[Reference]] = {}
-        # By module, by what is taken, and by what counts as a model in it.
-        self._excerpts: dict[tuple[str, frozenset[excerpt.Path], frozenset[str]], str] = {}
+        # By module, and by what counts as a model in it.
+        self._excerpts: dict[tuple[str, frozenset[str]], excerpt.Excerpts] = {}
         self._models: dict[str, set[str]] = {}
+        self._meanings: dict[tuple[str, str], bool] = {}
         self._files: dict[Path, list[Path]] = {}
 
     def pack(self, module: str, text: str) -> Packed:
@@ -123,11 +126,14 @@ class Collector:
 
     def gives_meaning(self, name: str, *, package: str) -> bool:
         """Say whether a package gives a name another meaning than that of a module in it."""
-        try:
-            tree = parse_text(self.modules.text(package))
-        except SourceUnavailable:
-            return True
-        return tree is None or gives_meaning(tree, name)
+        known = (package, name)
+        if known not in self._meanings:
+            try:
+                tree = parse_text(self.modules.text(package))
+                self._meanings[known] = tree is None or gives_meaning(tree, name)
+            except SourceUnavailable:
+                self._meanings[known] = True
+        return self._meanings[known]
 
     def excerpt(self, name: str, paths: Iterable[excerpt.Path], models: Iterable[str] = ()) -> str:
         """
@@ -140,15 +146,14 @@ class Collector:
         Raises:
             SourceUnavailable: there is no text, or it cannot be parsed.
         """
-        known = (name, frozenset(paths), frozenset(models) | self.models_in(name))
-        if known not in self._excerpts:
-            try:
+        known = (name, frozenset(models) | self.models_in(name))
+        try:
+            if known not in self._excerpts:
                 text = self.modules.text(name)
-                taken = excerpt.excerpt(text, known[1], known[2].__contains__)
-            except ValueError as error:
-                raise SourceUnavailable(f"of the module {name} nothing can be taken: {error}") from None
-            self._excerpts[known] = taken
-        return self._excerpts[known]
+                self._excerpts[known] = excerpt.Excerpts(text, known[1].__contains__)
+            return self._excerpts[known].of(paths)
+        except ValueError as error:
+            raise SourceUnavailable(f"of the module {name} nothing can be taken: {error}") from None
 
     def models_in(self, name: str) -> set[str]:
         """Return the names of the model classes that a module defines."""
@@ -195,13 +200,20 @@ class _Gathering:
         self.missed: dict[str, str] = {}
         self.room = conf.size_limit()
         self.excluded = conf.excluded_modules()
-        self.todo: deque[Reference] = deque()
+        self.todo: list[Reference] = []
+        # The modules of which more is taken than there was.
+        self.grown: dict[str, None] = {}
+        # What the migration refers to, and what lies beside it.
+        self.near: set[str] = set()
+        self.is_beyond_helpers = False
 
     def packed(self) -> Packed:
-        self.todo += self.collector.references(self.module, self.text, is_package=False)
+        self._refer(self.module, self.text)
         while self.todo:
             # The nearest first: they are what the room is for.
-            self._follow(self.todo.popleft())
+            self._follow_all()
+        if self.is_beyond_helpers:
+            self._keep_what_is_near()
         self._take_files()
         texts = {name: text.encode("utf-8", "surrogatepass") for name, text in self.texts.items()}
         carried = [self._carried(name, content) for name, content in texts.items()]
@@ -228,16 +240,33 @@ class _Gathering:
 
     # Modules ----------------------------------------------------------------
 
+    def _refer(self, name: str, text: str) -> None:
+        """Note what the text of a module refers to."""
+        is_package = name != self.module and self.modules.is_package(name)
+        found = self.collector.references(name, text, is_package=is_package)
+        if f"{name}.".startswith(f"{self.package}."):
+            self.near.update(reference.module for reference in found)
+        self.todo += found
+
+    def _follow_all(self) -> None:
+        found, self.todo = self.todo, []
+        for reference in found:
+            self._follow(reference)
+        for name in self.grown:
+            self._take_excerpt(name)
+        self.grown.clear()
+
     def _follow(self, reference: Reference) -> None:
         name = reference.module
         if name == self.module or name in self.left_out:
             return
-        if not self.collector.is_own(name, self.module):
-            self.roots.add(root_of(name))
-        elif self._is_of_module(reference):
+        self.roots.add(root_of(name))
+        if not self.collector.is_own(name, self.module) or self._is_too_far(name):
+            return
+        if self._is_of_module(reference):
             # The module itself is another reference.
             return
-        elif any(name == one or name.startswith(f"{one}.") for one in self.excluded):
+        if any(name == one or name.startswith(f"{one}.") for one in self.excluded):
             self.left_out[name] = "DJANGO_REWIND_EXCLUDE_MODULES names it"
         elif self.modules.exists(name):
             self._take(reference)
@@ -249,29 +278,48 @@ class _Gathering:
         return not self.collector.gives_meaning(*reference.path[:1], package=reference.module)
 
     def _take(self, reference: Reference) -> None:
-        name = reference.module
-        try:
-            if self.collector.models_in(name):
-                self._take_of_models(name, reference.path[:2])
-            elif name not in self.texts:
+        name, path = reference.module, reference.path[:2]
+        if self.collector.models_in(name):
+            if path not in self.paths.setdefault(name, set()):
+                self.paths[name].add(path)
+                self.grown[name] = None
+        elif name not in self.texts:
+            try:
                 self._keep(name, self.modules.text(name))
+            except SourceUnavailable as error:
+                self._leave_out(name, str(error))
+
+    def _take_excerpt(self, name: str) -> None:
+        try:
+            self._keep(name, self.collector.excerpt(name, self.paths[name]))
         except SourceUnavailable as error:
             self._leave_out(name, str(error))
 
-    def _take_of_models(self, name: str, path: excerpt.Path) -> None:
-        paths = self.paths.setdefault(name, set())
-        if name not in self.texts or path not in paths:
-            paths.add(path)
-            self._keep(name, self.collector.excerpt(name, paths))
-
     def _keep(self, name: str, text: str) -> None:
         """Take a text along, in the place of a smaller excerpt, if there is room for it."""
-        self.room += len(self.texts.pop(name, "").encode("utf-8", "surrogatepass"))
-        size = len(text.encode("utf-8", "surrogatepass"))
-        if self._has_room(name, size):
+        self.room += _size(self.texts.pop(name, ""))
+        if self._has_room(name, _size(text)):
             self.texts[name] = text
-            is_package = self.modules.is_package(name)
-            self.todo += self.collector.references(name, text, is_package=is_package)
+            self._refer(name, text)
+            self._look_how_far_it_leads()
+
+    def _look_how_far_it_leads(self) -> None:
+        """
+        See whether this is still about helpers.
+
+        An installed package is there as long as its app is. What has to be stored is
+        what only its migrations use, and what one version has and another has not.
+        """
+        if self.modules.owner(self.module) is Owner.INSTALLED and not self.is_beyond_helpers:
+            far = sum(len(text) for name, text in self.texts.items() if name not in self.near)
+            self.is_beyond_helpers = far > _HELPERS
+
+    def _is_too_far(self, name: str) -> bool:
+        return self.is_beyond_helpers and name not in self.near
+
+    def _keep_what_is_near(self) -> None:
+        for name in [name for name in self.texts if name not in self.near]:
+            self.room += _size(self.texts.pop(name))
 
     def _has_room(self, name: str, size: int) -> bool:
         if size > self.room:
@@ -306,6 +354,10 @@ class _Gathering:
                 place = folder.joinpath(*name[len(self.package) + 1 :].split(".")[:-1])
                 stem = name.rpartition(".")[2]
                 yield from _named_in(text, stem, place, self.collector.files_below(place))
+
+
+def _size(text: str) -> int:
+    return len(text.encode("utf-8", "surrogatepass"))
 
 
 def reads_beside(name: str, text: str, package: str) -> bool:

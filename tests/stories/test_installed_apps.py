@@ -51,6 +51,22 @@ def billing(shop: Project) -> Project:
     return shop
 
 
+@pytest.fixture
+def large(billing: Project) -> Project:
+    """Have the helper lead through all of the package."""
+    rest = "".join(f"from billing import part{number}\n" for number in range(9))
+    billing.write("site-packages/billing/tools/marks.py", f"{rest}MARK = '!'\n")
+    for number in range(9):
+        billing.write(f"site-packages/billing/part{number}.py", f"TEXT = {'x' * 20_000!r}\n")
+    return billing
+
+
+def carried(shop: Project) -> list[str]:
+    """Return what is stored beside the migrations, by its text."""
+    rows = shop.rows("SELECT content FROM django_migrations_code_content")
+    return [bytes(content).decode() for (content,) in rows]
+
+
 def undo(shop: Project) -> None:
     shop.manage("migrate", "billing", "0001")
     assert shop.applied("billing") == ["0001_initial"]
@@ -75,3 +91,56 @@ def test_folder_of_the_helpers_is_still_there(billing):
     billing.write("site-packages/billing/tools/__pycache__/words.pyc", "")
 
     undo(billing)
+
+
+def test_helper_that_leads_through_the_whole_package(large):
+    """What the migration itself imports is stored; the package is there as long as its app is."""
+    result = large.manage("migrate")
+    large.delete("site-packages/billing/migrations/0002_louder.py")
+    large.delete("site-packages/billing/tools/words.py")
+
+    undo(large)
+
+    assert "not stored" not in result.output
+    assert sum(map(len, carried(large))) < 2_000
+
+
+def test_what_a_helper_in_the_migrations_package_imports(large):
+    """Beside the migrations stands what is theirs alone, and is followed however much there is."""
+    folder = "site-packages/billing"
+    large.write(f"{folder}/migrations/_words.py", "from ._more import *\n")
+    large.write(
+        f"{folder}/migrations/_more.py",
+        "from billing.tools import EMPHASIS, words\nfrom billing.tools.words import *\n",
+    )
+    large.migration(
+        "billing.0002_louder",
+        python("louder", "quieter"),
+        after="0001_initial",
+        header="from ._words import louder, quieter",
+        package=f"{folder}/migrations",
+    )
+    large.manage("migrate")
+    large.delete(f"{folder}/tools/__init__.py")
+    large.delete(f"{folder}/tools/words.py")
+    for name in ("0002_louder", "_words", "_more"):
+        large.delete(f"{folder}/migrations/{name}.py")
+
+    undo(large)
+
+
+def test_version_that_is_needed_is_named(large):
+    """Where more is gone than was stored, the error says what to install."""
+    large.manage("migrate")
+    large.delete("site-packages/billing/migrations/0002_louder.py")
+    large.delete("site-packages/billing/tools")
+    large.delete("site-packages/billing/part0.py")
+
+    result = large.refused(
+        "migrate",
+        "billing",
+        "0001",
+        naming=("billing.0002_louder", "billing.tools.words", "acme-billing 3.1"),
+    )
+
+    assert "Install acme-billing==3.1" in result.stderr
