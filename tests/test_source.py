@@ -8,6 +8,7 @@ import importlib
 import json
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -323,11 +324,31 @@ def test_nothing_is_executed():
     assert parse(text).initial is True
 
 
-def test_nothing_is_known_of_the_operations():
+def test_operations_are_described_as_far_as_the_text_spells_them_out():
+    """What a drop would take is known without executing anything."""
+    line = "operations = [migrations.RemoveField('product', 'price'), make()]"
+    metadata = parse("from django.db import migrations\n" + CLASS.format(line))
+    assert [one["text"] for one in metadata.operations] == [
+        "Remove field price from product",
+        "Operation make",
+    ]
+    assert [one["effect"] for one in metadata.effects] == ["remove_field", "opaque"]
+
+
+def test_nothing_is_known_of_operations_that_are_put_together():
     """They would have to be executed."""
-    metadata = parse(CLASS.format("operations = [migrations.RunSQL('SELECT 1')]"))
+    metadata = parse(CLASS.format("operations = make_them()"))
     assert metadata.operations == []
     assert metadata.effects == [{"effect": "opaque", "database": True, "state": True}]
+
+
+def test_where_it_was_found_is_written_down_only_where_it_was_found_in_git():
+    """What earlier versions wrote and what they can read stays as it is."""
+    metadata = parse(CLASS.format("initial = True"))
+    assert "commit" not in metadata.as_text()
+    found = replace(metadata, commit="1a2b3c", committed="2026-01-02T03:04:05+00:00")
+    assert Metadata.from_text(found.as_text()) == found
+    assert Metadata.from_text(metadata.as_text()).commit == ""
 
 
 @pytest.mark.parametrize(

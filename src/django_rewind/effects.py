@@ -27,6 +27,7 @@ __all__ = [
     "Made",
     "Names",
     "conflict",
+    "effects_in",
     "effects_of",
     "flatten",
     "lasting",
@@ -63,7 +64,12 @@ def flatten(listed: Iterable[Operation], *, database: bool) -> Iterator[Operatio
 
 def effects_of(migration: Migration) -> list[Effect]:
     """Return what the migration does, in order, ready to be written as JSON."""
-    return [effect for operation in migration.operations for effect in _effects(operation)]
+    return effects_in(migration.operations)
+
+
+def effects_in(listed: Iterable[Operation]) -> list[Effect]:
+    """Return what operations do, in order, ready to be written as JSON."""
+    return [effect for operation in listed for effect in _effects(operation)]
 
 
 def _effects(operation: Operation, *, in_database: bool = True, in_state: bool = True) -> Iterator[Effect]:

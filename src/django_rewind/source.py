@@ -20,9 +20,10 @@ from django.conf import settings
 from django.db.migrations import Migration
 from django.db.migrations.loader import MigrationLoader
 
-from .effects import effects_of, flatten
+from .effects import effects_in, effects_of, flatten
 from .modules import SourceUnavailable, decode
 from .needs import NOTHING, Needs
+from .reader import operations_of
 from .types import Effect, Key
 
 __all__ = [
@@ -69,10 +70,17 @@ class Metadata:
     # Versions at the time, for messages.
     django: str = ""
     python: str = ""
+    # Of a text that was found in git: the commit, and when that was.
+    commit: str = ""
+    committed: str = ""
 
     def as_text(self) -> str:
         """Return the JSON that is stored and signed."""
-        return json.dumps({**vars(self), "needs": self.needs.as_data()}, sort_keys=True)
+        data = {**vars(self), "needs": self.needs.as_data()}
+        if not self.commit:
+            # As earlier versions wrote it, and can read it.
+            del data["commit"], data["committed"]
+        return json.dumps(data, sort_keys=True)
 
     @property
     def is_described(self) -> bool:
@@ -122,6 +130,8 @@ _VALID: dict[str, Callable[[Any], bool]] = {
     "atomic": lambda value: isinstance(value, bool),
     "operations": lambda value: _are_all(value, "text", "reversible"),
     "effects": lambda value: _are_all(value, "effect"),
+    "commit": lambda value: value is None or isinstance(value, str),
+    "committed": lambda value: value is None or isinstance(value, str),
 }
 
 
@@ -224,7 +234,9 @@ def parse(text: str) -> Metadata:
     """
     Read the metadata out of a text without executing it.
 
-    For rows of version 0.1.0, which hold nothing but the text.
+    For rows of version 0.1.0, which hold nothing but the text, and for what is found
+    in git, which nobody has agreed to execute. What it does is described as far as
+    the text spells it out.
 
     Raises:
         ValueError: when an attribute is not written down as a literal.
@@ -239,30 +251,37 @@ def parse(text: str) -> Metadata:
     )
     if body is None:
         raise ValueError("it has no class Migration")
+    operations = operations_of(tree, body)
     try:
-        found = {name: _literal(value) for name, value in _assignments(body)}
+        found = {name: _spelled_out(name, value) for name, value in _assignments(body)}
         return Metadata(
             dependencies=_keys(found.get("dependencies", [])),
             run_before=_keys(found.get("run_before", [])),
             replaces=_keys(found.get("replaces", [])),
             initial=found.get("initial"),
             atomic=bool(found.get("atomic", True)),
-            operations=[],
-            effects=[{"effect": "opaque", "database": True, "state": True}],
+            operations=[_describe_operation(operation) for operation in operations or ()],
+            effects=_OPAQUE if operations is None else effects_in(operations),
         )
     except (AttributeError, IndexError, TypeError) as error:
         raise ValueError(f"its attributes are no literals ({error})") from error
 
 
-def _assignments(body: ast.ClassDef) -> Iterator[tuple[str, ast.expr]]:
+# Of what nobody can look into.
+_OPAQUE = [{"effect": "opaque", "database": True, "state": True}]
+
+
+def _assignments(body: ast.ClassDef) -> Iterator[tuple[str, ast.AST]]:
     """Yield the attributes that place a migration in the graph."""
     for node in body.body:
+        value: ast.AST
         if isinstance(node, ast.Assign):
             targets, value = node.targets, node.value
         elif isinstance(node, ast.AnnAssign) and node.value is not None:
             targets, value = [node.target], node.value
         elif isinstance(node, ast.AugAssign):
-            raise ValueError("its attributes are put together by statements")
+            # As good as computed.
+            targets, value = [node.target], node
         else:
             continue
         for target in targets:
@@ -270,12 +289,21 @@ def _assignments(body: ast.ClassDef) -> Iterator[tuple[str, ast.expr]]:
                 yield target.id, value
 
 
-def _literal(node: ast.expr) -> Any:
+def _spelled_out(name: str, node: ast.AST) -> Any:
+    try:
+        return _literal(node)
+    except (SyntaxError, TypeError, ValueError):
+        raise ValueError(f"its '{name}' are computed, and it is not executed to find them out") from None
+
+
+def _literal(node: ast.AST) -> Any:
     if isinstance(node, (ast.List, ast.Tuple)):
         return [_literal(element) for element in node.elts]
     if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("swappable_dependency"):
         # The one call that Django itself writes into `dependencies`.
         return (_swappable(node.args[0]).split(".")[0], "__first__")
+    if not isinstance(node, ast.expr):
+        raise TypeError("no expression")
     return ast.literal_eval(node)
 
 
