@@ -80,6 +80,21 @@ def test_applied_again_it_is_no_baseline_any_more():
     assert history(applied=[FIRST], baseline={key(FIRST): 99}).standing == {key(FIRST): Standing.MISSING}
 
 
+@pytest.mark.parametrize("kept, standing", [([], Standing.BASELINE), ([SECOND], Standing.SUPERSEDED)])
+def test_baseline_whose_work_a_remade_file_has_taken_over(kept, standing):
+    """Once its source is stored after all, it is known that undoing it would take what a file made."""
+    remade = in_memory("shop.0001", create("Product", ("a", models.IntegerField(null=True))))
+    found = history(disk=[remade], applied=[remade, SECOND], kept=kept, baseline={key(SECOND): 2})
+    assert found.standing == {key(SECOND): standing}
+
+
+def test_baseline_whose_source_was_stored_after_all():
+    """It is the baseline still, and can be recovered."""
+    found = history(disk=[FIRST], applied=[FIRST, SECOND], baseline={key(SECOND): 2})
+    assert found.standing == {key(SECOND): Standing.BASELINE}
+    assert found.reason_against(key(SECOND)) is None
+
+
 # Why not
 
 

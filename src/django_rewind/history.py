@@ -22,7 +22,7 @@ from .plan import closure
 from .revive import why_unusable
 from .signing import Verdict
 from .store import StoredMigration
-from .types import Applied, Effect, Key
+from .types import Applied, Effect, Key, label
 
 __all__ = ["WHY_LEFT_ALONE", "History", "Standing"]
 
@@ -111,7 +111,7 @@ class History:
     def standing(self) -> dict[Key, Standing]:
         """What each migration without a file is."""
         found = {key: self._standing(key) for key in self.without_file}
-        if not any(standing in _UNDOABLE for standing in found.values()):
+        if not any(self._could_be_undone(key, standing) for key, standing in found.items()):
             return found
         for key in self._spread(self.superseded_by, found):
             found[key] = Standing.SUPERSEDED
@@ -130,6 +130,10 @@ class History:
             return Standing.REMOVED_APP
         return Standing.MISSING
 
+    def _could_be_undone(self, key: Key, standing: Standing) -> bool:
+        """Say whether something could be undone: of the baseline, what was found later."""
+        return standing in _UNDOABLE or (standing is Standing.BASELINE and key in self.stored)
+
     def of(self, *standings: Standing) -> list[Key]:
         """Return the keys with one of these standings, in applied order."""
         return [key for key in self.without_file if self.standing[key] in standings]
@@ -140,7 +144,12 @@ class History:
         if stored is None:
             if key[0] in conf.excluded_apps():
                 return NotRecoverable(key, "its source was not stored: DJANGO_REWIND_EXCLUDE names its app.")
-            return NotRecoverable(key, "its source was never stored in this database.")
+            return NotRecoverable(
+                key,
+                "its source was never stored in this database.",
+                f"Bring back the file of {label(key)} and try again, or look for it in git: "
+                f"'manage.py backfill_migration_code {key[0]} --from-git'.",
+            )
         if stored.record_id is None:
             return NotRecoverable(
                 key,
@@ -259,7 +268,7 @@ class History:
 
     def _spread(self, start: Iterable[Key], among: Mapping[Key, Standing]) -> set[Key]:
         """What hangs together with a superseded migration is as old as that."""
-        missing = [key for key, standing in among.items() if standing in _UNDOABLE]
+        missing = [key for key, standing in among.items() if self._could_be_undone(key, standing)]
         wanted = [key for key in start if key in missing]
         return closure(wanted, self._ties(missing))
 
