@@ -28,15 +28,22 @@ _BLOCKS = (ast.If, ast.Try, ast.With, ast.For, ast.While)
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 
 
-def models_by_name(text: str) -> set[str]:
-    """Guess from the names of their bases which classes of a text are models."""
+def models_by_name(text: str, known: Collection[str] = ()) -> set[str]:
+    """
+    Guess from the names of their bases which classes of a text are models.
+
+    Args:
+        known: names that are known to be models, here or where they are imported from.
+    """
     # Other packages have a BaseModel too.
-    tree = parse_text(text) if "django" in text else None
+    tree = parse_text(text) if known or "django" in text else None
     found: set[str] = set()
     for node in tree.body if tree else ():
         if isinstance(node, ast.ClassDef):
             bases = {dotted(base)[-1:][0] for base in node.bases if dotted(base)}
-            if bases & found or any(re.search(r"(Model|^Abstract(Base)?User)$", base) for base in bases):
+            if {node.name, *bases} & {*known, *found} or any(
+                re.search(r"(Model|^Abstract(Base)?User)$", base) for base in bases
+            ):
                 found.add(node.name)
     return found
 

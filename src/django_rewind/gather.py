@@ -163,23 +163,34 @@ class Collector:
 
     def _find_models(self, name: str) -> set[str]:
         loaded = sys.modules.get(name)
-        if loaded is not None:
-            # Under whatever name.
-            values = list(vars(loaded).items())
-            return {known for known, one in values if isinstance(one, ModelBase) and one.__module__ == name}
+        values = list(vars(loaded).items()) if loaded is not None else []
+        # Under whatever name.
+        live = {known for known, one in values if isinstance(one, ModelBase) and one.__module__ == name}
+        if loaded is not None and self.modules.are_live:
+            return live
         try:
-            return excerpt.models_by_name(self.modules.text(name))
+            text = self.modules.text(name)
         except SourceUnavailable:
             return set()
+        # Should modules import each other in a circle.
+        self._models[name] = live
+        return excerpt.models_by_name(text, live | self._imported_models(name, text))
+
+    def _imported_models(self, name: str, text: str) -> set[str]:
+        """Return the models of the project that a text imports, as it may derive from them."""
+        is_package = self.modules.is_package(name)
+        return {
+            one.name
+            for one in self.references(name, text, is_package=is_package)
+            if one.module != name
+            and self.modules.owner(one.module) is Owner.PROJECT
+            and one.name in self.models_in(one.module)
+        }
 
     def files_below(self, folder: Path) -> list[Path]:
         """Return the files below a folder that are no Python, in order."""
         if folder not in self._files:
-            self._files[folder] = sorted(
-                path
-                for path in folder.rglob("*")
-                if path.suffix not in (".py", ".pyc") and path.parent.name != "__pycache__" and path.is_file()
-            )
+            self._files[folder] = self.modules.files_below(folder)
         return self._files[folder]
 
 
@@ -342,8 +353,8 @@ class _Gathering:
         for path in self._files_read_in(folder):
             name = path.relative_to(folder).as_posix()
             try:
-                if name not in self.files and self._has_room(name, path.stat().st_size):
-                    self.files[name] = path.read_bytes()
+                if name not in self.files and self._has_room(name, self.modules.size(path)):
+                    self.files[name] = self.modules.content(path)
             except OSError as error:
                 self._leave_out(name, f"it cannot be read ({error})")
 

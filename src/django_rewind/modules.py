@@ -15,7 +15,15 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Modules", "Owner", "SourceUnavailable", "decode", "installed_version", "root_of"]
+__all__ = [
+    "Modules",
+    "Owner",
+    "SourceUnavailable",
+    "decode",
+    "decode_content",
+    "installed_version",
+    "root_of",
+]
 
 # Never carried along, wherever they lie: what runs stored code brings them.
 _ALWAYS_INSTALLED = {"django", "django_rewind"}
@@ -40,6 +48,9 @@ class Modules:
     What has been found out about a module is kept as long as this object, which is
     made for one piece of work: files change.
     """
+
+    # Whether a module in `sys.modules` is the one that is meant by its name.
+    are_live = True
 
     def __init__(self) -> None:
         self._specs: dict[str, ModuleSpec | None] = {}
@@ -85,6 +96,28 @@ class Modules:
         spec = self.find(name)
         places = list(spec.submodule_search_locations or ()) if spec is not None else []
         return Path(places[0]) if places else None
+
+    def files_below(self, folder: Path) -> list[Path]:
+        """Return the files below a folder of a package that are no Python, in order."""
+        return sorted(path for path in folder.rglob("*") if is_data(path) and path.is_file())
+
+    def size(self, path: Path) -> int:
+        """
+        Return the size of a file below a folder of a package.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        return path.stat().st_size
+
+    def content(self, path: Path) -> bytes:
+        """
+        Return the content of a file below a folder of a package.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        return path.read_bytes()
 
     def text(self, name: str) -> str:
         """
@@ -155,6 +188,11 @@ def _ask(find_spec: Callable[..., ModuleSpec | None], name: str, path: list[str]
         return spec
 
 
+def is_data(path: Path) -> bool:
+    """Say whether a file is neither Python nor made by it."""
+    return path.suffix not in (".py", ".pyc") and path.parent.name != "__pycache__"
+
+
 def root_of(name: str) -> str:
     """Return the top-level name of a dotted one."""
     return name.partition(".")[0]
@@ -174,9 +212,22 @@ def decode(path: str, loader: Any = None) -> str:
     try:
         # A loader that knows archives (zipimport) reads what a path cannot.
         data = get_data(path) if get_data else Path(path).read_bytes()
+    except OSError as error:
+        raise SourceUnavailable(f"the file {path} cannot be read ({error})") from error
+    return decode_content(data, path)
+
+
+def decode_content(data: bytes, path: str) -> str:
+    """
+    Return the text that Python would find in a source file, and keep its line ends.
+
+    Raises:
+        SourceUnavailable: it is in another encoding than it says.
+    """
+    try:
         encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
         return str(data.decode(encoding))
-    except (LookupError, OSError, SyntaxError, UnicodeDecodeError) as error:
+    except (LookupError, SyntaxError, UnicodeDecodeError) as error:
         raise SourceUnavailable(f"the file {path} cannot be read ({error})") from error
 
 
