@@ -19,11 +19,21 @@ from .edits import text_on_disk
 from .gather import Collector
 from .models import Provenance
 from .modules import SourceUnavailable
-from .source import describe, module_of, read_text
-from .store import Entry, Store, all_of_ours
+from .needs import Needs
+from .source import Metadata, describe, module_of, read_text
+from .store import Entry, Known, Store, all_of_ours
 from .types import Applied, Key, label, names_of
 
-__all__ = ["accept", "adopt", "capture", "forget_outcome", "hand_over", "reconcile"]
+__all__ = [
+    "Packing",
+    "accept",
+    "adopt",
+    "capture",
+    "forget_outcome",
+    "hand_over",
+    "reconcile",
+    "unstored",
+]
 
 logger = logging.getLogger("django_rewind")
 
@@ -43,10 +53,10 @@ def capture(connection: Any, migrations: Iterable[Migration], *, fake: bool = Fa
     """
     if not _can_sign(connection, warn):
         return set()
-    packing = _Packing(Provenance.BACKFILLED if fake else Provenance.CAPTURED, warn)
+    packing = Packing(Provenance.BACKFILLED if fake else Provenance.CAPTURED)
     for migration in migrations:
         packing.add(migration)
-    return _put(connection, packing.finished(), warn=warn)
+    return _put(connection, packing, warn=warn)
 
 
 def accept(connection: Any, migration: Migration, record_id: int, *, warn: Warn) -> bool:
@@ -80,10 +90,10 @@ def adopt(connection: Any, migrations: Mapping[int, Migration], *, warn: Warn) -
 def _put_as(provenance: str, connection: Any, migrations: Mapping[int, Migration], *, warn: Warn) -> set[Key]:
     if not _can_sign(connection, warn):
         return set()
-    packing = _Packing(provenance, warn)
+    packing = Packing(provenance)
     for record_id, migration in migrations.items():
         packing.add(migration, record_id)
-    return _put(connection, packing.finished(), warn=warn)
+    return _put(connection, packing, warn=warn)
 
 
 # Connections whose present run was told that nothing is stored.
@@ -99,21 +109,22 @@ def _can_sign(connection: Any, warn: Warn) -> bool:
     return not problem
 
 
-class _Packing:
+class Packing:
     """The entries that are about to be stored, and what could not be taken along."""
 
-    def __init__(self, provenance: str, warn: Warn) -> None:
+    def __init__(self, provenance: str) -> None:
         self.provenance = provenance
-        self.warn = warn
+        self.entries: list[Entry] = []
+        # What has no text to store, and why.
+        self.failed: dict[Key, str] = {}
         self._collector = Collector()
         self._excluded = conf.excluded_apps()
-        self._entries: list[Entry] = []
         # (module or file, why) -> who would have needed it.
         self._missed: dict[tuple[str, str], list[Key]] = {}
 
     def add(self, migration: Migration, record_id: int | None = None, text: str | None = None) -> None:
         """
-        Read a migration and what it needs; say so if that cannot be done.
+        Read a migration from its file, and what it needs.
 
         Args:
             text: is stored instead of that of the file.
@@ -122,44 +133,65 @@ class _Packing:
         if key[0] in self._excluded:
             return
         try:
-            self._entries.append(self._entry(key, migration, record_id, text))
+            self._add(key, migration, record_id, text)
         except LookupError:
             # Made in memory for an app that does not exist: there is no source.
             return
         except SourceUnavailable as error:
-            self.warn(f"The source of {label(key)} cannot be stored: {error}.")
+            self.failed[key] = str(error)
 
-    def _entry(self, key: Key, migration: Migration, record_id: int | None, text: str | None) -> Entry:
+    def _add(self, key: Key, migration: Migration, record_id: int | None, text: str | None) -> None:
         module = module_of(key)
         text = read_text(module) if text is None else text
         try:
-            packed = self._collector.pack(module, text)
-            metadata = describe(migration, packed.needs)
-            metadata.as_text()
+            self.pack(key, module, text, self._collector, lambda needs: describe(migration, needs), record_id)
         except Exception as error:
             # Not a reason to keep somebody from migrating.
             raise SourceUnavailable(f"{type(error).__name__}: {error}") from error
+
+    def pack(
+        self,
+        key: Key,
+        module: str,
+        text: str,
+        collector: Collector,
+        describe_with: Callable[[Needs], Metadata],
+        record_id: int | None = None,
+    ) -> None:
+        """Add a text with what it needs, which the collector gathers."""
+        packed = collector.pack(module, text)
+        metadata = describe_with(packed.needs)
+        # What cannot be written down cannot be stored.
+        metadata.as_text()
         for missed in packed.missed.items():
             self._missed.setdefault(missed, []).append(key)
-        return Entry(
-            key=key,
-            module=module,
-            text=text,
-            metadata=metadata,
-            provenance=self.provenance,
-            contents=packed.contents,
-            record_id=record_id,
+        self.entries.append(
+            Entry(
+                key=key,
+                module=module,
+                text=text,
+                metadata=metadata,
+                provenance=self.provenance,
+                contents=packed.contents,
+                record_id=record_id,
+            )
         )
 
-    def finished(self) -> list[Entry]:
-        """Return the entries, having said what they had to leave out."""
+    def left_out(self) -> list[str]:
+        """Return what the entries had to leave out, a line for each thing."""
+        lines = []
         for (name, reason), keys in self._missed.items():
             more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
-            self.warn(f"{name} is not stored with {names_of(keys[:3])}{more}, which needs it: {reason}.")
-        return self._entries
+            lines.append(f"{name} is not stored with {names_of(keys[:3])}{more}, which needs it: {reason}.")
+        return lines
 
 
-def _put(connection: Any, entries: list[Entry], *, warn: Warn) -> set[Key]:
+def _put(connection: Any, packing: Packing, *, warn: Warn) -> set[Key]:
+    for key, reason in packing.failed.items():
+        warn(f"The source of {label(key)} cannot be stored: {reason}.")
+    for line in packing.left_out():
+        warn(line)
+    entries = packing.entries
     store = Store(connection)
     if not entries or not store.is_allowed or not store.exists():
         return set()
@@ -213,30 +245,35 @@ def reconcile(connection: Any, *, warn: Warn = logger.debug) -> None:
     outcome = _outcomes.pop(_real(connection), None) or _look(connection)
     if not all_of_ours(outcome.disk, outcome.applied):
         return
-    store = Store(connection)
-    known = store.known()
-    excluded = conf.excluded_apps()
-    on_disk = {
-        key: record_id
-        for key, record_id in outcome.applied.items()
-        if key in outcome.disk and key[0] not in excluded
-    }
-    unstored = [
-        key
-        for key, record_id in on_disk.items()
-        if key not in known or _is_unproven(known[key].record_id, record_id)
-    ]
-    undescribed = [key for key in on_disk if key in known and not known[key].is_described]
-    if not (unstored or undescribed) or not _can_sign(connection, warn):
+    known = Store(connection).known()
+    on_disk = {key: record_id for key, record_id in outcome.applied.items() if key in outcome.disk}
+    found = _unstored(known, on_disk)
+    undescribed = {key for key in on_disk if key in known and not known[key].is_described} - set(found)
+    if not (found or undescribed) or not _can_sign(connection, warn):
         return
     records = _record_ids(connection)
-    packing = _Packing(Provenance.BACKFILLED, warn)
-    for key in sorted(unstored):
+    packing = Packing(Provenance.BACKFILLED)
+    for key in found:
         packing.add(outcome.disk[key], records.get(key))
-    inherited = _Packing(Provenance.INHERITED, warn)
-    for key, text in sorted(_still_on_disk(store, set(undescribed) - set(unstored)).items()):
+    _put(connection, packing, warn=warn)
+    inherited = Packing(Provenance.INHERITED)
+    for key, text in sorted(_still_on_disk(Store(connection), undescribed).items()):
         inherited.add(outcome.disk[key], records.get(key), text)
-    _put(connection, [*packing.finished(), *inherited.finished()], warn=warn)
+    _put(connection, inherited, warn=warn)
+
+
+def unstored(connection: Any, applied: Applied) -> list[Key]:
+    """Return what is applied and not stored, or not proven to be what ran; by name."""
+    return _unstored(Store(connection).known(), applied)
+
+
+def _unstored(known: Mapping[Key, Known], applied: Applied) -> list[Key]:
+    excluded = conf.excluded_apps()
+    return sorted(
+        key
+        for key, record_id in applied.items()
+        if key[0] not in excluded and (key not in known or _is_unproven(known[key].record_id, record_id))
+    )
 
 
 def _still_on_disk(store: Store, keys: set[Key]) -> dict[Key, str]:

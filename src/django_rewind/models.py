@@ -31,6 +31,7 @@ class Provenance(models.TextChoices):
     INHERITED = "inherited", _("taken over from version 0.1.0")
     ACCEPTED = "accepted", _("accepted in the place of what ran")
     ADOPTED = "adopted", _("adopted under a new name")
+    GIT = "git", _("found in git")
 
 
 class _NotDumpedQuerySet(models.QuerySet[Any]):
