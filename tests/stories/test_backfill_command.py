@@ -88,7 +88,8 @@ def test_helpers_and_files_come_from_the_same_commit(old):
     from pathlib import Path
     from shop.tones import tone
     def back(apps, schema_editor):
-        schema_editor.execute(Path(__file__).with_name("0002_price.sql").read_text().format(tone()))
+        with schema_editor.connection.cursor() as cursor:
+            cursor.execute(Path(__file__).with_name("0002_price.sql").read_text().format(tone()))
     """
     with old.on_branch("feature"):
         old.write("shop/tones.py", "from .more import TONE\ndef tone():\n    return TONE\n")
