@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,9 +87,23 @@ def steps_of(plan: Plan, losses: Iterable[Lost] = ()) -> list[Step]:
     return [_step(migration, [one for one in lost if one.key == key_of(migration)]) for migration, _ in plan]
 
 
-def left_alone(standing: Iterable[tuple[Key, Standing]]) -> list[tuple[Key, str]]:
-    """Return what has no file and stays applied, with the reason in words."""
-    return [(key, WHY_LEFT_ALONE[one]) for key, one in standing]
+def left_alone(standing: Iterable[tuple[Key, Standing]], stored: Container[Key]) -> list[tuple[Key, str]]:
+    """
+    Return what has no file and stays applied, with the reason in words.
+
+    Args:
+        stored: the migrations whose source is stored.
+    """
+    return [(key, _why_left_alone(one, is_stored=key in stored)) for key, one in standing]
+
+
+def _why_left_alone(standing: Standing, *, is_stored: bool) -> str:
+    why = WHY_LEFT_ALONE[standing]
+    if standing is not Standing.BASELINE:
+        return why
+    if is_stored:
+        return f"{why}; name a target to undo it"
+    return f"{why}; 'backfill_migration_code --from-git' looks for its source"
 
 
 def _step(migration: Any, losses: list[Lost]) -> Step:

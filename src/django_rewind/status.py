@@ -23,6 +23,7 @@ from .edits import Edits
 from .exceptions import NotRecoverable
 from .history import History, Standing
 from .loader import RewindLoader
+from .models import Provenance
 from .needs import NOTHING, Needs
 from .plan import in_applied_order, parents_in
 from .signing import Verdict
@@ -128,7 +129,7 @@ class Status:
         """What the database says of it."""
         if self.stored is None:
             return "excluded" if self.is_excluded else "not stored"
-        words = [self.stored.provenance]
+        words = [_provenance(self.stored)]
         if self.stored.stored_at is not None:
             words[0] += f" {_local(self.stored.stored_at):%Y-%m-%d %H:%M}"
         if self.is_applied and not self.is_proven:
@@ -173,6 +174,15 @@ class Status:
             "problem": self.problem,
             "adoptable_as": self.adoptable_as[1] if self.adoptable_as else None,
         }
+
+
+def _provenance(stored: StoredMigration) -> str:
+    """Return where a text came from; of one that was found in git, the commit."""
+    try:
+        commit = stored.metadata.commit[:10] if stored.provenance == Provenance.GIT else ""
+    except ValueError:
+        commit = ""
+    return f"{stored.provenance} {commit}".rstrip()
 
 
 def _local(moment: datetime) -> datetime:

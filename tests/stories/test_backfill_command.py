@@ -53,11 +53,13 @@ def test_from_a_deleted_branch_back_to_the_old_schema(old):
     install_us(old)
     assert "shop.0002_price" not in old.stored()
 
+    assert "--from-git' looks for its source" in old.manage("rewind", "--plan").stdout
     result = old.manage(*GIT)
 
     commit = old.git("rev-list", "--reflog", "--max-count=1", "--", "shop/migrations/0002_price.py")
     assert f"shop.0002_price: commit {commit[:10]} of 20" in result.stdout
     assert PRICE in old.stored()["shop.0002_price"]
+    assert f"git {commit[:10]}" in old.manage("show_stored_migrations").stdout
     result = old.manage("migrate", "shop", "0001")
     assert "Unapplying shop.0002_price (from stored code)... OK" in result.stdout
     assert old.columns("shop_product") == {"id", "name"}
@@ -72,7 +74,9 @@ def test_rewind_undoes_it_when_it_is_named(old):
     old.manage(*GIT)
     before = old.snapshot()
 
-    assert "Nothing to rewind" in old.manage("rewind", "--noinput").stdout
+    result = old.manage("rewind", "--noinput")
+    assert "Nothing to rewind" in result.stdout
+    assert "name a target to undo it" in result.stdout
     assert old.snapshot() == before
     plan = old.manage("rewind", "shop", "0001", "--plan").stdout
     old.manage("rewind", "shop", "0001", "--noinput")

@@ -61,7 +61,8 @@ class Command(ReportingCommand):
             self.stdout.write(f"{label(key)}: {self.style.ERROR(f'not found: {reason}')}")
         if options["verbosity"] >= 1:
             if not backfill.found and not backfill.lost:
-                self.stderr.write("There is nothing to store.", str)
+                where = "" if options["from_git"] else " on disk"
+                self.stderr.write(f"There is nothing{where} to store.", str)
             elif backfill.found:
                 done = "would be stored." if options["dry_run"] else "stored."
                 self.stderr.write(_count(len(backfill.found), done), str)

@@ -99,7 +99,7 @@ class Command(ReportingCommand):
         undone = {key_of(migration) for migration, _ in plan}
         return Outline(
             steps=steps_of(plan, [] if self.options["fake"] else self.rewind.losses(plan)),
-            left_alone=left_alone(self.rewind.left_alone(plan)),
+            left_alone=left_alone(self.rewind.left_alone(plan), self.rewind.history.stored),
             edited=[key for key in self.rewind.edited() if key not in undone],
             fake=self.options["fake"],
             applies=self.redo.applies if self.redo else (),
