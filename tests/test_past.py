@@ -382,3 +382,19 @@ def test_files(work, at):
     (elsewhere / "a.txt").write_text("a")
     assert at.files_below(elsewhere) == [elsewhere / "a.txt"]
     assert (at.size(elsewhere / "a.txt"), at.content(elsewhere / "a.txt")) == (1, b"a")
+
+
+@pytest.mark.parametrize(
+    "names", [["0001_a", "0002_b", "0003_c", "odd", "od*"], ["0001_a", "od*"], ["[a]\\?"]]
+)
+def test_many_that_lay_elsewhere(work, names):
+    """Each is found by its very name, however many there are."""
+    files = [f"old/shop/migrations/{name}.py" for name in [*names, "0009_other", "odds"]]
+    work.commit(**{file: migration() for file in files})
+    for file in files:
+        (work.path / file).unlink()
+    work.commit()
+    past = Past(Repository.around(work.path))
+    looked_for = [wanted(work, key=("shop", name)) for name in names]
+    past.look_for(looked_for)
+    assert [past.find(one).version.path for one in looked_for] == files[: len(names)]

@@ -17,6 +17,7 @@ from typing import Any
 from django.apps import apps
 from django.conf import settings
 from django.core.management.base import CommandError
+from django.db import DatabaseError
 from django.db.migrations.exceptions import NodeNotFoundError
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
@@ -30,7 +31,7 @@ from .models import Provenance
 from .modules import Modules
 from .past import Found, Past, Wanted
 from .store import Entry, Store
-from .types import Key
+from .types import Key, names_of
 
 __all__ = ["Backfill", "Backfilled"]
 
@@ -74,6 +75,7 @@ class Backfill:
 
     def __post_init__(self) -> None:
         self.app_labels = list(self.app_labels)
+        self._repositories: dict[Path, Repository | str] = {}
         self._check_store()
         loader = RewindLoader(self.connection, load=False)
         try:
@@ -190,10 +192,9 @@ class Backfill:
         taken = [place for place in map(_folder_of, _labels()) if place is not None]
         for key in self.without_file:
             wanted = self._wanted(key)
-            try:
-                repository = Repository.around(wanted.file.parent if wanted.file else _project())
-            except GitUnavailable as error:
-                self.lost[key] = str(error)
+            repository = self._repository(wanted.file.parent if wanted.file else _project())
+            if isinstance(repository, str):
+                self.lost[key] = repository
                 continue
             if repository.top not in trees:
                 trees[repository.top] = (Past(repository, taken), [])
@@ -201,6 +202,15 @@ class Backfill:
                     self.notes.append(f"The clone in {repository.top} is shallow: its history is cut.")
             trees[repository.top][1].append(wanted)
         return list(trees.values())
+
+    def _repository(self, folder: Path) -> Repository | str:
+        """Return the work tree that holds a folder, or why there is none; git is asked once."""
+        if folder not in self._repositories:
+            try:
+                self._repositories[folder] = Repository.around(folder)
+            except GitUnavailable as error:
+                self._repositories[folder] = str(error)
+        return self._repositories[folder]
 
     def _wanted(self, key: Key) -> Wanted:
         # Without a time zone it is local time, which Django has set for this process.
@@ -214,8 +224,17 @@ class Backfill:
     # Storing ----------------------------------------------------------------
 
     def store(self) -> None:
-        """Store what was found, in one go."""
-        Store(self.connection).put([one.entry for one in self.found])
+        """
+        Store what was found, in one go.
+
+        Raises:
+            CommandError: the database does not take it.
+        """
+        try:
+            Store(self.connection).put([one.entry for one in self.found])
+        except (DatabaseError, UnicodeError) as error:
+            names = names_of(one.key for one in self.found)
+            raise CommandError(f"The sources of {names} cannot be stored: {error}") from error
 
 
 def _labels() -> list[str]:

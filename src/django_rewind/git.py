@@ -79,6 +79,10 @@ class Version:
         return self.path.rpartition("/")[0]
 
     @property
+    def name(self) -> str:
+        return self.path.rpartition("/")[2]
+
+    @property
     def when(self) -> datetime:
         return datetime.fromtimestamp(self.timestamp, timezone.utc)
 
@@ -111,7 +115,8 @@ class Repository:
 
     def path_of(self, path: Path) -> str:
         """Return a path in the work tree as git names it."""
-        name = path.resolve().relative_to(self.top).as_posix()
+        # Not what the path itself may link to.
+        name = (path.parent.resolve() / path.name).relative_to(self.top).as_posix()
         return "" if name == "." else name
 
     def versions(self, pathspecs: Iterable[str]) -> list[Version]:

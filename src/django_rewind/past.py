@@ -8,6 +8,7 @@ is executed: the history holds branches that nobody has reviewed.
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -93,9 +94,8 @@ class Past:
         paths = {one.key: self.repository.path_of(one.file) for one in wanted if one.file}
         here = _by_path(self.repository.versions(f":(literal){path}" for path in paths.values()))
         found = {one.key: here.get(paths.get(one.key, ""), []) for one in wanted}
-        names = {key[1] for key, versions in found.items() if not versions}
-        # A name is escaped: a file may be called what looks like a pattern.
-        elsewhere = self.repository.versions(f":(glob)**/{_escaped(name)}.py" for name in sorted(names))
+        names = {f"{key[1]}.py" for key, versions in found.items() if not versions}
+        elsewhere = [one for one in self.repository.versions(_anywhere(names)) if one.name in names]
         self._read(one.blob for one in elsewhere)
         for one in wanted:
             if not found[one.key]:
@@ -106,7 +106,7 @@ class Past:
         """Say whether a file that lay elsewhere was of the app that is looked for."""
         app_label, name = wanted.key
         folder = self.repository.top / version.folder
-        if not version.path.endswith(f"/{name}.py") or folder in self._taken:
+        if version.name != f"{name}.py" or folder in self._taken:
             return False
         if wanted.file is not None and any(folder.glob("*.py")):
             # It still is somebody's, so it was not renamed.
@@ -235,8 +235,26 @@ def _in_order(versions: list[Version], applied: float) -> list[Version]:
     return sorted(before, key=lambda one: -one.timestamp) + sorted(after, key=lambda one: one.timestamp)
 
 
+# As makemigrations names them.
+_NUMBERED = re.compile(r"\d{4}_.*", re.DOTALL)
+
+
+def _anywhere(names: set[str]) -> list[str]:
+    """
+    Return what has git find files of these names in any folder, and perhaps some others.
+
+    Git compares every path of every commit with every pattern: one for many names is
+    many times faster.
+    """
+    numbered = {name for name in names if _NUMBERED.fullmatch(name)}
+    several = ["*/[0-9][0-9][0-9][0-9]_*.py"] if len(numbered) > 2 else []
+    rest = names - numbered if several else names
+    return several + [f"*/{_escaped(name)}" for name in sorted(rest)]
+
+
 def _escaped(name: str) -> str:
-    return "".join(f"\\{character}" if character in "*?[]\\" else character for character in name)
+    """Return what matches this name alone: a file may be called what looks like a pattern."""
+    return re.sub(r"([*?\[\\])", r"\\\1", name)
 
 
 class ModulesAt(Modules):

@@ -530,3 +530,13 @@ def test_another_database(old):
 
     assert "shop.0002_price" in old.stored("other")
     assert "shop.0002_price" not in old.stored()
+
+
+def test_table_that_was_dropped_by_hand(old):
+    """It is said in one line that nothing could be stored."""
+    work_on_feature(old)
+    install_us(old)
+    for table in ("django_migrations_code", "django_migrations_code_history"):
+        old.execute(f"DROP TABLE {table}")
+
+    old.refused(*GIT, naming=("shop.0002_price", "cannot be stored"))
