@@ -241,6 +241,7 @@ def test_needs_are_those_of_the_commit(work):
         "shop.tones": "from .more import TONE\n",
         "shop.more": "TONE = 1\n",
         "0002_price.sql": "SELECT 1;\r\n",
+        "sub/other.sql": "SELECT 2;\n",
     }
 
 

@@ -6,9 +6,9 @@ import re
 
 import pytest
 from django.db import connection
-from django.db.migrations.exceptions import NodeNotFoundError
 from django.db.migrations.executor import MigrationExecutor
 
+from django_rewind.exceptions import NotRecoverable
 from django_rewind.models import MigrationCode
 from django_rewind.status import statuses
 from tests.fixtures import migrate
@@ -64,7 +64,7 @@ def test_without_a_graph_it_still_tells(shop):
     """A file depends on one that is gone for good."""
     MigrationCode.objects.filter(app_label="shop").delete()
     shop.delete("0001_initial")
-    with pytest.raises(NodeNotFoundError):
+    with pytest.raises(NotRecoverable):
         MigrationExecutor(connection)
     assert [name for name, *_ in lines()] == ["0001_initial", "0002_a"]
 

@@ -10,8 +10,9 @@ from django.db import connection, migrations
 
 from django_rewind.models import MigrationCode, StoredContent
 from django_rewind.source import describe
-from django_rewind.store import Entry, Store
-from django_rewind.verification import verify
+from django_rewind.store import APP_LABEL, Entry, Store
+from django_rewind.types import label
+from django_rewind.verification import Verifier
 from tests.fixtures import Tree, in_memory
 
 pytestmark = pytest.mark.django_db
@@ -43,8 +44,8 @@ def put(tree: Tree):
 
 def found(*labels: str) -> dict[str, str]:
     """Return the problems by migration; an empty text where there is none."""
-    findings = verify(connection, labels or None)
-    return {f"{one.key[0]}.{one.key[1]}": one.error.problem if one.error else "" for one in findings}
+    findings = Verifier(connection, labels or None).findings()
+    return {label(one.key): one.problem for one in findings if one.key[0] != APP_LABEL}
 
 
 def test_each_stored_migration_has_a_finding(put):
