@@ -123,7 +123,7 @@ def test_what_it_would_lose_is_found_out_before_it_is_undone(old, settings):
         cursor.execute("INSERT INTO shop_product (a) VALUES ('x')")
     old.delete("0002_a")
     migrate()
-    with pytest.raises(CommandError, match=r"column 'a' of 'shop_product' \(shop\.0002_a\)"):
+    with pytest.raises(CommandError, match=r"column 'a' of 'shop_product' \(1 row; shop\.0002_a\)"):
         call_command("rewind", "shop", "0001", interactive=False, verbosity=0)
     assert applied("shop") == ["0001_initial", "0002_a"]
     call_command("rewind", "shop", "0001", interactive=False, verbosity=0, allow_data_loss=True)
