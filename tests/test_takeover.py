@@ -170,6 +170,19 @@ def test_what_had_no_file_already_is_the_baseline(old):
     assert applied("shop") == ["0001_initial"]
 
 
+def test_a_baseline_above_a_missing_one_is_not_undone_with_it(old):
+    """A bare `rewind` says so, and with what both are undone."""
+    old.delete("0002_a")
+    migrate()
+    old.delete("0001_initial")
+    with pytest.raises(CommandError, match=r"shop\.0001_initial .* shop\.0002_a depends on it") as error:
+        call_command("rewind", interactive=False, verbosity=0)
+    assert "manage.py rewind shop zero" in str(error.value)
+    assert applied("shop") == ["0001_initial", "0002_a"]
+    call_command("rewind", "shop", "zero", interactive=False, verbosity=0)
+    assert applied("shop") == []
+
+
 def test_nothing_of_it_is_executed(old):
     """Metadata are read from the text, what stands around them is not run."""
     text = "import marks_of_takeover\nraise SystemExit\nclass Migration:\n    dependencies = [('shop', '0002_a')]\n"

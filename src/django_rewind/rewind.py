@@ -19,7 +19,7 @@ from django.db.migrations.state import ModelState
 
 from . import hooks
 from .compare import same_operations
-from .exceptions import FileNotUsed, RewindError
+from .exceptions import BlockedRewind, FileNotUsed, RewindError
 from .history import WHY_LEFT_ALONE, History, Standing
 from .isolation import Isolation
 from .loader import RewindLoader
@@ -82,6 +82,7 @@ class Rewind:
 
         Raises:
             NotRecoverable: one of them cannot be recovered.
+            BlockedRewind: a baseline depends on one of them.
         """
         goals = [
             key
@@ -91,6 +92,7 @@ class Rewind:
         for key in goals:
             if key in self.loader.unusable:
                 raise self.loader.unusable[key]
+        self._refuse_to_take_a_baseline_along(goals)
         return self.plan_undoing(goals)
 
     def plan_undoing(self, goals: Iterable[Key]) -> Plan:
@@ -101,6 +103,21 @@ class Rewind:
         order = in_applied_order(undone, parents, ids)
         plan = [(self.loader.graph.nodes[key], True) for key in reversed(order)]
         return self.beside.planned([], plan)
+
+    def _refuse_to_take_a_baseline_along(self, goals: Iterable[Key]) -> None:
+        """A baseline is undone when a target is named, and never because of another one."""
+        children = children_in(self.loader.graph)
+        for key in goals:
+            for other in sorted(closure([key], children)):
+                if self.history.standing.get(other) is Standing.BASELINE:
+                    before = [parent.key for parent in self.loader.graph.node_map[key].parents]
+                    target = max((name for app_label, name in before if app_label == key[0]), default="zero")
+                    raise BlockedRewind(
+                        key,
+                        f"{label(other)} depends on it, and had no file already when django-rewind "
+                        "was installed.",
+                        f"Run 'manage.py rewind {key[0]} {target}' to undo both.",
+                    )
 
     def _is_wanted(self, key: Key) -> bool:
         if self.history.standing[key] is Standing.MISSING:
