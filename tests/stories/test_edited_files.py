@@ -327,3 +327,18 @@ def test_edited_file_whose_stored_source_does_not_load(shop):
     assert "shop.0002_price" in result.stderr
     assert shop.columns("shop_product") == {"id", "name", "price"}
     assert file.exists()
+
+
+def test_edited_files_are_loaded_in_applied_order(shop):
+    """The lines that say so come in the same order every time."""
+    names = [f"000{number}_more" for number in range(2, 7)]
+    for before, name in zip(["0001_initial", *names], names):
+        shop.migration(f"shop.{name}", add("product", f"c{name}", "IntegerField(null=True)"), after=before)
+    shop.manage("migrate")
+    for before, name in zip(["0001_initial", *names], names):
+        shop.migration(f"shop.{name}", add("product", f"d{name}", "IntegerField(null=True)"), after=before)
+
+    result = shop.manage("migrate", "shop", "0001")
+
+    lines = [line.split()[1] for line in result.stdout.splitlines() if line.startswith("  Loading")]
+    assert lines == [f"shop.{name}" for name in names]
