@@ -26,7 +26,7 @@ from .revive import RecoveredMigration
 from .store import APP_LABEL, Store, all_of_ours
 from .types import Applied, Key, label
 
-__all__ = ["RewindLoader"]
+__all__ = ["RewindLoader", "loader_of"]
 
 
 class DiskMigrations(dict):  # type: ignore[type-arg]
@@ -457,6 +457,18 @@ class RewindLoader(MigrationLoader):
             real_apps: Any = self.unmigrated_apps
             return self._disk_graph.make_state(nodes=None, at_end=at_end, real_apps=real_apps)
         return super().project_state(nodes=nodes, at_end=at_end)
+
+
+def loader_of(connection: Any) -> RewindLoader:
+    """Return what can be known of a database: disk, record and store, and the graph if there is one."""
+    loader = RewindLoader(connection, load=False)
+    try:
+        loader.build_graph()
+    except (NodeNotFoundError, NotRecoverable):
+        # A file depends on one that is gone for good: there is no graph, but the rest
+        # can be read.
+        pass
+    return loader
 
 
 def _why_no_node(key: Key, history: History) -> str:

@@ -13,7 +13,6 @@ from datetime import datetime
 from typing import Any
 
 from django.db.migrations import Migration
-from django.db.migrations.exceptions import NodeNotFoundError
 from django.template.defaultfilters import filesizeformat
 from django.utils.timezone import is_aware, localtime
 
@@ -22,7 +21,7 @@ from .adoption import Adoptions
 from .edits import Edits
 from .exceptions import NotRecoverable
 from .history import History, Standing
-from .loader import RewindLoader
+from .loader import loader_of
 from .models import Provenance
 from .needs import NOTHING, Needs
 from .plan import in_applied_order, parents_in
@@ -214,13 +213,7 @@ class _Survey:
     """Disk, record and store of one database, read once."""
 
     def __init__(self, connection: Any) -> None:
-        self.loader = RewindLoader(connection, load=False)
-        try:
-            self.loader.build_graph()
-        except (NodeNotFoundError, NotRecoverable):
-            # A file depends on one that is gone for good: there is no graph, but disk,
-            # record and store can be read.
-            pass
+        self.loader = loader_of(connection)
         self.store = Store(connection)
         self.history: History = self.loader.history or self.loader.read_history()
         is_ready = self.loader.store_is_ready
