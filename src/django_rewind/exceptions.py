@@ -20,6 +20,7 @@ __all__ = [
     "FileNotUsed",
     "IrreversibleRewind",
     "NotRecoverable",
+    "NotRestorable",
     "RedoInterrupted",
     "RewindError",
     "SqlNotKnown",
@@ -100,6 +101,17 @@ def _reason(error: Exception) -> str:
     if isinstance(error, RewindError):
         return "\n".join(filter(None, [error.problem, error.next_step]))
     return str(error) if isinstance(error, CommandError) else f"{type(error).__name__}: {error}"
+
+
+class NotRestorable(RewindError):
+    """What is stored cannot be written to files: each migration with its reason."""
+
+    def __init__(self, reasons: Iterable[tuple[Key, str]], next_steps: Iterable[str] = ()) -> None:
+        self.reasons = list(reasons)
+        super().__init__(
+            "\n".join(f"Migration {label(key)} cannot be restored: {why}" for key, why in self.reasons),
+            " ".join(dict.fromkeys(next_steps)),
+        )
 
 
 class IrreversibleRewind(RewindError):

@@ -21,6 +21,7 @@ __all__ = [
     "SourceUnavailable",
     "decode",
     "decode_content",
+    "encode",
     "installed_version",
     "root_of",
 ]
@@ -225,10 +226,35 @@ def decode_content(data: bytes, path: str) -> str:
         SourceUnavailable: it is in another encoding than it says.
     """
     try:
-        encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
-        return str(data.decode(encoding))
+        return _decoded(data)
     except (LookupError, SyntaxError, UnicodeDecodeError) as error:
         raise SourceUnavailable(f"the file {path} cannot be read ({error})") from error
+
+
+def encode(text: str) -> bytes:
+    """
+    Return what a source file has to hold for Python to read this text from it.
+
+    Raises:
+        ValueError: there is no such file: the encoding that the text names in its
+            first lines (PEP 263) is not known, or does not have all it holds.
+    """
+    try:
+        data = text.encode(_encoding_of(text.encode("utf-8", "surrogatepass")))
+        is_read_back = _decoded(data) == text
+    except (LookupError, SyntaxError, UnicodeError) as error:
+        raise ValueError(f"it cannot be encoded as it says ({error})") from error
+    if not is_read_back:
+        raise ValueError("it cannot be encoded as it says (Python would read another text)")
+    return data
+
+
+def _decoded(data: bytes) -> str:
+    return data.decode(_encoding_of(data))
+
+
+def _encoding_of(data: bytes) -> str:
+    return tokenize.detect_encoding(io.BytesIO(data).readline)[0]
 
 
 @cache
