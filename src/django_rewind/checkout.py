@@ -1,0 +1,202 @@
+"""
+What is said, and with `--auto` done, when another commit has been checked out.
+
+The hook of git leads here, through the command `rewind_hook run`.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from io import StringIO
+from typing import Any
+
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import CommandError
+from django.db import DEFAULT_DB_ALIAS
+
+from .exceptions import RewindError
+from .githook import Choices
+from .history import History, Standing
+from .preflight import check_reversible
+from .rewind import Rewind
+from .types import Key, Plan, label
+
+__all__ = ["after_checkout"]
+
+# As many names as fit into a line that people read while they do something else.
+_NAMES = 3
+
+
+def after_checkout(connection: Any, choices: Choices, deleted: Sequence[str] = ()) -> str:
+    """
+    Return the one line that there is to say, or nothing.
+
+    Args:
+        deleted: the files that the checkout has taken away.
+    """
+    try:
+        found = look(connection, deleted)
+    except Exception as error:  # noqa: BLE001 (a line, and the checkout goes on)
+        return _line(f"cannot tell what is missing here ({_in_short(error)}).")
+    if found is None or not found.keys:
+        return ""
+    if choices.auto and settings.DEBUG and found.missing and not found.obstacle:
+        return _line(_undo(found, choices))
+    return _line(found.in_words(choices.database))
+
+
+@dataclass(frozen=True)
+class Lacking:
+    """What is applied and lacks a file in this checkout, and how that could be undone."""
+
+    rewind: Rewind
+    missing: list[Key]
+    # Missing, and not part of a bare rewind: the table of an installed model.
+    in_use: list[Key]
+    # Of apps that this checkout took away.
+    removed: list[Key]
+    plan: Plan
+    # Why a rewind would be refused.
+    obstacle: str = ""
+
+    @property
+    def keys(self) -> list[Key]:
+        return [*self.missing, *self.in_use, *self.removed]
+
+    def in_words(self, database: str) -> str:
+        """Return how many they are, which, and what helps."""
+        count = len(self.keys)
+        what = "migration" if count == 1 else "migrations"
+        where = "" if database == DEFAULT_DB_ALIAS else f" of the database '{database}'"
+        has = "has" if count == 1 else "have"
+        return (
+            f"{count} applied {what}{where} {has} no file here ({_some(self.keys)}): {self._help(database)}"
+        )
+
+    def _help(self, database: str) -> str:
+        option = "" if database == DEFAULT_DB_ALIAS else f" --database {database}"
+        if self.obstacle:
+            return f"{self.obstacle} See 'manage.py rewind --plan{option}'."
+        commands = [f"'manage.py rewind{option}'"] if self.missing else []
+        commands += [
+            f"'manage.py rewind {app}{option}'"
+            for app in sorted({app_label for app_label, _ in self.removed})
+        ]
+        if not commands:
+            return f"an installed model uses the table, see 'manage.py rewind --plan{option}'."
+        them = "it" if len(self.keys) == 1 else "them"
+        return f"{' and '.join(commands)} {'undoes' if len(commands) == 1 else 'undo'} {them}."
+
+
+def look(connection: Any, deleted: Sequence[str] = ()) -> Lacking | None:
+    """Return what is lacking; None where there is no database, or nothing is kept in it."""
+    if not _is_there(connection):
+        return None
+    try:
+        rewind = Rewind(connection)
+    except CommandError:
+        return None
+    history = rewind.history
+    plan, obstacle = _plan(rewind)
+    return Lacking(
+        rewind=rewind,
+        missing=history.of(Standing.MISSING),
+        in_use=history.of(Standing.IN_USE),
+        removed=[key for key in history.of(Standing.REMOVED_APP) if _is_among(history, key, deleted)],
+        plan=plan,
+        obstacle=obstacle,
+    )
+
+
+def _plan(rewind: Rewind) -> tuple[Plan, str]:
+    try:
+        plan = rewind.plan()
+        check_reversible(migration for migration, _ in plan)
+    except RewindError as error:
+        return [], error.problem
+    return plan, ""
+
+
+def _is_there(connection: Any) -> bool:
+    """SQLite would make the file of a new work tree, which has no database yet."""
+    if connection.vendor != "sqlite" or connection.is_in_memory_db():
+        return True
+    name = os.fspath(connection.settings_dict["NAME"])
+    return name.startswith("file:") or os.path.exists(name)  # noqa: PTH110 (may be relative)
+
+
+def _is_among(history: History, key: Key, deleted: Iterable[str]) -> bool:
+    """Apps are also removed on purpose; it is worth a word only when it has just happened."""
+    stored = history.stored.get(key)
+    module = stored.module if stored else f"{key[0]}.migrations.{key[1]}"
+    path = f"/{module.replace('.', '/')}.py"
+    return any(f"/{one}".endswith(path) for one in deleted)
+
+
+# Undoing ------------------------------------------------------------------------
+
+
+def _undo(found: Lacking, choices: Choices) -> str:
+    try:
+        found.rewind.find_out(found.plan)
+    except RewindError as error:
+        return f"{found.in_words(choices.database)} Not done by itself: {error.problem}"
+    lost = [str(one) for one in found.rewind.losses(found.plan)]
+    if lost and not choices.allow_data_loss:
+        return f"{found.in_words(choices.database)} Not done by itself: it would lose what is in {_some_texts(lost)}."
+    # From here on it takes as long as it takes: half an undo is worse than a wait.
+    signal.alarm(0)
+    _wait_briefly_for_locks(found.rewind.connection, choices.timeout)
+    try:
+        call_command(
+            "rewind",
+            database=choices.database,
+            interactive=False,
+            verbosity=0,
+            stdout=StringIO(),
+            stderr=StringIO(),
+        )
+    except Exception as error:  # noqa: BLE001 (stored code raises what it likes)
+        return f"{_some(_undone(found))} could not be undone ({_in_short(error)}). See 'manage.py rewind'."
+    loss = f" What was in {_some_texts(lost)} is lost." if lost else ""
+    return f"undone, as there is no file here: {_some(_undone(found))}.{loss}"
+
+
+def _undone(found: Lacking) -> list[Key]:
+    return [(migration.app_label, migration.name) for migration, _ in found.plan]
+
+
+def _wait_briefly_for_locks(connection: Any, seconds: int) -> None:
+    """A development server that holds a table would have the checkout wait for ever."""
+    statements = {
+        "postgresql": f"SET lock_timeout = '{seconds:d}s'",
+        "mysql": f"SET SESSION lock_wait_timeout = {seconds:d}",
+    }
+    if connection.vendor in statements:
+        with connection.cursor() as cursor:
+            cursor.execute(statements[connection.vendor])
+
+
+# Words --------------------------------------------------------------------------
+
+
+def _line(text: str) -> str:
+    return " ".join(f"django-rewind: {text}".split())
+
+
+def _some(keys: Sequence[Key]) -> str:
+    return _some_texts([label(key) for key in keys])
+
+
+def _some_texts(texts: Sequence[str]) -> str:
+    more = f" and {len(texts) - _NAMES} more" if len(texts) > _NAMES else ""
+    return ", ".join(texts[:_NAMES]) + more
+
+
+def _in_short(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
