@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from django.db.migrations import Migration, operations
@@ -57,14 +57,31 @@ def models_made(migration: Migration) -> Iterator[Key]:
                 yield migration.app_label, operation.new_name_lower
 
 
-def fields_handled(operation: Operation, *, backwards: bool) -> list[Field[Any, Any]]:
-    """Return the fields of an operation whose columns or tables are made, changed or dropped one by one."""
-    if isinstance(operation, (operations.AddField, operations.AlterField)):
-        return [operation.field]
+def fields_handled(
+    operation: Operation, state: Any, app_label: str, *, backwards: bool
+) -> list[Field[Any, Any]]:
+    """
+    Return the fields whose columns or tables an operation makes, changes or drops one by one.
+
+    Args:
+        state: the one before the operation.
+    """
     if isinstance(operation, operations.CreateModel):
         # A table is dropped with its columns; many-to-many ones have tables of their own.
         return [one for _, one in operation.fields if one.many_to_many or not backwards]
+    if isinstance(operation, operations.DeleteModel):
+        fields = _fields(state, app_label, operation.name).values()
+        return [one for one in fields if one.many_to_many or backwards]
+    if isinstance(operation, (operations.AddField, operations.AlterField, operations.RemoveField)):
+        before = _fields(state, app_label, operation.model_name).get(operation.name)
+        found = [getattr(operation, "field", None), before]
+        return [one for one in found if one is not None]
     return []
+
+
+def _fields(state: Any, app_label: str, model: str) -> Mapping[str, Field[Any, Any]]:
+    model_state = state.models.get((app_label, model.lower()))
+    return dict(model_state.fields) if model_state else {}
 
 
 def targets(one: Field[Any, Any], app_label: str) -> Iterator[Key]:

@@ -127,7 +127,7 @@ def _look_for_models(migration: Migration, state: Any, *, backwards: bool, rebui
     app_label = migration.app_label
     known = {*state.models, *models_made(migration)}
     for operation in operations_in(migration, database=True):
-        fields = fields_handled(operation, backwards=backwards)
+        fields = fields_handled(operation, state, app_label, backwards=backwards)
         if rebuilds and rebuilt_table(state, app_label, operation, backwards=backwards):
             name = getattr(operation, "model_name", None) or getattr(operation, "name", "")
             model_state = state.models.get((app_label, str(name).lower()))
