@@ -109,7 +109,7 @@ def test_what_it_stored_is_not_described_from_an_edited_file(old):
     text = (old.path / "0002_a.py").read_text()
     old.write("0002_a", text.replace("TextField", "CharField").encode())
     migrate()
-    assert not Store(connection).rows()[old.key("0002_a")].metadata.is_described
+    assert not Store(connection).rows()[old.key("0002_a")].metadata.was_looked_at
     assert row(old.key("0002_a")).source_code == text
     old.write("0002_a", text.encode())
     migrate()
@@ -130,13 +130,13 @@ def test_what_it_would_lose_is_found_out_before_it_is_undone(old, settings):
     assert columns("shop_product") == {"id"}
 
 
-def test_a_plan_says_that_it_is_not_known_what_it_did(old):
+def test_a_plan_says_what_the_text_spells_out(old):
     """Nothing is executed to show a plan."""
     old.delete("0002_a")
     migrate()
     out = StringIO()
     call_command("rewind", "shop", "0001", plan=True, stdout=out, no_color=True)
-    assert "Undo what it did (known once it is loaded)" in out.getvalue()
+    assert "Undo Add field a to product" in out.getvalue()
 
 
 def test_nobody_is_asked_about_one_that_cannot_be_undone(old, monkeypatch):

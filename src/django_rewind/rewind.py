@@ -209,13 +209,15 @@ class Rewind:
 
     def find_out(self, plan: Plan) -> None:
         """
-        Load what version 0.1.0 stored: nothing else tells what it did and what that costs.
+        Load what is known by its text alone: of version 0.1.0, or found in git.
+
+        Nothing else tells for sure what it did, what that costs and whether it can be undone.
 
         Raises:
             NotRecoverable: it does not load.
         """
         for migration, _ in plan:
-            if isinstance(migration, RecoveredMigration) and not migration.stored.metadata.is_described:
+            if isinstance(migration, RecoveredMigration) and not migration.stored.metadata.was_looked_at:
                 migration.load()
 
     def losses(self, plan: Plan) -> list[Lost]:

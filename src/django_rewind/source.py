@@ -84,7 +84,12 @@ class Metadata:
 
     @property
     def is_described(self) -> bool:
-        """Whether it is known what the migration does, as it is when it was there to be looked at."""
+        """Whether it is known what the migration does: it was looked at, or its text spells it out."""
+        return self.was_looked_at or self.effects != _OPAQUE
+
+    @property
+    def was_looked_at(self) -> bool:
+        """Whether the migration itself was there to be described, and not its text alone."""
         return bool(self.django)
 
     def described(self) -> Any:
