@@ -67,7 +67,7 @@ def test_opaque(operation, is_opaque):
 
 def test_anything_to_do():
     """Steps or files to be applied are something to do, what is left alone is not."""
-    nothing = Outline(steps=[], left_alone=left_alone([(PRICE, Standing.BASELINE)], []), edited=[PRICE])
+    nothing = Outline(steps=[], left_alone=left_alone([(PRICE, Standing.BASELINE)], [], {}), edited=[PRICE])
 
     assert not nothing
     assert Outline(steps=[step(create("Cart"))], left_alone=[], edited=[])
@@ -78,5 +78,5 @@ def test_anything_to_do():
 @pytest.mark.parametrize("standing", [one for one in Standing if one is not Standing.REPLACED])
 def test_every_standing_has_a_reason(standing):
     """What is left alone says why."""
-    ((_, why),) = left_alone([(PRICE, standing)], [])
+    ((_, why),) = left_alone([(PRICE, standing)], [], {})
     assert why

@@ -21,6 +21,7 @@ from .exceptions import RewindError
 from .history import History, Standing
 from .imports import parse_text
 from .loader import RewindLoader
+from .plan import closure, parents_in
 from .signing import Verdict
 from .store import Store
 from .types import Key, label
@@ -97,6 +98,16 @@ class Adoptions:
             else:
                 return waiting
 
+    def wanted_first(self) -> Key | None:
+        """Return a file that has to be applied before something can be adopted, if one can be."""
+        parents = parents_in(self.loader.graph)
+        renamed = set(self.pairs.values())
+        for wanted in self.waiting().values():
+            for key in wanted:
+                if key not in renamed and not closure([key], parents) & (renamed - self.applied):
+                    return key
+        return None
+
     def _parents(self, key: Key) -> list[Key]:
         node = self.loader.graph.node_map.get(key)
         return [parent.key for parent in node.parents] if node else []
@@ -117,6 +128,7 @@ class Adoptions:
             for old, new in moved:
                 self._move_record(old, new)
                 self.store.retire(old)
+            self.store.redirect(dict(moved))
             files = {self.history.applied[old]: self.history.disk[new] for old, new in moved}
             capture.adopt(self.store.connection, files, warn=warn)
         return moved

@@ -140,13 +140,16 @@ class BlockedRewind(RewindError):
 class ConflictsWithMissing(RewindError):
     """A step to be applied collides with an applied migration without a file."""
 
-    def __init__(self, key: Key, missing: Key, what: str) -> None:
+    def __init__(self, key: Key, missing: Key, what: str, *, is_renamed: bool = False) -> None:
         self.key = key
         self.missing = missing
+        self.what = what
+        undo = f"Run 'manage.py rewind' to undo {label(missing)} first, or bring back its file."
+        adopt = f"{label(key)} does the same as {label(missing)}: run 'manage.py rewind --adopt' instead."
         super().__init__(
             f"Migration {label(key)} {what}, and {label(missing)}, which is applied "
             "but has no file in this checkout, needs it as it is.",
-            f"Run 'manage.py rewind' to undo {label(missing)} first, or bring back its file.",
+            adopt if is_renamed else undo,
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from .history import WHY_LEFT_ALONE, Standing
 from .losses import Lost, effects_of_step
 from .revive import source_of
 from .source import in_words, is_reversible
-from .types import Key, Plan, key_of
+from .types import Key, Plan, key_of, label
 
 __all__ = ["Outline", "Step", "left_alone", "steps_of"]
 
@@ -87,14 +87,22 @@ def steps_of(plan: Plan, losses: Iterable[Lost] = ()) -> list[Step]:
     return [_step(migration, [one for one in lost if one.key == key_of(migration)]) for migration, _ in plan]
 
 
-def left_alone(standing: Iterable[tuple[Key, Standing]], stored: Container[Key]) -> list[tuple[Key, str]]:
+def left_alone(
+    standing: Iterable[tuple[Key, Standing]], stored: Container[Key], renamed: Mapping[Key, Key]
+) -> list[tuple[Key, str]]:
     """
     Return what has no file and stays applied, with the reason in words.
 
     Args:
         stored: the migrations whose source is stored.
+        renamed: those that are on disk under another name.
     """
-    return [(key, _why_left_alone(one, is_stored=key in stored)) for key, one in standing]
+    return [
+        (key, f"{label(renamed[key])} does the same; --adopt gives it that name")
+        if key in renamed
+        else (key, _why_left_alone(one, is_stored=key in stored))
+        for key, one in standing
+    ]
 
 
 def _why_left_alone(standing: Standing, *, is_stored: bool) -> str:

@@ -8,15 +8,17 @@ from typing import Any
 from django.db.migrations import Migration
 
 from . import preflight
+from .adoption import Adoptions
 from .compare import same_operations
 from .effects import effects_of
-from .exceptions import NotRecoverable, RewindError, StateNotBuilt, TakenAway
+from .exceptions import ConflictsWithMissing, NotRecoverable, RewindError, StateNotBuilt, TakenAway
 from .history import Standing
 from .loader import RewindLoader
 from .plan import children_in, closure, in_applied_order, parents_in
 from .rehearsal import rehearse
 from .revive import RecoveredMigration
 from .run import Run
+from .store import Store
 from .types import Effect, Key, Plan, key_of, label
 
 __all__ = ["Preparation"]
@@ -221,11 +223,17 @@ class Preparation:
         history = self.loader.history
         if history is None:
             return
-        preflight.check_conflicts(
-            steps,
-            history.lasting_effects(history.of(Standing.MISSING, Standing.IN_USE)),
-            {key_of(step): closure([key_of(step)], self.parents) for step in steps},
-        )
+        try:
+            preflight.check_conflicts(
+                steps,
+                history.lasting_effects(history.of(Standing.MISSING, Standing.IN_USE)),
+                {key_of(step): closure([key_of(step)], self.parents) for step in steps},
+            )
+        except ConflictsWithMissing as error:
+            renamed = Adoptions(self.loader, history, Store(self.executor.connection)).pairs
+            if renamed.get(error.missing) != error.key:
+                raise
+            raise ConflictsWithMissing(error.key, error.missing, error.what, is_renamed=True) from None
 
     def _refuse_what_is_taken_away(
         self, steps: list[Migration], files: Iterable[Key] = (), missing: Iterable[Key] = ()

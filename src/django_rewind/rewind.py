@@ -18,6 +18,7 @@ from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.state import ModelState
 
 from . import hooks
+from .adoption import Adoptions
 from .compare import same_operations
 from .exceptions import BlockedRewind, FileNotUsed, RewindError
 from .history import WHY_LEFT_ALONE, History, Standing
@@ -70,6 +71,14 @@ class Rewind:
         self.beside = hooks.beside(self.executor)
         self.beside.is_rewind = True
         self.history: History = self.loader.history or self.loader.read_history()
+        self.adoptions = Adoptions(self.loader, self.history, Store(connection))
+        # Whether what is on disk under another name is undone like everything else.
+        self.undoes_renamed = False
+
+    @property
+    def renamed(self) -> dict[Key, Key]:
+        """The missing migrations that stay because a file does the same, with that file."""
+        return {} if self.undoes_renamed else self.adoptions.pairs
 
     # Planning ---------------------------------------------------------------
 
@@ -82,17 +91,17 @@ class Rewind:
 
         Raises:
             NotRecoverable: one of them cannot be recovered.
-            BlockedRewind: a baseline depends on one of them.
+            BlockedRewind: a baseline, or what could be adopted, depends on one of them.
         """
         goals = [
             key
             for key in self.history.of(Standing.MISSING, Standing.REMOVED_APP)
-            if app_label in (None, key[0]) and self._is_wanted(key)
+            if app_label in (None, key[0]) and self._is_wanted(key) and key not in self.renamed
         ]
         for key in goals:
             if key in self.loader.unusable:
                 raise self.loader.unusable[key]
-        self._refuse_to_take_a_baseline_along(goals)
+        self._refuse_to_take_along(goals)
         return self.plan_undoing(goals)
 
     def plan_undoing(self, goals: Iterable[Key]) -> Plan:
@@ -104,11 +113,17 @@ class Rewind:
         plan = [(self.loader.graph.nodes[key], True) for key in reversed(order)]
         return self.beside.planned([], plan)
 
-    def _refuse_to_take_a_baseline_along(self, goals: Iterable[Key]) -> None:
-        """A baseline is undone when a target is named, and never because of another one."""
+    def _refuse_to_take_along(self, goals: Iterable[Key]) -> None:
+        """A baseline, or what could be adopted, is undone when that is said, and never because of another."""
         children = children_in(self.loader.graph)
         for key in goals:
             for other in sorted(closure([key], children)):
+                if other in self.renamed:
+                    raise BlockedRewind(
+                        key,
+                        f"{label(other)} depends on it, and is on disk as {label(self.renamed[other])}.",
+                        "Run 'manage.py rewind --adopt' first, or add --no-adopt to undo both.",
+                    )
                 if self.history.standing.get(other) is Standing.BASELINE:
                     before = [parent.key for parent in self.loader.graph.node_map[key].parents]
                     target = max((name for app_label, name in before if app_label == key[0]), default="zero")

@@ -11,8 +11,8 @@ import ast
 import json
 import platform
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import django
@@ -81,6 +81,14 @@ class Metadata:
             # As earlier versions wrote it, and can read it.
             del data["commit"], data["committed"]
         return json.dumps(data, sort_keys=True)
+
+    def with_other_names(self, moved: Mapping[Key, Key]) -> Metadata:
+        """Return the same with other names for what it depends on and is to come before."""
+        return replace(
+            self,
+            dependencies=[moved.get(key, key) for key in self.dependencies],
+            run_before=[moved.get(key, key) for key in self.run_before],
+        )
 
     @property
     def is_described(self) -> bool:

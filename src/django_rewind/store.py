@@ -275,6 +275,28 @@ class Store:
         self._keep_as_history({key})
         self._rows(MigrationCode).filter(app_label=key[0], migration_name=key[1]).delete()
 
+    def redirect(self, moved: Mapping[Key, Key]) -> None:
+        """Have what was stored depending on moved migrations depend on them under their new names."""
+        for row in self.rows().values():
+            if row.verdict is not Verdict.VERIFIED:
+                continue
+            metadata = row.metadata.with_other_names(moved)
+            if metadata == row.metadata:
+                continue
+            text = metadata.as_text()
+            signature, fingerprint = signing.sign(
+                payload(
+                    row.key,
+                    module=row.module,
+                    metadata=text,
+                    source_digest=row.digest,
+                    provenance=row.provenance,
+                )
+            )
+            self._rows(MigrationCode).filter(app_label=row.key[0], migration_name=row.key[1]).update(
+                metadata=text, signature=signature, key_fingerprint=fingerprint
+            )
+
     def prove(self, key: Key) -> None:
         """Note that what is stored is what the newest record of this migration stands for."""
         records = MigrationRecorder.Migration.objects.using(self.connection.alias)

@@ -16,6 +16,7 @@ _CONTRADICTIONS = [
     ("redo", "redo_differing"),
     *((show, "migrate") for show in _ONLY_SHOW),
     *(("sql", other) for other in ("plan", "check", "fake", "redo", "redo_differing")),
+    *(("adopt", other) for other in ("sql", "fake", "redo", "redo_differing", "use_file", "no_adopt")),
     *(("fake", other) for other in ("redo", "redo_differing", "use_file", "allow_data_loss")),
 ]
 
@@ -67,6 +68,16 @@ def add_arguments(parser: Any) -> None:
         help="Do that for every applied migration that differs from its file.",
     )
     parser.add_argument(
+        "--adopt",
+        action="store_true",
+        help="Give missing migrations that are on disk under another name that name, with no change to the schema.",
+    )
+    parser.add_argument(
+        "--no-adopt",
+        action="store_true",
+        help="Undo also missing migrations that are on disk under another name.",
+    )
+    parser.add_argument(
         "--include-removed-apps",
         action="store_true",
         help="Also undo missing migrations of apps that are not installed any more.",
@@ -103,6 +114,8 @@ def _problems(options: dict[str, Any]) -> Iterator[str]:
     if options["format"] == "json" and not (options["plan"] or options["check"]):
         yield "--format json goes with --plan or --check."
     name = options["migration_name"]
+    if options["adopt"] and name:
+        yield "--adopt takes no name of a migration: it looks for all that can be adopted."
     if options["redo"] and (name is None or name == "zero"):
         yield "--redo takes an app and the name of a migration: 'rewind --redo app_label migration_name'."
     if options["redo_differing"] and name:

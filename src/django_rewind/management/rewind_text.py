@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from django_rewind.adoption import Adoptions
 from django_rewind.outline import Outline, Step
 from django_rewind.types import label, names_of
 
-__all__ = ["lines", "question", "remarks"]
+__all__ = ["lines", "lines_of_adoption", "question", "remarks"]
 
 _SOURCES = {"stored": "from stored code", "file": "from its file"}
 
@@ -53,6 +54,17 @@ def remarks(outline: Outline) -> Iterator[str]:
     opaque = [step.key for step in outline.steps if step.is_opaque]
     if opaque and not outline.fake:
         yield f"Not counted: what RunPython, RunSQL or operations of other packages do to data in {names_of(opaque)}"
+
+
+def lines_of_adoption(adoptions: Adoptions) -> Iterator[str]:
+    """Yield the lines that show what can be adopted, and what has to wait for what."""
+    waiting = adoptions.waiting()
+    for old, new in adoptions.pairs.items():
+        if new in waiting:
+            first = names_of(waiting[new])
+            yield f"{label(old)} is on disk as {label(new)}, which depends on {first}, not applied yet"
+        else:
+            yield f"{label(old)} is on disk as {label(new)}, which does the same"
 
 
 def question(outline: Outline, alias: str) -> str:

@@ -9,15 +9,17 @@ from django.core.management import call_command
 from django.core.management.base import CommandError, no_translations
 from django.core.management.commands.migrate import Command as MigrateCommand
 
-from django_rewind.exceptions import RedoInterrupted
+from django_rewind.exceptions import UNCHANGED, RedoInterrupted
 from django_rewind.management.reporting import ReportingCommand
 from django_rewind.management.rewind_options import add_arguments, only_shows, refuse_nonsense
-from django_rewind.management.rewind_text import lines, question, remarks
+from django_rewind.management.rewind_text import lines, lines_of_adoption, question, remarks
 from django_rewind.outline import Outline, left_alone, steps_of
 from django_rewind.redo import Redo, redo_differing, redo_one
 from django_rewind.rewind import Rewind
 from django_rewind.sql import sql_of
-from django_rewind.types import Plan, key_of
+from django_rewind.types import Plan, key_of, label
+
+_ADD_MIGRATE = "Add --migrate to apply first what is not applied, or migrate to that and adopt again."
 
 
 class Command(ReportingCommand):
@@ -53,6 +55,13 @@ class Command(ReportingCommand):
         #: Where everything goes that is not what was asked for.
         self.talk = self.stderr if is_json or options["sql"] else self.stdout
         self.rewind = self._make_rewind()
+        if options["adopt"]:
+            self._adopt()
+            if not options["migrate"]:
+                return
+            self.rewind = self._make_rewind()
+        elif options["migrate"] and self.rewind.renamed:
+            raise CommandError(self._how_to_go_on())
         self.rewind.use_files(options["use_file"])
         self.redo, plan = self._planned()
         self.rewind.check_use_of_files(plan, load=not only_shows(options))
@@ -73,7 +82,60 @@ class Command(ReportingCommand):
             removed_apps = None
         elif app_label and app_label not in {config.label for config in apps.get_app_configs()}:
             removed_apps = [app_label]
-        return Rewind(connection, self.migration_progress_callback, removed_apps)
+        rewind = Rewind(connection, self.migration_progress_callback, removed_apps)
+        rewind.undoes_renamed = self.options["no_adopt"]
+        return rewind
+
+    # Adopting ---------------------------------------------------------------
+
+    def _adopt(self) -> None:
+        """
+        Give migrations the names of their files, applying first what those depend on if that is asked for.
+
+        Raises:
+            CommandError: nobody agreed, or nothing can be adopted yet.
+        """
+        lines = list(lines_of_adoption(self.rewind.adoptions))
+        if only_shows(self.options):
+            self._report_adoption(lines)
+            return
+        if not self.rewind.adoptions.pairs:
+            self._head("Nothing to adopt.")
+            return
+        if self.options["interactive"]:
+            self.stdout.write("\n".join(lines))
+            if not self._ask(f"Give them these names in the database '{self.options['database']}'?"):
+                raise CommandError("The adoption was not agreed to. Nothing has been changed.")
+        self._adopt_what_can_be()
+
+    def _report_adoption(self, lines: list[str]) -> None:
+        pairs = self.rewind.adoptions.pairs
+        if self.options["format"] == "json":
+            found = [{"app": old[0], "name": old[1], "as": new[1]} for old, new in pairs.items()]
+            self.write_json({self.options["database"]: {"adoptable": found}})
+        else:
+            self.stdout.write("\n".join(lines) or "Nothing to adopt.")
+        if self.options["check"] and pairs:
+            sys.exit(1)
+
+    def _adopt_what_can_be(self) -> None:
+        while self.rewind.adoptions.pairs:
+            for old, new in self.rewind.adoptions.adopt(warn=self._warn):
+                self._head(f"  {label(old)} is {label(new)} from now on")
+            self.rewind = self._make_rewind()
+            first = self.rewind.adoptions.wanted_first()
+            if first is not None and self.options["migrate"]:
+                self._migrate(*first)
+                self.rewind = self._make_rewind()
+            elif self.rewind.adoptions.pairs:
+                raise CommandError("\n".join([*lines_of_adoption(self.rewind.adoptions), _ADD_MIGRATE]))
+
+    def _how_to_go_on(self) -> str:
+        lines = lines_of_adoption(self.rewind.adoptions)
+        return "\n".join([*lines, "Add --adopt for that, or --no-adopt to undo and apply them.", UNCHANGED])
+
+    def _warn(self, line: str) -> None:
+        self.stderr.write(self.style.WARNING(f"Warning: {line}"))
 
     def _planned(self) -> tuple[Redo | None, Plan]:
         app_label, name = self.options["app_label"], self.options["migration_name"]
@@ -99,7 +161,9 @@ class Command(ReportingCommand):
         undone = {key_of(migration) for migration, _ in plan}
         return Outline(
             steps=steps_of(plan, [] if self.options["fake"] else self.rewind.losses(plan)),
-            left_alone=left_alone(self.rewind.left_alone(plan), self.rewind.history.stored),
+            left_alone=left_alone(
+                self.rewind.left_alone(plan), self.rewind.history.stored, self.rewind.renamed
+            ),
             edited=[key for key in self.rewind.edited() if key not in undone],
             fake=self.options["fake"],
             applies=self.redo.applies if self.redo else (),
@@ -207,9 +271,10 @@ class Command(ReportingCommand):
         if self.verbosity >= 1:
             self.stdout.write(text, self.style.MIGRATE_HEADING)
 
-    def _migrate(self) -> None:
+    def _migrate(self, *target: str) -> None:
         call_command(
             "migrate",
+            *target,
             database=self.options["database"],
             interactive=self.options["interactive"],
             verbosity=self.verbosity,
