@@ -55,7 +55,7 @@ def test_nothing_is_missing(shop):
 @override_settings(DEBUG=True)
 def test_auto(shop):
     """It undoes, and says so."""
-    assert after_checkout(connection, AUTO) == "django-rewind: undone, as there is no file here: shop.0002_a."
+    assert after_checkout(connection, AUTO) == "django-rewind: undone for this checkout: shop.0002_a."
     assert applied("shop") == ["0001_initial"]
     assert columns("shop_product") == {"id"}
 

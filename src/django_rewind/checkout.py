@@ -163,7 +163,7 @@ def _undo(found: Lacking, choices: Choices) -> str:
     except Exception as error:  # noqa: BLE001 (stored code raises what it likes)
         return f"{_some(_undone(found))} could not be undone ({_in_short(error)}). See 'manage.py rewind'."
     loss = f" What was in {_some_texts(lost)} is lost." if lost else ""
-    return f"undone, as there is no file here: {_some(_undone(found))}.{loss}"
+    return f"undone for this checkout: {_some(_undone(found))}.{loss}"
 
 
 def _undone(found: Lacking) -> list[Key]:

@@ -471,7 +471,7 @@ def test_auto(left):
     left.manage("rewind_hook", "install", "--auto")
 
     assert git(left, "checkout", "--quiet", "main") == [
-        "django-rewind: undone, as there is no file here: shop.0002_price."
+        "django-rewind: undone for this checkout: shop.0002_price."
     ]
 
     assert left.columns("shop_product") == {"id", "name"}
