@@ -315,3 +315,16 @@ def test_what_was_not_captured_is_not_proven(app, texts):
     recorder.record_unapplied(*app.key("0001_initial"))
     recorder.record_applied(*app.key("0001_initial"))
     assert row(app.key("0001_initial")).record_id == before != record_id(app.key("0001_initial"))
+
+
+def test_record_and_proof_stand_and_fall_together(app, monkeypatch):
+    """Also where Django records outside of the transaction of the schema."""
+
+    def fail(*args):
+        raise ValueError("no proof")
+
+    app.migration("0001_initial", create("Product", name="TextField()"), atomic=False)
+    monkeypatch.setattr(Store, "prove", fail)
+    with pytest.raises(ValueError, match="no proof"):
+        migrate("shop")
+    assert applied("shop") == []

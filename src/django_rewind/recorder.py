@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db import transaction
 from django.db.migrations.recorder import MigrationRecorder
 
 from .store import Store
@@ -28,11 +29,14 @@ class RewindRecorder(MigrationRecorder):
         self.changes: dict[Key, bool] = {}
 
     def record_applied(self, app: str, name: str) -> None:
-        super().record_applied(app, name)
-        self.changes[(app, name)] = True
         if (app, name) in self.captured:
+            with transaction.atomic(using=self.connection.alias, savepoint=False):
+                super().record_applied(app, name)
+                Store(self.connection).prove((app, name))
             self.captured.discard((app, name))
-            Store(self.connection).prove((app, name))
+        else:
+            super().record_applied(app, name)
+        self.changes[(app, name)] = True
 
     def record_unapplied(self, app: str, name: str) -> None:
         super().record_unapplied(app, name)
