@@ -14,9 +14,9 @@ from django_rewind import signing
 from django_rewind.exceptions import NotRecoverable
 from django_rewind.isolation import Isolation
 from django_rewind.models import MigrationCode
-from django_rewind.revive import RecoveredMigration, why_unusable
+from django_rewind.revive import RecoveredMigration
 from django_rewind.source import describe
-from django_rewind.store import Entry, Store
+from django_rewind.store import Entry, Store, why_unusable
 from tests.fixtures import in_memory
 
 KEY = ("shop", "0002_more")

@@ -19,9 +19,8 @@ from . import conf
 from .effects import Loss, Names, effects_of, lasting, outline
 from .exceptions import NotRecoverable
 from .plan import closure
-from .revive import why_unusable
 from .signing import Verdict
-from .store import StoredMigration
+from .store import StoredMigration, why_unusable
 from .types import Applied, Effect, Key, label
 
 __all__ = ["WHY_LEFT_ALONE", "History", "Standing"]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from django.apps import apps
 from django.conf import settings
@@ -20,11 +21,15 @@ from django.db.migrations.recorder import MigrationRecorder
 from . import conf
 from .exceptions import NotRecoverable
 from .history import History, Standing
-from .isolation import Isolation
 from .plan import closure
-from .revive import RecoveredMigration
 from .store import APP_LABEL, Store, all_of_ours
 from .types import Applied, Key, label
+
+if TYPE_CHECKING:
+    # Executed by the few processes that have something to recover, not by every one
+    # in which we are installed.
+    from .isolation import Isolation
+    from .revive import RecoveredMigration
 
 __all__ = ["RewindLoader", "loader_of"]
 
@@ -75,7 +80,11 @@ class RewindLoader(MigrationLoader):
     asked: frozenset[Key] = frozenset()
 
     # What recovered migrations share of what they were executed with.
-    isolation: Isolation
+    @cached_property
+    def isolation(self) -> Isolation:
+        from .isolation import Isolation
+
+        return Isolation()
 
     _disk: Mapping[Key, Migration] | None = None
     _disk_graph: MigrationGraph | None = None
@@ -83,7 +92,7 @@ class RewindLoader(MigrationLoader):
     # Building ---------------------------------------------------------------
 
     def build_graph(self) -> None:
-        self.isolation = Isolation()
+        self.__dict__.pop("isolation", None)
         self.recovered, self.unusable, self.history = {}, {}, None
         self._disk = self._disk_graph = None
         broken: NodeNotFoundError | None = None
@@ -228,6 +237,8 @@ class RewindLoader(MigrationLoader):
     def _sort_out(self, history: History) -> None:
         """Divide what has no file into nodes-to-be and those that cannot be nodes."""
         store = Store(self.connection)
+        from .revive import RecoveredMigration
+
         candidates: dict[Key, RecoveredMigration] = {}
         unusable: dict[Key, NotRecoverable] = {}
         for key in self._wanted(history):
@@ -330,8 +341,8 @@ class RewindLoader(MigrationLoader):
 
     def _origin(self, error: Exception) -> Key | None:
         """Return the recovered migration that an error is about, where it says so."""
-        origin = getattr(error, "origin", None)
-        return origin.key if isinstance(origin, RecoveredMigration) else None
+        key = getattr(getattr(error, "origin", None), "key", None)
+        return key if key in self.recovered else None
 
     def _misfit(self, error: Exception) -> Key | None:
         """Find the one without which the graph can be built, the newest first."""

@@ -10,10 +10,12 @@ import tokenize
 from collections.abc import Callable
 from enum import Enum
 from functools import cache
-from importlib import metadata
 from importlib.machinery import ModuleSpec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from importlib.metadata import Distribution
 
 __all__ = [
     "Modules",
@@ -287,6 +289,9 @@ def _folders_of_python() -> tuple[Path, ...]:
 @cache
 def installed_version(root: str) -> str:
     """Return what was installed with a top-level module, as ``name version``, or nothing."""
+    # Only where something is imported that was installed: it takes a while to import.
+    from importlib import metadata
+
     try:
         # For an empty name some Pythons return any distribution.
         return _name_and_version(metadata.distribution(root)) if root else ""
@@ -297,5 +302,5 @@ def installed_version(root: str) -> str:
         return next(map(_name_and_version, found), "")
 
 
-def _name_and_version(distribution: metadata.Distribution) -> str:
+def _name_and_version(distribution: Distribution) -> str:
     return f"{distribution.metadata['Name']} {distribution.version}"

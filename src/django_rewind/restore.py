@@ -28,9 +28,8 @@ from .loader import loader_of
 from .modules import SourceUnavailable, decode, encode
 from .needs import Carried
 from .places import InFolder, InProject, LeftOut, NoPlace, Place
-from .revive import why_unusable
 from .signing import Verdict
-from .store import Store, StoredMigration
+from .store import Store, StoredMigration, why_unusable
 from .types import Key, label, names_of
 
 __all__ = ["Action", "File", "Restoration", "Restore", "shown"]

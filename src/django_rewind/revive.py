@@ -17,17 +17,13 @@ from .isolation import Isolation, imports_that_fail
 from .modules import installed_version, root_of
 from .signing import Verdict
 from .standin import make_managers_importable
-from .store import Store, StoredMigration
+from .store import Store, StoredMigration, why_unusable
 from .types import Key, label
 
-__all__ = ["RecoveredMigration", "source_of", "why_unusable"]
+__all__ = ["RecoveredMigration", "source_of"]
 
 # What decides where a migration stands in the graph.
 _PLACE = ("dependencies", "run_before", "replaces", "initial")
-
-_SIGNED_BY_ANOTHER = (
-    "Add the key that signed it to DJANGO_REWIND_SIGNING_KEYS, or bring back the file of {name}."
-)
 
 
 # The plan of a migration of which version 0.1.0 stored the text and nothing else.
@@ -176,24 +172,6 @@ class RecoveredMigration(Migration):
 def source_of(migration: Migration) -> str:
     """Return where the code of a migration comes from: ``"stored"`` or ``"file"``."""
     return "stored" if isinstance(migration, RecoveredMigration) else "file"
-
-
-def why_unusable(stored: StoredMigration) -> NotRecoverable | None:
-    """
-    Return what keeps a stored migration out of the graph, before its text is read.
-    """
-    name = label(stored.key)
-    if stored.verdict is Verdict.FOREIGN:
-        return NotRecoverable(stored.key, stored.verdict.value + ".", _SIGNED_BY_ANOTHER.format(name=name))
-    if stored.verdict is Verdict.NO_KEY:
-        return NotRecoverable(stored.key, stored.verdict.value + ".", signing.problem_with_keys())
-    if stored.verdict is not Verdict.VERIFIED:
-        return NotRecoverable(stored.key, stored.verdict.value + ".")
-    try:
-        stored.metadata  # noqa: B018 (parsed here)
-    except ValueError as error:
-        return NotRecoverable(stored.key, f"its {error}.")
-    return None
 
 
 def _load(stored: StoredMigration, store: Store, isolation: Isolation) -> Migration:

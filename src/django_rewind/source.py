@@ -23,7 +23,6 @@ from django.db.migrations.loader import MigrationLoader
 from .effects import effects_in, effects_of, flatten
 from .modules import SourceUnavailable, decode
 from .needs import NOTHING, Needs
-from .reader import operations_of
 from .types import Effect, Key
 
 __all__ = [
@@ -264,6 +263,9 @@ def parse(text: str) -> Metadata:
     )
     if body is None:
         raise ValueError("it has no class Migration")
+    # What there is to be parsed was not stored by us: few processes meet it.
+    from .reader import operations_of
+
     operations = operations_of(tree, body)
     try:
         found = {name: _spelled_out(name, value) for name, value in _assignments(body)}

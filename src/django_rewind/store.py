@@ -14,6 +14,7 @@ from django.db.models import BooleanField, Case, Model, Q, QuerySet, Value, When
 from django.utils.timezone import now
 
 from . import signing
+from .exceptions import NotRecoverable
 from .models import (
     BaselineMigration,
     MigrationCode,
@@ -24,9 +25,18 @@ from .models import (
 )
 from .signing import Verdict
 from .source import NOT_DESCRIBED, Metadata, payload
-from .types import Applied, Key
+from .types import Applied, Key, label
 
-__all__ = ["APP_LABEL", "Entry", "Store", "StoredMigration", "Verification", "all_of_ours", "keep_stored_row"]
+__all__ = [
+    "APP_LABEL",
+    "Entry",
+    "Store",
+    "StoredMigration",
+    "Verification",
+    "all_of_ours",
+    "keep_stored_row",
+    "why_unusable",
+]
 
 APP_LABEL = "django_rewind"
 
@@ -485,3 +495,26 @@ def keep_stored_row(*, instance: Model, raw: bool, using: str, **kwargs: Any) ->
         return
     for column in instance._meta.concrete_fields:
         setattr(instance, column.attname, getattr(present, column.attname))
+
+
+_SIGNED_BY_ANOTHER = (
+    "Add the key that signed it to DJANGO_REWIND_SIGNING_KEYS, or bring back the file of {name}."
+)
+
+
+def why_unusable(stored: StoredMigration) -> NotRecoverable | None:
+    """
+    Return what keeps a stored migration out of the graph, before its text is read.
+    """
+    name = label(stored.key)
+    if stored.verdict is Verdict.FOREIGN:
+        return NotRecoverable(stored.key, stored.verdict.value + ".", _SIGNED_BY_ANOTHER.format(name=name))
+    if stored.verdict is Verdict.NO_KEY:
+        return NotRecoverable(stored.key, stored.verdict.value + ".", signing.problem_with_keys())
+    if stored.verdict is not Verdict.VERIFIED:
+        return NotRecoverable(stored.key, stored.verdict.value + ".")
+    try:
+        stored.metadata  # noqa: B018 (parsed here)
+    except ValueError as error:
+        return NotRecoverable(stored.key, f"its {error}.")
+    return None

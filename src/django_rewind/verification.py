@@ -21,9 +21,9 @@ from .edits import Edits, text_on_disk
 from .exceptions import NotRecoverable
 from .gather import Collector
 from .isolation import Isolation
-from .revive import RecoveredMigration, why_unusable
+from .revive import RecoveredMigration
 from .status import Status, differences, statuses
-from .store import Store, StoredMigration, Verification
+from .store import Store, StoredMigration, Verification, why_unusable
 from .types import Key, label
 
 __all__ = ["Finding", "Verifier", "diff"]
