@@ -14,7 +14,7 @@ from django_rewind.models import MigrationCode
 from tests.fixtures import applied, columns, migrate
 from tests.helpers import add, create, python
 
-pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "other"])
+pytestmark = [pytest.mark.git, pytest.mark.django_db(transaction=True, databases=["default", "other"])]
 
 CHOICES = Choices(manage="manage.py")
 AUTO = Choices(manage="manage.py", auto=True)
@@ -148,3 +148,16 @@ def test_what_cannot_be_told(shop):
     shop.migration("0003_c", after="0002_b")
     line = after_checkout(connection, CHOICES)
     assert line.startswith("django-rewind: cannot tell what is missing here (NodeNotFoundError: ")
+
+
+@override_settings(DEBUG=True)
+@pytest.mark.parametrize("choices", [CHOICES, AUTO])
+def test_what_was_renumbered_is_never_undone(shop, choices):
+    """It is on disk under another name, and the line says how it gets that."""
+    shop.migration("0002_b", add("product", "a", "TextField(null=True)"), after="0001_initial")
+
+    assert after_checkout(connection, choices) == (
+        "django-rewind: 1 applied migration has no file here (shop.0002_a): "
+        "'manage.py rewind --adopt' gives shop.0002_a the name of now."
+    )
+    assert applied("shop") == ["0001_initial", "0002_a"]

@@ -14,6 +14,8 @@ from django_rewind import git
 from django_rewind.git import GitUnavailable, Repository, Version
 from tests.workdir import WorkDir
 
+pytestmark = pytest.mark.git
+
 A = {"a.py": "a = 1\n"}
 
 

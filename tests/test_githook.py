@@ -10,6 +10,8 @@ import pytest
 from django_rewind import githook
 from django_rewind.githook import BEGIN, END, Choices, Hook, HookError, State, WorkTree, is_passed_over
 
+pytestmark = pytest.mark.git
+
 CHOICES = Choices(manage="manage.py")
 NOTHING = "0" * 40
 

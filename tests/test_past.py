@@ -13,6 +13,8 @@ from django_rewind.past import Found, ModulesAt, Past, Wanted
 from tests.helpers import MIGRATION
 from tests.workdir import WorkDir
 
+pytestmark = pytest.mark.git
+
 NAME = "0002_price"
 FILE = f"shop/migrations/{NAME}.py"
 ALWAYS = 2_000_000_000

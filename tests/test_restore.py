@@ -22,7 +22,7 @@ from django_rewind.store import Entry, Store
 from tests.fixtures import in_memory, migrate, stored
 from tests.helpers import add, create
 
-pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "other"])
+pytestmark = [pytest.mark.git, pytest.mark.django_db(transaction=True, databases=["default", "other"])]
 
 
 @pytest.fixture

@@ -59,13 +59,15 @@ class Lacking:
     in_use: list[Key]
     # Of apps that this checkout took away.
     removed: list[Key]
+    # On disk under another name.
+    renamed: list[Key]
     plan: Plan
     # Why a rewind would be refused.
     obstacle: str = ""
 
     @property
     def keys(self) -> list[Key]:
-        return [*self.missing, *self.in_use, *self.removed]
+        return [*self.missing, *self.in_use, *self.removed, *self.renamed]
 
     def in_words(self, database: str) -> str:
         """Return how many they are, which, and what helps."""
@@ -86,6 +88,10 @@ class Lacking:
             f"'manage.py rewind {app}{option}'"
             for app in sorted({app_label for app_label, _ in self.removed})
         ]
+        if self.renamed:
+            adopt = f"'manage.py rewind --adopt{option}'"
+            rest = f" Then {' and '.join(commands)}." if commands else ""
+            return f"{adopt} gives {_some(self.renamed)} the name of now.{rest}"
         if not commands:
             return f"an installed model uses the table, see 'manage.py rewind --plan{option}'."
         them = "it" if len(self.keys) == 1 else "them"
@@ -104,9 +110,10 @@ def look(connection: Any, deleted: Sequence[str] = ()) -> Lacking | None:
     plan, obstacle = _plan(rewind)
     return Lacking(
         rewind=rewind,
-        missing=history.of(Standing.MISSING),
-        in_use=history.of(Standing.IN_USE),
+        missing=[key for key in history.of(Standing.MISSING) if key not in rewind.renamed],
+        in_use=[key for key in history.of(Standing.IN_USE) if key not in rewind.renamed],
         removed=[key for key in history.of(Standing.REMOVED_APP) if _is_among(history, key, deleted)],
+        renamed=list(rewind.renamed),
         plan=plan,
         obstacle=obstacle,
     )

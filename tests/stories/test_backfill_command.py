@@ -9,6 +9,8 @@ import pytest
 
 from tests.helpers import Project, add, create, python
 
+pytestmark = pytest.mark.git
+
 PRICE = add("product", "price", "IntegerField(default=7)")
 STOCK = add("product", "stock", "IntegerField(default=3)")
 

@@ -14,6 +14,8 @@ import pytest
 from django_rewind.githook import Choices, Hook, State, WorkTree
 from tests.helpers import Project, add, create, python
 
+pytestmark = pytest.mark.git
+
 PRICE = add("product", "price", "IntegerField(default=7)")
 LACKING = (
     "django-rewind: 1 applied migration has no file here (shop.0002_price): 'manage.py rewind' undoes it."

@@ -9,6 +9,8 @@ import pytest
 from tests.helpers import Project, add, create, python
 from tests.stories.conftest import PRODUCT
 
+pytestmark = pytest.mark.git
+
 PRICE = add("product", "price", "IntegerField(default=7)")
 SUFFIX = "SUFFIX = '?'\n"
 SHOUT = """
