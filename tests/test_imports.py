@@ -155,9 +155,10 @@ def test_a_name_may_stand_for_several():
 
 
 def test_a_text_that_is_deeply_nested_is_walked():
-    """As deep as Python can parse it."""
-    text = "import shop.tones as t\na = " + " + ".join(["t.x"] * 3000)
-    assert refers(text) == {"shop.tones", "shop.tones: x"}
+    """As deep as this Python can parse it: 3.11 and 3.12 go less deep than the others."""
+    texts = ("import shop.tones as t\na = " + " + ".join(["t.x"] * depth) for depth in (3000, 900))
+    deepest = next(text for text in texts if parse_text(text) is not None)
+    assert refers(deepest) == {"shop.tones", "shop.tones: x"}
 
 
 @pytest.mark.parametrize("text", ["a = (", "a\0", "(" * 1000 + ")" * 1000, "\udcff ="])
