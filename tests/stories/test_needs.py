@@ -347,10 +347,10 @@ def test_files_by_the_package(shop, left):
         import importlib.resources
 
         def up(apps, schema_editor):
-            schema_editor.execute({read.format("up")})
+            schema_editor.connection.cursor().execute({read.format("up")})
 
         def down(apps, schema_editor):
-            schema_editor.execute({read.format("down")})
+            schema_editor.connection.cursor().execute({read.format("down")})
         """,
         files={
             "shop/migrations/sql/up.sql": "UPDATE shop_product SET name = 'TEA'",
