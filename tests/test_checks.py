@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import pytest
 from django.core.checks import run_checks
 from django.core.management import call_command
@@ -193,6 +196,24 @@ def test_switched_off_nobody_signs():
 def test_without_a_key_django_migrates():
     """It is no error of the project's: nothing is stored, and `migrate` says so."""
     assert "django_rewind.E001" not in ids()
+
+
+def test_no_caller_is_kept_alive():
+    """To look for `migrate` among the callers leaves no trace of them."""
+
+    class Local:
+        pass
+
+    def call() -> object:
+        local = Local()
+        ours()
+        return weakref.ref(local)
+
+    gc.disable()
+    try:
+        assert call()() is None
+    finally:
+        gc.enable()
 
 
 def test_check_finds_nothing_wrong_with_our_models(capsys):

@@ -92,7 +92,10 @@ def _within_migrate() -> bool:
     """
     # Not imported for the purpose: every process that checks would pay for it.
     module = sys.modules.get("django.core.management.commands.migrate")
-    frame = inspect.currentframe() if module else None
+    # From the caller on: a frame that is asked for its own names keeps itself alive, and all above it.
+    here = inspect.currentframe() if module else None
+    frame = here.f_back if here else None
+    del here
     while frame is not None and module is not None:
         if isinstance(frame.f_locals.get("self"), module.Command):
             return True
