@@ -69,9 +69,14 @@ class Database:
     def contents(self) -> dict[str, list[str]]:
         quote = "`" if self.vendor == "mysql" else '"'
         return {
-            table: sorted(map(repr, self.execute(f"SELECT * FROM {quote}{table}{quote}")))
+            table: sorted(map(_in_full, self.execute(f"SELECT * FROM {quote}{table}{quote}")))
             for table in self.tables()
         }
+
+
+def _in_full(row: tuple[object, ...]) -> str:
+    """Return a row to compare; psycopg2 answers with memoryviews, which are all different."""
+    return repr(tuple(bytes(value) if isinstance(value, memoryview) else value for value in row))
 
 
 class SQLite(Database):
