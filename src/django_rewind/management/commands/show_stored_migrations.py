@@ -101,8 +101,9 @@ class Command(ReportingCommand):
         if others:
             raise CommandError("--source prints from one database: name it with --database.")
         store = Store(connection)
-        key = _find(store.rows(), *options["source"])
-        row = store.rows()[key]
+        rows = store.rows()
+        key = _find(rows, *options["source"])
+        row = rows[key]
         if row.verdict is not Verdict.VERIFIED:
             self.stderr.write(self.style.WARNING(f"Warning: of {label(key)}, {row.verdict.value}."))
         text = store.texts([key])[key]

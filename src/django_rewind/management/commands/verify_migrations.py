@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.core.management.base import CommandError
+from django.db import connections
 
 from django_rewind import capture
 from django_rewind.management.reporting import ReportingCommand
@@ -69,9 +70,9 @@ class Command(ReportingCommand):
     # The report -------------------------------------------------------------
 
     def _show(self, alias: str, listed: list[Finding], options: dict[str, Any]) -> None:
-        if len(options.get("database", "")) and options["database"] != alias:
+        if options["database"] != alias:
             self.stdout.write(f"Database {alias}:", self.style.MIGRATE_HEADING)
-        store = Store(self.connections({**options, "database": alias})[0])
+        store = Store(connections[alias])
         for one in listed:
             self._show_one(one, store, options)
         well = sum(not _counts(one, options) for one in listed)
