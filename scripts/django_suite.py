@@ -32,8 +32,29 @@ from pathlib import Path
 SCRIPTS = Path(__file__).resolve().parent
 CACHE = SCRIPTS.parent / ".cache" / "django_suite"
 
-LABELS = ["migrations", "migrate_signals", "migration_test_data_persistence"]
+LABELS = ["migrations", "migrate_signals", "migration_test_data_persistence", "schema"]
 CONTROL = "django_rewind_control"
+
+#: What Django's own `test_sqlite` says, for a server that is found as the tests find it.
+POSTGRESQL = """
+import os
+
+DATABASES = {
+    alias: {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": f"django_suite_{alias}",
+        "HOST": os.environ.get("REWIND_PG_HOST", "127.0.0.1"),
+        "PORT": os.environ.get("REWIND_PG_PORT", "5432"),
+        "USER": os.environ.get("REWIND_PG_USER", "postgres"),
+        "PASSWORD": os.environ.get("REWIND_PG_PASSWORD", ""),
+    }
+    for alias in ("default", "other")
+}
+SECRET_KEY = "django_tests_secret_key"
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+DEFAULT_AUTO_FIELD = "django.db.models.AutoField"
+USE_TZ = False
+"""
 
 #: The list in Django's runtests.py, after which the probe is let in.
 ALWAYS_INSTALLED = re.compile(r"^ALWAYS_INSTALLED_APPS = \[$.*?^\]$", re.MULTILINE | re.DOTALL)
@@ -99,10 +120,11 @@ def unpack(archive: Path, folder: Path) -> Path:
     if count != 1:
         sys.exit(f"{script} has changed: the probe finds no place in it.")
     script.write_text(patched, encoding="utf-8")
+    (script.parent / "test_postgresql.py").write_text(POSTGRESQL, encoding="utf-8")
     return script.parent
 
 
-def execute(run: Run, tests: Path, labels: list[str]) -> None:
+def execute(run: Run, tests: Path, labels: list[str], database: str) -> None:
     """Run the tests, and fill *run* with what became of them."""
     began = time.monotonic()
     outcomes = tests.parent / f"{run.name}.jsonl"
@@ -113,7 +135,14 @@ def execute(run: Run, tests: Path, labels: list[str]) -> None:
         "REWIND_SUITE_FORCED": str(int(run.forced)),
         "REWIND_SUITE_OUTCOMES": str(outcomes),
     }
-    command = [sys.executable, "runtests.py", "--settings=test_sqlite", "--parallel=1", *labels]
+    command = [
+        sys.executable,
+        "runtests.py",
+        f"--settings=test_{database}",
+        "--parallel=1",
+        "--noinput",
+        *labels,
+    ]
     with (CACHE / f"{run.name}.log").open("w", encoding="utf-8") as log:
         done = subprocess.run(
             command,
@@ -147,16 +176,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").strip().splitlines()[0])
     parser.add_argument("labels", nargs="*", default=LABELS, help="which of Django's tests (%(default)s)")
     parser.add_argument("--subject", default="django_rewind", help="the app to judge (%(default)s)")
+    parser.add_argument("--database", choices=["sqlite", "postgresql"], default="sqlite")
     options = parser.parse_args()
     untouched, plain = Run("untouched", ""), Run("plain", options.subject)
     control, forced = Run("control", CONTROL, forced=True), Run("forced", options.subject, forced=True)
 
     django = version("Django")
-    print(f"Django {django}, its tests {' '.join(options.labels)}", flush=True)
+    print(f"Django {django} on {options.database}, its tests {' '.join(options.labels)}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         tests = unpack(fetch(django), Path(folder))
         for run in (untouched, plain, control, forced):
-            execute(run, tests, options.labels)
+            execute(run, tests, options.labels, options.database)
     count = report(plain, untouched) + report(forced, control)
     print(f"{count} tests go wrong because of {options.subject}.")
     return 1 if count else 0

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Iterator
@@ -10,9 +11,10 @@ from typing import Optional
 import pytest
 from django.conf import settings
 from django.db import DatabaseError, connections
-from django.test import override_settings
+from django.test import Client, override_settings
 from pytest_django.plugin import blocking_manager_key
 
+from tests.databases import drop_what_is_left
 from tests.fixtures import App, Tree, clean_up, forget_modules
 
 #: With this set to 1, as in CI, a server that cannot be reached fails the run.
@@ -22,6 +24,8 @@ _unreachable = pytest.StashKey[Optional[str]]()
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
+    # What a shell starts in the background ignores Ctrl-C, and so would the processes that stories interrupt.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with session.config.stash[blocking_manager_key].unblock():
         reason = _why_unreachable()
     session.config.stash[_unreachable] = reason
@@ -29,10 +33,24 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         pytest.exit(f"{reason} ({REQUIRE_DATABASES}=1)", returncode=1)
 
 
+def pytest_sessionfinish() -> None:
+    drop_what_is_left()
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m` looks at the markers
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        if _has_no_database(item):
+            item.add_marker(pytest.mark.once)
     if reason := config.stash[_unreachable]:
         for item in items:
             item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def _has_no_database(item: pytest.Item) -> bool:
+    """Say whether a test is the same on every database, for it does not use any."""
+    asks = {"app", "db", "transactional_db", "project"} & set(getattr(item, "fixturenames", ()))
+    return not asks and item.get_closest_marker("django_db") is None and item.path.parent.name != "stories"
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
@@ -88,3 +106,15 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Tree]:
     tree = Tree(tmp_path)
     yield tree
     tree.forget()
+
+
+@pytest.fixture
+def reader(client: Client) -> Client:
+    """A superuser at the admin, who may look like anybody else, in a process that has read no file yet."""
+    from django.contrib.auth import get_user_model
+
+    from django_rewind.admin import disk
+
+    disk.forget()
+    client.force_login(get_user_model().objects.create_superuser("somebody", password="x"))
+    return client

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import shutil
 import sqlite3
 import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from django.conf import settings
@@ -23,6 +26,7 @@ class Database:
 
     def __init__(self, settings: dict[str, object]) -> None:
         self.settings = settings
+        self._connection: object | None = None
 
     def create(self) -> None:
         raise NotImplementedError
@@ -38,13 +42,23 @@ class Database:
         raise NotImplementedError
 
     def execute(self, sql: str, *params: object) -> Rows:
-        connection = self.connect()
-        try:
+        with self.connected() as connection:
             cursor = connection.cursor()
             cursor.execute(sql, params) if params else cursor.execute(sql)
             return [tuple(row) for row in cursor.fetchall()] if cursor.description else []
+
+    @contextmanager
+    def connected(self) -> Iterator[object]:
+        """Have all that is asked meanwhile use one connection, and none stay behind."""
+        if self._connection is not None:
+            yield self._connection
+            return
+        self._connection = self.connect()
+        try:
+            yield self._connection
         finally:
-            connection.close()
+            self._connection.close()
+            self._connection = None
 
     def tables(self) -> set[str]:
         return {name for (name,) in self.execute(self.tables_sql)}
@@ -59,19 +73,30 @@ class Database:
 
     def schema(self) -> dict[str, object]:
         """Return tables, columns, indexes and foreign keys, regardless of the order in which they were made."""
-        return {
-            "tables": self.tables(),
-            "columns": sorted(map(repr, self.execute(self.columns_sql))),
-            "indexes": sorted(map(repr, self.execute(self.indexes_sql))),
-            "references": sorted(map(repr, self.execute(self.references_sql))),
-        }
+        with self.connected():
+            return {
+                "tables": self.tables(),
+                "columns": sorted(map(repr, self.execute(self.columns_sql))),
+                "indexes": sorted(map(repr, self.execute(self.indexes_sql))),
+                "references": sorted(map(repr, self.execute(self.references_sql))),
+            }
 
-    def contents(self) -> dict[str, list[str]]:
+    def contents(self, only: Mapping[str, str] | None = None) -> dict[str, list[str]]:
+        """Return all rows of all tables; of those in `only` the ones that meet a condition."""
         quote = "`" if self.vendor == "mysql" else '"'
-        return {
-            table: sorted(map(_in_full, self.execute(f"SELECT * FROM {quote}{table}{quote}")))
-            for table in self.tables()
-        }
+        conditions = only or {}
+        with self.connected():
+            return {
+                table: sorted(
+                    map(
+                        _in_full,
+                        self.execute(
+                            f"SELECT * FROM {quote}{table}{quote} WHERE {conditions.get(table, '1 = 1')}"
+                        ),
+                    )
+                )
+                for table in self.tables()
+            }
 
 
 def _in_full(row: tuple[object, ...]) -> str:
@@ -137,6 +162,15 @@ class PostgreSQL(Database):
         self._on_server(f'CREATE DATABASE "{self.settings["NAME"]}"')
 
     def drop(self) -> None:
+        """
+        Leave it to the end of the session.
+
+        A database is nine hundred files, and ext4 looks through all that were deleted in the last minutes
+        whenever one is made: who makes and drops by turns waits most of a second for each.
+        """
+        _to_be_dropped.append(self)
+
+    def drop_now(self) -> None:
         self._on_server(f'DROP DATABASE IF EXISTS "{self.settings["NAME"]}" WITH (FORCE)')
 
     def copy(self, template: Database) -> None:
@@ -189,10 +223,11 @@ class MySQL(Database):
 
     def copy(self, template: Database) -> None:
         self.create()
-        for table in template.tables():
-            original = f"`{template.settings['NAME']}`.`{table}`"
-            self.execute(f"CREATE TABLE `{table}` LIKE {original}")
-            self.execute(f"INSERT INTO `{table}` SELECT * FROM {original}")
+        with self.connected():
+            for table in template.tables():
+                original = f"`{template.settings['NAME']}`.`{table}`"
+                self.execute(f"CREATE TABLE `{table}` LIKE {original}")
+                self.execute(f"INSERT INTO `{table}` SELECT * FROM {original}")
 
     def connect(self, name: str | None = None) -> object:
         import MySQLdb
@@ -215,6 +250,16 @@ class MySQL(Database):
             connection.close()
 
 
+_to_be_dropped: list[PostgreSQL] = []
+
+
+@atexit.register  # where no session of pytest ends, as in scripts
+def drop_what_is_left() -> None:
+    """Drop what this process has made and not dropped yet."""
+    while _to_be_dropped:
+        _to_be_dropped.pop().drop_now()
+
+
 KINDS: dict[str, type[Database]] = {
     "sqlite3": SQLite,
     "postgresql": PostgreSQL,
@@ -223,14 +268,16 @@ KINDS: dict[str, type[Database]] = {
 KEYS = ("ENGINE", "HOST", "PORT", "USER", "PASSWORD", "OPTIONS")
 
 
-def make_database(path: Path, template: Database | None = None) -> Database:
+def make_database(
+    path: Path, template: Database | None = None, active: Mapping[str, object] | None = None
+) -> Database:
     """
-    Make a database of the vendor that the settings of this run stand for.
+    Make a database of the vendor that the settings of this run stand for, or *active* ones.
 
     It is empty, or a copy. *path* serves SQLite; on a server the name is unique.
     """
-    active = settings.DATABASES["default"]
-    kind = KINDS[active["ENGINE"].rpartition(".")[2]]
+    active = active or settings.DATABASES["default"]
+    kind = KINDS[str(active["ENGINE"]).rpartition(".")[2]]
     name = str(path) if kind is SQLite else f"story_{uuid.uuid4().hex[:16]}"
     database = kind({**{key: active[key] for key in KEYS if key in active}, "NAME": name})
     database.copy(template) if template else database.create()

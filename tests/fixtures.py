@@ -19,14 +19,22 @@ from django.db.migrations import Migration
 from django.db.migrations.recorder import MigrationRecorder
 
 from django_rewind import signing
-from django_rewind.gather import Collector, Packed
-from django_rewind.isolation import Isolation
-from django_rewind.models import BaselineMigration, MigrationCode, MigrationCodeHistory
+from django_rewind.models import (
+    BaselineMigration,
+    MigrationCode,
+    MigrationCodeHistory,
+    MigrationEvent,
+    MigrationVerification,
+)
 from django_rewind.source import describe, payload
-from django_rewind.store import StoredMigration
-from tests.helpers import MIGRATION
+from django_rewind.stored import StoredMigration, proof_of
+from django_rewind.surroundings.gather import Collector, Packed
+from django_rewind.surroundings.isolation import Isolation
+from tests import helpers
 
 Key = tuple[str, str]
+
+PRICE = helpers.add("Product", "price", "IntegerField(null=True)")
 
 
 class App:
@@ -55,7 +63,7 @@ class App:
         """Write a migration and return its text."""
         dependencies = [(self.label, after)] if after else []
         lines = [f"dependencies = {dependencies!r}", *(f"{k} = {v!r}" for k, v in attributes.items())]
-        text = MIGRATION.format(
+        text = helpers.MIGRATION.format(
             header=f"\n{dedent(header)}" if header else "",
             attributes="\n".join(f"    {line}" for line in lines),
             operations="\n".join(f"        {operation}," for operation in operations),
@@ -186,6 +194,13 @@ def migrate(*args: str, **options: object) -> str:
     return out.getvalue()
 
 
+def store_anew() -> None:
+    """Store all that is applied and has a file, whatever a test has made of what is stored."""
+    for model in (MigrationCode, MigrationCodeHistory, MigrationVerification):
+        model.objects.all().delete()
+    migrate()
+
+
 def applied(label: str, alias: str = "default") -> list[str]:
     """Return the recorded names of an app in the order in which they were recorded."""
     records = MigrationRecorder.Migration.objects.using(alias).filter(app=label).order_by("id")
@@ -233,7 +248,13 @@ def clean_up(*labels: str) -> None:
         connection = connections[alias]
         _drop_tables(connection, labels)
         MigrationRecorder.Migration.objects.using(alias).filter(app__in=labels).delete()
-        for model in (MigrationCode, MigrationCodeHistory, BaselineMigration):
+        for model in (
+            MigrationCode,
+            MigrationCodeHistory,
+            BaselineMigration,
+            MigrationEvent,
+            MigrationVerification,
+        ):
             model.objects.using(alias).filter(app_label__in=labels).delete()
 
 
@@ -243,6 +264,24 @@ def _drop_tables(connection: object, labels: tuple[str, ...]) -> None:
             if table.partition("_")[0] in labels:
                 cascade = "" if connection.vendor == "sqlite" else " CASCADE"
                 cursor.execute(f"DROP TABLE {connection.ops.quote_name(table)}{cascade}")
+
+
+def chain_of_three(app: App) -> App:
+    """Apply a product, and two columns of it one after the other."""
+    app.migration("0001_initial", helpers.create("Product"))
+    app.migration("0002_a", helpers.add("product", "a", "TextField(null=True)"), after="0001_initial")
+    app.migration("0003_b", helpers.add("product", "b", "TextField(null=True)"), after="0002_a")
+    migrate(app.label)
+    return app
+
+
+def price_without_file(app: App) -> App:
+    """Apply a product and its price, of which the second loses its file."""
+    app.migration("0001_initial", helpers.create("Product"))
+    app.migration("0002_price", PRICE, after="0001_initial")
+    migrate(app.label)
+    app.delete("0002_price")
+    return app
 
 
 # In memory
@@ -264,7 +303,17 @@ def stored(migration: Migration, *, record_id: int | None = None, text: str = ""
     metadata, digest = describe(migration).as_text(), signing.digest(text)
     signed = payload(key, module=module, metadata=metadata, source_digest=digest, provenance="captured")
     signature, fingerprint = signing.sign(signed)
-    return StoredMigration(key, module, metadata, "captured", digest, signature, fingerprint, record_id)
+    return StoredMigration(
+        key,
+        module,
+        metadata,
+        "captured",
+        digest,
+        signature,
+        fingerprint,
+        record_id,
+        proof=proof_of(key, signature, fingerprint, record_id),
+    )
 
 
 def create(name: str, *fields: tuple[str, object], **options: object) -> migrations.CreateModel:

@@ -7,7 +7,8 @@ import pty
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+import uuid
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,8 @@ from django.core.management import execute_from_command_line
 os.environ["DJANGO_SETTINGS_MODULE"] = "settings"
 execute_from_command_line(sys.argv)
 """
+
+LEDGER = "django_migrations_code_ledger"
 
 MIGRATION = """\
 from django.conf import settings
@@ -57,13 +60,55 @@ class Result:
         return f"$ {' '.join(self.args)}\n{self.output}\n[exit {self.returncode}]"
 
 
+class Started:
+    """A process that is under way; what it says goes to files, so that it can be read meanwhile."""
+
+    def __init__(self, args: tuple[str, ...], command: list[str], folder: Path, **options: object) -> None:
+        self.args = args
+        self._paths = [folder / f"{uuid.uuid4().hex}.{name}" for name in ("stdout", "stderr")]
+        with self._paths[0].open("wb") as out, self._paths[1].open("wb") as err:
+            options.update(stdin=subprocess.DEVNULL, stdout=out, stderr=err)
+            forks = zygote() if command[0] == sys.executable else None
+            self._process = (
+                forks.start(command[1:], **options) if forks else subprocess.Popen(command, **options)
+            )
+        self.pid = self._process.pid
+
+    @property
+    def has_ended(self) -> bool:
+        return self._process.poll() is not None
+
+    def send(self, number: int) -> None:
+        self._process.send_signal(number)
+
+    def so_far(self) -> str:
+        return "".join(path.read_text(errors="replace") for path in self._paths)
+
+    def result(self, timeout: float) -> Result:
+        """Wait for its end; one that does not come in time is killed, and shown."""
+        try:
+            self._process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        out, err = (path.read_text(errors="replace") for path in self._paths)
+        return Result(self.args, self._process.returncode, out, err)
+
+
 class Project:
     """A project whose files live in git and whose databases are read by their drivers, never by what we print."""
 
-    def __init__(self, path: Path) -> None:
+    # Where django_rewind is, if not this one is to be used.
+    package: Path | None = None
+    # Whether commands may be forked from a process that has imported Django, where that is asked for.
+    forks = True
+
+    def __init__(self, path: Path, active: Mapping[str, object] | None = None) -> None:
         self.path = path
         # The interpreter, and with it the Django, that runs the commands.
         self.python = sys.executable
+        # What is in DATABASES, where it is not the kind that this run is about.
+        self.active = active
         self.databases: dict[str, Database] = {}
         self.settings: dict[str, object] = {
             "SECRET_KEY": "a key of the story",
@@ -73,18 +118,20 @@ class Project:
             "DEFAULT_AUTO_FIELD": "django.db.models.AutoField",
         }
         self.write("manage.py", MANAGE)
-        self.write(".gitignore", "settings.py\npackages\n*.sqlite3\n")
+        self.write(".gitignore", "settings.py\npackages\n*.sqlite3*\n")
         self.add_database("default")
         self._start_git()
 
     @classmethod
     def copy_of(cls, template: Project, path: Path) -> Project:
-        """Copy a project with its default database, which is faster than to migrate it."""
+        """Copy a project with its databases, which is faster than to migrate it."""
         project = cls.__new__(cls)
         shutil.copytree(template.path, path, dirs_exist_ok=True)
         project.path, project.python = path, template.python
+        project.package, project.active, project.forks = template.package, template.active, template.forks
         project.settings, project.databases = {**template.settings}, {}
-        project.add_database("default", template.db())
+        for alias, database in template.databases.items():
+            project.add_database(alias, database)
         return project
 
     def close(self) -> None:
@@ -108,7 +155,7 @@ class Project:
         return list(self.settings["INSTALLED_APPS"])
 
     def add_database(self, alias: str, template: Database | None = None) -> None:
-        self.databases[alias] = make_database(self.path / f"{alias}.sqlite3", template)
+        self.databases[alias] = make_database(self.path / f"{alias}.sqlite3", template, self.active)
         self.configure(DATABASES={alias: database.settings for alias, database in self.databases.items()})
 
     # Files
@@ -211,6 +258,11 @@ class Project:
             os.close(slave)
             os.close(master)
 
+    def start(self, *args: str) -> Started:
+        """Start manage.py, and do not wait for its end."""
+        command = [self.python, "manage.py", *args]
+        return Started(args, command, self.path / ".git", cwd=str(self.path), env=self._environment())
+
     def manage(self, *args: str, answer: str | None = None) -> Result:
         """Run manage.py, which succeeds."""
         result = self.attempt(*args, answer=answer)
@@ -236,10 +288,17 @@ class Project:
         )
         return self._run([self.python, "-c", start + dedent(code)], ("-c",), stdin=subprocess.DEVNULL)
 
+    def call(self, *command: str) -> Result:
+        """Run another program, in a process of its own, and take what comes."""
+        return self._in_a_process([*command], command, stdin=subprocess.DEVNULL)
+
     def _run(self, command: list[str], args: tuple[str, ...], stdin: int) -> Result:
-        if self.python == sys.executable and (forks := zygote()):
-            done = forks.run(command[1:], cwd=str(self.path), env=self._environment(), stdin=stdin)
+        if self.forks and self.python == sys.executable and (parent := zygote()):
+            done = parent.run(command[1:], cwd=str(self.path), env=self._environment(), stdin=stdin)
             return Result(args, done.returncode, done.stdout, done.stderr)
+        return self._in_a_process(command, args, stdin)
+
+    def _in_a_process(self, command: list[str], args: tuple[str, ...], stdin: int) -> Result:
         done = subprocess.run(
             command,
             cwd=self.path,
@@ -263,7 +322,7 @@ class Project:
 
     def _package(self) -> Path:
         """Return where django_rewind is, for another interpreter without what is installed beside it."""
-        package = Path(django_rewind.__file__).parent
+        package = self.package or Path(django_rewind.__file__).parent
         if self.python == sys.executable:
             return package
         copy = self.path / "packages" / "django_rewind"
@@ -302,8 +361,24 @@ class Project:
         return {f"{app}.{name}": text for app, name, text in self.rows(sql, alias=alias)}
 
     def snapshot(self) -> dict[str, object]:
-        """Return everything that all databases hold, to see that nothing changed."""
-        return {alias: (database.schema(), database.contents()) for alias, database in self.databases.items()}
+        """
+        Return everything that all databases hold, to see that nothing changed.
+
+        But for what the ledger says of refusals, and of failures where everything was taken
+        back: that is what they may leave behind.
+        """
+        found = {}
+        for alias, database in self.databases.items():
+            with database.connected():
+                ledger = {LEDGER: "event NOT IN ('refused', 'failed')"}
+                found[alias] = (database.schema(), database.contents(only=ledger))
+        return found
+
+    def ledger(self, *keys: str, alias: str = "default") -> list[tuple[object, ...]]:
+        """Return what happened to the migration `app.name`, in order, as (event, its source); not in part."""
+        sql = f"SELECT app_label, migration_name, event, source FROM {LEDGER} WHERE event <> 'partly' ORDER BY id"
+        rows = self.rows(sql, alias=alias)
+        return [(event, source) for app, name, event, source in rows if f"{app}.{name}" in keys]
 
 
 def _keys(app: str, names: object) -> list[tuple[str, str]]:

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import compileall
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
+from django.apps import apps
 from django.core.management import call_command
 from django.db import connection, connections
 from django.db.migrations.recorder import MigrationRecorder
+from django.db.models.signals import post_migrate, pre_migrate
 from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 
-from django_rewind.capture import capture, hand_over, reconcile
+from django_rewind.apps import forget_earlier_runs, reconcile_after_migrate
+from django_rewind.capture import capture
 from django_rewind.exceptions import NotRecoverable
-from django_rewind.gather import Collector
 from django_rewind.models import MigrationCode, MigrationCodeHistory, Provenance
+from django_rewind.outcome import hand_over
+from django_rewind.reconcile import reconcile
 from django_rewind.store import Store
+from django_rewind.surroundings.gather import Collector
 from tests.fixtures import applied, hidden, in_memory, migrate, record_id, row
 from tests.helpers import add, create, python
 
@@ -277,6 +284,30 @@ def test_nothing_to_do_costs_one_query(app, texts):
     with override_settings(DJANGO_REWIND_ENABLED=False):
         of_django = len(queries_of())
     assert len(queries_of()) == of_django + 1
+
+
+def test_what_takes_the_place_of_our_config_in_memory_is_not_taken_for_it(app, texts):
+    """
+    Signals know a sender by its address, where tests that install apps have others take turns.
+
+    So a receiver of a config that is gone hears what is sent for one that came after it.
+    """
+    migrate()
+    once = len(queries_of())
+    with _connected_to(apps.get_app_config("auth")):
+        assert len(queries_of()) == once
+
+
+@contextmanager
+def _connected_to(sender: object) -> Iterator[None]:
+    receivers = ((pre_migrate, forget_earlier_runs), (post_migrate, reconcile_after_migrate))
+    for signal, receiver in receivers:
+        signal.connect(receiver, sender=sender)
+    try:
+        yield
+    finally:
+        for signal, receiver in receivers:
+            assert signal.disconnect(receiver, sender=sender)
 
 
 def test_showing_and_checking_cost_no_query(app, texts):

@@ -14,7 +14,12 @@ from django_rewind.models import MigrationCode
 from tests.fixtures import applied, columns, migrate
 from tests.helpers import add, create, python
 
-pytestmark = [pytest.mark.git, pytest.mark.django_db(transaction=True, databases=["default", "other"])]
+# Files and git are the same beside every database.
+pytestmark = [
+    pytest.mark.deep,
+    pytest.mark.once,
+    pytest.mark.django_db(transaction=True, databases=["default", "other"]),
+]
 
 CHOICES = Choices(manage="manage.py")
 AUTO = Choices(manage="manage.py", auto=True)
@@ -94,7 +99,7 @@ def test_what_cannot_be_undone(shop, choices):
         "cannot be undone: its operation 'Raw Python operation' is not reversible. See 'manage.py rewind --plan'."
     )
     MigrationCode.objects.filter(migration_name="0002_a").delete()
-    assert "its source was never stored" in after_checkout(connection, choices)
+    assert "its source is not stored" in after_checkout(connection, choices)
 
 
 @override_settings(DEBUG=True)

@@ -13,7 +13,7 @@ from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 
 from django_rewind.models import MigrationCode
-from django_rewind.store import APP_LABEL
+from django_rewind.tables import APP_LABEL
 from tests.fixtures import App, migrate, row
 from tests.helpers import add, create
 
@@ -152,6 +152,12 @@ def test_keys_at_deployment():
     assert ids(**deploying) == ["django_rewind.W003"]
     with override_settings(DJANGO_REWIND_SIGNING_KEYS=["a key"]):
         assert ids(**deploying) == []
+
+
+@override_settings(DJANGO_REWIND_REQUIRE_SIGNATURES=False)
+def test_signatures_that_are_not_required():
+    """Whoever can write to a database could have code executed."""
+    assert ids(databases=None) == ["django_rewind.W010"]
 
 
 def test_not_migrated_yet():

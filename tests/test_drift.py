@@ -6,8 +6,8 @@ import codecs
 
 import pytest
 
-from django_rewind.drift import ContentDamaged, Drift
-from django_rewind.gather import Collector
+from django_rewind.surroundings.drift import ContentDamaged, Drift
+from django_rewind.surroundings.gather import Collector
 from tests.fixtures import Kept, Tree
 
 PACKAGE = "bakery.migrations"

@@ -6,7 +6,7 @@ from textwrap import dedent
 
 import pytest
 
-from django_rewind.excerpt import Excerpts, models_by_name
+from django_rewind.surroundings.excerpt import Excerpts, models_by_name
 
 MODELS = """
 import os

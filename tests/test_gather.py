@@ -8,8 +8,8 @@ import zipfile
 
 import pytest
 
-from django_rewind.gather import Collector
 from django_rewind.signing import digest_of
+from django_rewind.surroundings.gather import Collector
 from tests.fixtures import Kept, Tree
 
 TONES = "from bakery.marks import MARK\n\ndef louder(text):\n    return text + MARK\n"

@@ -14,7 +14,7 @@ from django_rewind import git
 from django_rewind.git import GitUnavailable, Repository, Version
 from tests.workdir import WorkDir
 
-pytestmark = pytest.mark.git
+pytestmark = pytest.mark.deep
 
 A = {"a.py": "a = 1\n"}
 

@@ -10,7 +10,7 @@ import pytest
 from django_rewind import githook
 from django_rewind.githook import BEGIN, END, Choices, Hook, HookError, State, WorkTree, is_passed_over
 
-pytestmark = pytest.mark.git
+pytestmark = pytest.mark.deep
 
 CHOICES = Choices(manage="manage.py")
 NOTHING = "0" * 40

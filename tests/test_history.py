@@ -106,8 +106,10 @@ def test_a_stored_and_proven_one_can_be_recovered():
 @pytest.mark.parametrize(
     "change, reason",
     [
-        (None, "was never stored"),
-        ({"record_id": 99}, "applied again by a process without django-rewind"),
+        (None, "is not stored in this database"),
+        ({"record_id": 99}, "changed after it was signed"),
+        ({"proof": ""}, "changed after it was signed"),
+        ({"newest": 1}, "put back in the place of a newer"),
         ({"record_id": None}, "not proven to be what ran"),
         ({"signature": ""}, "not signed"),
         ({"signature": "0" * 64}, "changed after it was signed"),
@@ -123,6 +125,13 @@ def test_the_reason_against_it_is_named(change, reason):
     assert reason in error.problem
     assert "shop.0001" in error.problem
     assert error.next_step
+
+
+def test_proven_for_another_record_it_is_from_an_earlier_time():
+    """A process without us has applied it again since."""
+    rows = {key(FIRST): stored(FIRST, record_id=99)}
+    error = dataclasses.replace(history(applied=[FIRST]), stored=rows).reason_against(key(FIRST))
+    assert "applied again by a process without django-rewind" in error.problem
 
 
 # Squashes

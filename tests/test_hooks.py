@@ -6,6 +6,7 @@ import functools
 import inspect
 
 import pytest
+from django.core.management.commands import migrate as migrate_command
 from django.db import connection
 from django.db.migrations import executor as django_executor
 from django.db.migrations.executor import MigrationExecutor
@@ -17,8 +18,10 @@ from django_rewind import hooks
 from django_rewind.executor import Rewinding
 from django_rewind.loader import RewindLoader
 from django_rewind.recorder import RewindRecorder
+from tests.fixtures import applied, columns, migrate
+from tests.helpers import create, remove
 
-METHODS = ["migration_plan", "migrate", "apply_migration", "unapply_migration"]
+METHODS = ["__init__", "migration_plan", "migrate", "apply_migration", "unapply_migration"]
 
 
 @pytest.fixture
@@ -30,6 +33,7 @@ def bare(monkeypatch):
     monkeypatch.undo()
     hooks.uninstall()
     hooks.install()
+    hooks.bind()
 
 
 def what_is_bound() -> list[object]:
@@ -47,8 +51,10 @@ def test_they_are_in_force():
 
 def test_installing_twice_is_installing_once():
     """`ready()` may be called again in one process."""
+    hooks.bind()
     before = what_is_bound()
     hooks.install()
+    hooks.bind()
     assert what_is_bound() == before
 
 
@@ -80,6 +86,7 @@ def test_the_class_that_another_package_bound_stays_in_force(bare, monkeypatch, 
     theirs = type("Theirs", (getattr(django_executor, name),), {})
     monkeypatch.setattr(django_executor, name, theirs)
     hooks.install()
+    hooks.bind()
     bound = getattr(django_executor, name)
     assert issubclass(bound, theirs)
     assert issubclass(bound, (RewindLoader, RewindRecorder))
@@ -90,10 +97,21 @@ def test_the_class_that_another_package_bound_stays_in_force(bare, monkeypatch, 
 def test_a_class_that_another_package_built_on_ours_is_enough(bare, monkeypatch):
     """It is not built upon once more."""
     hooks.install()
+    hooks.bind()
     theirs = type("Theirs", (django_executor.MigrationLoader,), {})
     monkeypatch.setattr(django_executor, "MigrationLoader", theirs)
-    hooks.install()
+    hooks.bind()
     assert django_executor.MigrationLoader is theirs
+
+
+@pytest.mark.django_db
+def test_a_class_that_is_bound_after_us_stays_in_force(bare, monkeypatch):
+    """By an app that comes later in `INSTALLED_APPS`: the first executor builds on it."""
+    hooks.install()
+    theirs = type("Theirs", (MigrationLoader,), {})
+    monkeypatch.setattr(django_executor, "MigrationLoader", theirs)
+    assert isinstance(MigrationExecutor(connection).loader, RewindLoader)
+    assert isinstance(MigrationExecutor(connection).loader, theirs)
 
 
 @pytest.mark.django_db
@@ -108,6 +126,35 @@ def test_every_executor_is_reached():
     assert isinstance(executor.recorder, RewindRecorder)
     assert isinstance(hooks.beside(executor), Rewinding)
     assert hooks.beside(executor) is hooks.beside(executor)
+
+
+@pytest.mark.django_db(transaction=True, databases=["default", "other"])
+def test_an_executor_that_trims_its_plan_sees_what_it_decides_by(app, monkeypatch):
+    """Operations, and what a migration says of itself, also where the file is gone; `--plan` executes nothing."""
+
+    class Theirs(MigrationExecutor):
+        def migration_plan(self, targets, clean_start=False):
+            plan = super().migration_plan(targets, clean_start=clean_start)
+            if clean_start:
+                return plan
+            seen.append([(type(one.operations[0]).__name__, getattr(one, "stage", "")) for one, _ in plan])
+            return plan[:1]
+
+    seen: list[object] = []
+    app.migration("0001_initial", create("Product", price="IntegerField(null=True)"))
+    app.migration("0002_price", remove("product", "price"), after="0001_initial", stage="late")
+    migrate("shop")
+    app.delete("0002_price")
+    monkeypatch.setattr(migrate_command, "MigrationExecutor", Theirs)
+
+    migrate("shop", "zero", plan=True)
+    migrate("shop", "zero")
+
+    shown, done = seen
+    assert shown == [("StoredOperation", ""), ("CreateModel", "")]
+    assert done == [("RemoveField", "late"), ("CreateModel", "")]
+    assert applied("shop") == ["0001_initial"]
+    assert columns("shop_product") == {"id", "price"}
 
 
 def test_other_users_of_the_loader_see_djangos():
@@ -157,6 +204,7 @@ KEY = ("auth", "0001_initial")
 @pytest.mark.parametrize(
     "method, signature",
     [
+        ("__init__", "(self, connection, progress_callback=None)"),
         ("migration_plan", "(self, targets, clean_start=False)"),
         ("migrate", "(self, targets, plan=None, state=None, fake=False, fake_initial=False)"),
         ("apply_migration", "(self, state, migration, fake=False, fake_initial=False)"),
@@ -226,6 +274,7 @@ def test_without_the_app_installed_the_hooks_are_quiet(settings):
 
 def test_uninstalling_leaves_a_class_that_another_package_built_on_ours(monkeypatch):
     """`uninstall` puts back what was there wherever nobody has hooked in after us."""
+    hooks.bind()
     theirs = type("Theirs", (django_executor.MigrationLoader,), {})
     with monkeypatch.context() as patch:
         patch.setattr(django_executor, "MigrationLoader", theirs)

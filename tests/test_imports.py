@@ -9,16 +9,8 @@ from textwrap import dedent
 
 import pytest
 
-from django_rewind.imports import (
-    EVERYTHING,
-    Reference,
-    dotted,
-    function_node,
-    imported_by,
-    parse_text,
-    references,
-    what_will_run,
-)
+from django_rewind.surroundings.imports import EVERYTHING, Reference, imported_by, references, what_will_run
+from django_rewind.syntax import dotted, function_node, parse_text
 
 #: What the texts below may find.
 MODULES = {

@@ -13,8 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from django_rewind.isolation import Isolation, imports_that_fail
+from django_rewind.surroundings.isolation import Isolation, imports_that_fail
 from tests.fixtures import Kept, Tree
+
+pytestmark = pytest.mark.deep
 
 
 @pytest.fixture

@@ -8,14 +8,15 @@ from django.db import connection
 from django.db.migrations.exceptions import AmbiguityError
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.recorder import MigrationRecorder
+from django.test.utils import CaptureQueriesContext
 
 from django_rewind.exceptions import NotRecoverable
 from django_rewind.loader import DiskMigrations, RewindLoader
 from django_rewind.models import MigrationCode
 from django_rewind.revive import RecoveredMigration
-from django_rewind.store import APP_LABEL
-from tests.fixtures import applied, columns, in_memory, migrate
-from tests.helpers import add, create
+from django_rewind.tables import APP_LABEL
+from tests.fixtures import applied, chain_of_three, columns, in_memory, migrate, store_anew
+from tests.helpers import create
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "other"])
 
@@ -23,11 +24,7 @@ pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "othe
 @pytest.fixture
 def shop(app):
     """A chain of three, applied; tests delete files of it."""
-    app.migration("0001_initial", create("Product"))
-    app.migration("0002_a", add("product", "a", "TextField(null=True)"), after="0001_initial")
-    app.migration("0003_b", add("product", "b", "TextField(null=True)"), after="0002_a")
-    migrate("shop")
-    return app
+    return chain_of_three(app)
 
 
 def loader() -> RewindLoader:
@@ -91,7 +88,7 @@ def test_a_prefix_of_what_cannot_be_recovered_says_why(shop):
     """Rather than that it does not exist."""
     shop.delete("0003_b")
     MigrationCode.objects.filter(app_label="shop", migration_name="0003_b").delete()
-    with pytest.raises(NotRecoverable, match=r"shop\.0003_b .* never stored"):
+    with pytest.raises(NotRecoverable, match=r"shop\.0003_b .* is not stored"):
         loader().get_migration_by_prefix("shop", "0003")
 
 
@@ -218,6 +215,16 @@ def test_what_is_missing_can_be_gone_back_over(shop):
     assert columns("shop_product") == {"id"}
 
 
+def test_what_is_undone_is_read_in_one_query(shop):
+    """However many there are: their texts are asked for together."""
+    shop.delete("0002_a", "0003_b")
+    with CaptureQueriesContext(connection) as queries:
+        migrate("shop", "0001")
+    texts = [one for one in queries if "source_code" in one["sql"] and one["sql"].startswith("SELECT")]
+    assert len(texts) == 1
+    assert applied("shop") == ["0001_initial"]
+
+
 def test_the_highest_id_stands_for_a_squash(shop):
     """In the order of application it is as late as the last that it replaces."""
     shop.migration(
@@ -245,6 +252,7 @@ def test_while_ours_are_not_applied_the_rest_waits_for_them():
         MigrationRecorder(connection).record_applied("auth", "0012_alter_user_first_name_max_length")
         for values in ours:
             MigrationRecorder.Migration.objects.create(**values)
+        store_anew()
     assert {child.key for child in loader().graph.node_map[newest].children} == set()
 
 

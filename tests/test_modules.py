@@ -13,7 +13,14 @@ import django
 import pytest
 
 import django_rewind
-from django_rewind.modules import Modules, Owner, SourceUnavailable, decode, installed_version, root_of
+from django_rewind.surroundings.modules import (
+    Modules,
+    Owner,
+    SourceUnavailable,
+    decode,
+    installed_version,
+    root_of,
+)
 from tests.fixtures import Tree
 
 # Finding

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from django_rewind.needs import NOTHING, Carried, Needs
 from django_rewind.source import Metadata, describe
+from django_rewind.surroundings.needs import NOTHING, Carried, Needs
 from tests.fixtures import in_memory
 
 DIGEST = "0" * 64

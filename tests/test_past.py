@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from django_rewind.git import GitUnavailable, Repository
-from django_rewind.modules import Modules, Owner, SourceUnavailable
 from django_rewind.past import Found, ModulesAt, Past, Wanted
+from django_rewind.surroundings.modules import Modules, Owner, SourceUnavailable
 from tests.helpers import MIGRATION
 from tests.workdir import WorkDir
 
-pytestmark = pytest.mark.git
+pytestmark = pytest.mark.deep
 
 NAME = "0002_price"
 FILE = f"shop/migrations/{NAME}.py"

@@ -12,17 +12,23 @@ from django.test import override_settings
 
 from django_rewind.files import write_all
 from django_rewind.models import MigrationCode
-from django_rewind.modules import encode
-from django_rewind.needs import Carried, Needs
 from django_rewind.places import InFolder, InProject, NoPlace, Place
 from django_rewind.restore import Action, Restore
 from django_rewind.signing import digest_of
 from django_rewind.source import describe
-from django_rewind.store import Entry, Store
+from django_rewind.store import Store
+from django_rewind.stored import Entry
+from django_rewind.surroundings.modules import encode
+from django_rewind.surroundings.needs import Carried, Needs
 from tests.fixtures import in_memory, migrate, stored
 from tests.helpers import add, create
 
-pytestmark = [pytest.mark.git, pytest.mark.django_db(transaction=True, databases=["default", "other"])]
+# Files and git are the same beside every database.
+pytestmark = [
+    pytest.mark.deep,
+    pytest.mark.once,
+    pytest.mark.django_db(transaction=True, databases=["default", "other"]),
+]
 
 
 @pytest.fixture
@@ -184,7 +190,7 @@ def test_what_was_never_stored(shop):
     """Is missing, and cannot be restored."""
     MigrationCode.objects.filter(app_label="shop", migration_name="0002_a").delete()
     for asked in ((), ("shop",), ("shop", "0002")):
-        assert "shop.0002_a cannot be restored: its source was never stored" in refused(*asked)
+        assert "shop.0002_a cannot be restored: its source is not stored" in refused(*asked)
 
 
 def test_nothing_is_stored_at_all(shop):

@@ -12,11 +12,12 @@ from django.db.migrations.state import ProjectState
 
 from django_rewind import signing
 from django_rewind.exceptions import NotRecoverable
-from django_rewind.isolation import Isolation
 from django_rewind.models import MigrationCode
 from django_rewind.revive import RecoveredMigration
 from django_rewind.source import describe
-from django_rewind.store import Entry, Store, why_unusable
+from django_rewind.store import Store
+from django_rewind.stored import Entry, why_unusable
+from django_rewind.surroundings.isolation import Isolation
 from tests.fixtures import in_memory
 
 KEY = ("shop", "0002_more")

@@ -13,11 +13,9 @@ from django_rewind import signals
 from django_rewind.rewind import Rewind
 from django_rewind.signals import post_capture, post_rewind_step, pre_capture, pre_rewind_step
 from tests import helpers
-from tests.fixtures import applied, columns, migrate, row
+from tests.fixtures import PRICE, applied, columns, migrate, price_without_file, row
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "other"])
-
-PRICE = helpers.add("Product", "price", "IntegerField(null=True)")
 
 
 @contextmanager
@@ -47,11 +45,7 @@ class Log(list):
 @pytest.fixture
 def shop(app):
     """Two migrations of which the second has lost its file."""
-    app.migration("0001_initial", helpers.create("Product"))
-    app.migration("0002_price", PRICE, after="0001_initial")
-    migrate("shop")
-    app.delete("0002_price")
-    return app
+    return price_without_file(app)
 
 
 def test_around_a_step_from_stored_code(shop):

@@ -16,7 +16,6 @@ from django.db import migrations, models
 from django.db.migrations.operations.base import Operation
 from django.test import override_settings
 
-from django_rewind.modules import SourceUnavailable
 from django_rewind.source import (
     Metadata,
     describe,
@@ -25,6 +24,7 @@ from django_rewind.source import (
     payload,
     read_text,
 )
+from django_rewind.surroundings.modules import SourceUnavailable
 from tests.fixtures import forget_modules, in_memory
 
 

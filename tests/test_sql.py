@@ -9,11 +9,9 @@ from django_rewind.exceptions import SqlNotKnown
 from django_rewind.rewind import Rewind
 from django_rewind.sql import _refuse_to_change, sql_of
 from tests import helpers
-from tests.fixtures import applied, columns, migrate
+from tests.fixtures import PRICE, applied, columns, migrate, price_without_file
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "other"])
-
-PRICE = helpers.add("Product", "price", "IntegerField(null=True)")
 
 
 def statements(target="0001"):
@@ -33,11 +31,7 @@ def execute(lines):
 @pytest.fixture
 def shop(app):
     """A product, and a price whose file is gone."""
-    app.migration("0001_initial", helpers.create("Product"))
-    app.migration("0002_price", PRICE, after="0001_initial")
-    migrate("shop")
-    app.delete("0002_price")
-    return app
+    return price_without_file(app)
 
 
 def test_nothing_is_executed(shop):

@@ -8,9 +8,9 @@ import pytest
 from django.db import migrations, models
 from django.db.migrations.state import ModelState, ProjectState
 
-from django_rewind import standin
 from django_rewind.models import MigrationCode
-from django_rewind.standin import StandIn, make_managers_importable
+from django_rewind.surroundings import standin
+from django_rewind.surroundings.standin import StandIn, make_managers_importable
 from tests.fixtures import Tree
 
 # Models

@@ -10,13 +10,25 @@ import pytest
 from django.core.management import call_command
 from django.db import connection, connections, transaction
 from django.test import TransactionTestCase, override_settings
+from django.test.utils import CaptureQueriesContext
 
 import django_rewind
 from django_rewind import signing
-from django_rewind.models import BaselineMigration, MigrationCode, MigrationCodeHistory
+from django_rewind.baseline import Baseline
+from django_rewind.ledger import Happening, Ledger
+from django_rewind.models import (
+    BaselineMigration,
+    Event,
+    MigrationCode,
+    MigrationCodeHistory,
+    MigrationEvent,
+    StoredContent,
+)
 from django_rewind.signing import Verdict
 from django_rewind.source import describe
-from django_rewind.store import APP_LABEL, Entry, Store
+from django_rewind.store import LAST_SERIAL, Store
+from django_rewind.stored import Entry, Kept
+from django_rewind.tables import APP_LABEL
 from tests.fixtures import hidden, in_memory, record_id, row
 
 KEY = ("shop", "0001_initial")
@@ -27,6 +39,9 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def store() -> Store:
+    """Nothing is known of the app, which other tests have stored and committed."""
+    for model in (MigrationCode, MigrationCodeHistory, MigrationEvent):
+        model.objects.filter(app_label=KEY[0]).delete()
     return Store(connection)
 
 
@@ -67,6 +82,15 @@ def test_texts_are_those_that_are_asked_for(store):
     assert store.texts([("shop", "0009")]) == {}
 
 
+def test_texts_of_one_app_are_read_of_that_app(store):
+    """Every app has a migration of the same name."""
+    store.put([entry((app_label, "0001"), f"# {app_label}") for app_label in ("auth", "shop", "stock")])
+    with CaptureQueriesContext(connection) as queries:
+        assert store.texts([("shop", "0001")]) == {("shop", "0001"): "# shop"}
+    (asked,) = [one["sql"] for one in queries if "source_code" in one["sql"]]
+    assert "'shop'" in asked
+
+
 def test_many_texts_are_read_in_batches(store):
     """More than a database takes as parameters of one statement."""
     keys = [("shop", f"{number:04}") for number in range(1100)]
@@ -76,7 +100,7 @@ def test_many_texts_are_read_in_batches(store):
 
 def test_many_entries_are_written_in_few_statements(store, django_assert_max_num_queries):
     """Ten times as many do not need ten times as many statements."""
-    with django_assert_max_num_queries(8):
+    with django_assert_max_num_queries(12):
         store.put([entry(("shop", f"{number:04}")) for number in range(100)])
 
 
@@ -88,10 +112,10 @@ def test_texts_of_any_alphabet_and_length_are_kept(store):
 
 
 def test_the_same_again_changes_nothing(store, django_assert_num_queries):
-    """It is found out by one query."""
+    """It is found out by two queries, the second for the text."""
     store.put([entry()])
     before = row(KEY).stored_at
-    with django_assert_num_queries(1 if connection.vendor != "postgresql" else 2):
+    with django_assert_num_queries(2 if connection.vendor != "postgresql" else 4):
         store.put([entry()])
     assert row(KEY).stored_at == before
     assert not MigrationCodeHistory.objects.exists()
@@ -178,14 +202,127 @@ def test_a_row_is_proven_by_the_newest_record(store):
 def test_without_a_record_nothing_is_proven(store):
     """The row stays unproven."""
     store.put([entry(record_id=5)])
-    store.prove(KEY)
+    assert store.prove(KEY) == Kept(signing.digest(TEXT), serial=1)
     assert store.known()[KEY].record_id is None
+    assert row(KEY).proof == ""
+
+
+def test_what_is_proven_is_told(store, django_assert_num_queries):
+    """In two statements: it is done for each migration that is applied."""
+    key = ("auth", "0001_initial")
+    store.put([entry(key)])
+    with django_assert_num_queries(2):
+        proven = store.prove(key)
+    assert proven == Kept(signing.digest(TEXT), row(key).serial, record_id(key))
+    assert store.rows()[key].is_proven_for(record_id(key))
+
+
+def test_of_what_is_not_stored_nothing_is_proven(store):
+    """There is nothing that could be."""
+    assert store.prove(("shop", "0009")) is None
+
+
+@pytest.mark.parametrize("values", [{"record_id": 6}, {"proof": ""}, {"proof": "0" * 64}], ids=str)
+def test_a_record_without_a_proof_was_changed(store, values):
+    """The row says nothing of a record that was not signed with it."""
+    store.put([entry(record_id=5)])
+    assert store.rows()[KEY].verdict is Verdict.VERIFIED
+    MigrationCode.objects.filter(app_label="shop").update(**values)
+    assert store.rows()[KEY].verdict is Verdict.TAMPERED
+    assert not store.rows()[KEY].is_proven_for(6)
+
+
+# Serial numbers
+
+
+def test_each_text_has_the_next_number(store):
+    """And what is put is told with it."""
+    for serial, text in enumerate(("a", "b", "a"), 1):
+        assert store.put([entry(text=text)]) == {KEY: Kept(signing.digest(text), serial)}
+    assert store.put([entry(text="a")]) == {KEY: Kept(signing.digest("a"), 3)}
+    assert store.rows()[KEY].verdict is Verdict.VERIFIED
+
+
+def test_it_comes_after_what_history_and_ledger_know_of(store):
+    """Also where the row itself has gone."""
+    store.put([entry(text="a")])
+    store.put([entry(text="b")])
+    store.retire(KEY)
+    assert store.put([entry()])[KEY].serial == 3
+    store.retire(KEY)
+    MigrationCodeHistory.objects.all().delete()
+    Ledger(connection).note([Happening(Event.CAPTURED, KEY, serial=7)])
+    assert store.put([entry()])[KEY].serial == 8
+
+
+def test_signed_with_another_key_alone_it_keeps_its_number(store):
+    """The text is the same, and is trusted already."""
+    with override_settings(DJANGO_REWIND_SIGNING_KEYS=["old"]):
+        store.put([entry()])
+    with override_settings(DJANGO_REWIND_SIGNING_KEYS=["new", "old"]):
+        assert store.put([entry()])[KEY].serial == 1
+    with override_settings(DJANGO_REWIND_SIGNING_KEYS=["new"]):
+        assert store.rows()[KEY].verdict is Verdict.VERIFIED
+
+
+@pytest.mark.parametrize("event", [Event.REFUSED, Event.FAILED, Event.BEGAN])
+def test_what_may_have_been_rolled_back_does_not_count(store, event):
+    """A failure is noted after the transaction that it undid."""
+    store.put([entry()])
+    Ledger(connection).note([Happening(event, KEY, serial=2)])
+    assert store.rows()[KEY].verdict is Verdict.VERIFIED
+
+
+def test_an_older_row_is_seen(store):
+    """By history or ledger."""
+    store.put([entry(text="a")])
+    store.put([entry(text="b")])
+    MigrationCodeHistory.objects.update(serial=3)
+    assert store.rows()[KEY].verdict is Verdict.REPLAYED
+
+
+def test_the_last_number_is_not_passed(store):
+    """Columns hold no more; what is larger is none of ours."""
+    Ledger(connection).note([Happening(Event.CAPTURED, KEY, serial=LAST_SERIAL)])
+    assert store.put([entry()])[KEY].serial == LAST_SERIAL
+    assert store.put([entry(text="b")])[KEY].serial == LAST_SERIAL
+    assert store.rows()[KEY].verdict is Verdict.VERIFIED
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("model", [MigrationEvent, MigrationCodeHistory])
+def test_without_ledger_or_history_nothing_is_refused(store, model):
+    """Either may have been dropped by hand."""
+    store.put([entry()])
+    try:
+        with hidden(model._meta.db_table):
+            assert store.rows()[KEY].verdict is Verdict.VERIFIED
+    finally:
+        MigrationCode.objects.filter(app_label="shop").delete()
+
+
+def test_a_text_that_was_changed_by_hand_is_put_right(store):
+    """All columns but the text itself are as they would be stored."""
+    store.put([entry()])
+    MigrationCode.objects.filter(app_label="shop").update(source_code="other")
+    store.put([entry()])
+    assert row(KEY).source_code == TEXT
+    assert [one.source_code for one in MigrationCodeHistory.objects.all()] == ["other"]
+
+
+def test_contents_that_were_changed_by_hand_are_put_right(store):
+    """Whoever stores them again."""
+    digest = signing.digest_of(b"content")
+    store.put([entry(contents={digest: b"content"})])
+    StoredContent.objects.filter(digest=digest).update(content=b"other")
+    store.put([entry(contents={digest: b"content"})])
+    assert store.contents([digest]) == {digest: b"content"}
 
 
 def test_the_baseline_is_read_with_its_records(store):
     """A record with another id was applied later."""
     BaselineMigration.objects.create(app_label="shop", migration_name="0009", record_id=3)
-    assert store.baseline()[("shop", "0009")] == 3
+    assert Baseline(connection).records()[("shop", "0009")] == 3
 
 
 # The table is not there
@@ -389,4 +526,4 @@ def test_our_own_migrations_are_stored_too(store):
 def test_a_baseline_that_was_dropped_by_hand_is_empty():
     """Recorded does not mean that each of our tables exists."""
     with hidden(BaselineMigration._meta.db_table):
-        assert Store(connection).baseline() == {}
+        assert Baseline(connection).records() == {}

@@ -18,16 +18,31 @@ from django.test.utils import CaptureQueriesContext
 
 from django_rewind.models import BaselineMigration, MigrationCode, MigrationCodeHistory, Provenance
 from django_rewind.signing import Verdict
-from django_rewind.store import APP_LABEL, Store
+from django_rewind.store import Store
+from django_rewind.tables import APP_LABEL
 from django_rewind.takeover import sign_inherited
-from tests.fixtures import applied, columns, migrate, record_id, row
+from tests.fixtures import applied, columns, migrate, record_id, row, store_anew
 from tests.helpers import add, create
 from tests.test_source import CLASS
 
-pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "other"])
+pytestmark = [pytest.mark.deep, pytest.mark.django_db(transaction=True, databases=["default", "other"])]
 
 TABLES = ["django_migrations_code", "django_migrations_code_history", "django_migrations_baseline"]
-OURS = ["0001_initial", "0002_signed_source", "0003_take_over", "0004_stored_content", "0005_verification"]
+OURS = [
+    "0001_initial",
+    "0002_signed_source",
+    "0003_take_over",
+    "0004_stored_content",
+    "0005_verification",
+    "0006_ledger",
+]
+
+
+@pytest.fixture(autouse=True)
+def _stored_anew(transactional_db):
+    """What is applied is stored and proven, as every other test expects it."""
+    yield
+    store_anew()
 
 
 @pytest.fixture
@@ -46,9 +61,6 @@ def old(app, settings):
     settings.DJANGO_REWIND_ENABLED = True
     app.delete(*(path.stem for path in app.path.glob("0*.py")))
     app.reload()
-    call_command("migrate", APP_LABEL, verbosity=0)
-    # What was taken over of ours is stored anew, as every other test expects it.
-    MigrationCode.objects.filter(app_label=APP_LABEL).delete()
     call_command("migrate", verbosity=0)
 
 
@@ -79,6 +91,27 @@ def test_its_rows_are_signed_once(old):
     assert stored.metadata.dependencies == [old.key("0001_initial")]
     assert stored.record_id == record_id(old.key("0002_a"))
     assert row(old.key("0002_a")).stored_at.year == 2020
+
+
+def test_its_own_migration_is_what_ours_is(old):
+    """It made the same table in other words: nothing is amiss, and its text is kept as an earlier one."""
+    text = (
+        "from django.db import migrations\n\n\nclass Migration(migrations.Migration):\n    initial = True\n"
+    )
+    insert(APP_LABEL, "0001_initial", text)
+    migrate()
+    call_command("verify_migrations", APP_LABEL, stdout=StringIO())
+    out = StringIO()
+    call_command("rewind", plan=True, stdout=out)
+    assert APP_LABEL not in out.getvalue()
+    (earlier,) = MigrationCodeHistory.objects.filter(app_label=APP_LABEL)
+    assert (earlier.source_code, earlier.stored_at.year) == (text, 2020)
+
+
+def test_a_history_asks_for_our_tables(old):
+    """Its tables hold less than ours, and what to do about it is said."""
+    with pytest.raises(CommandError, match=r"run 'manage.py migrate --database default' first"):
+        call_command("show_stored_migrations", history=["shop", "0002"], stdout=StringIO())
 
 
 def test_what_it_stored_is_described_from_its_file(old):
@@ -277,6 +310,38 @@ def test_to_zero_and_forward_again(app):
     assert all(columns(table) for table in TABLES)
     assert row(app.key("0001_initial")).source_code
     assert applied("shop") == ["0001_initial"]
+
+
+def test_what_was_signed_before_is_proven_once():
+    """What does not verify stays as it is, and is refused."""
+    tampered, signed = ("auth", "0001_initial"), ("auth", "0002_alter_permission_name_max_length")
+    before = row(tampered)
+    try:
+        migrate(APP_LABEL, "0005")
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "UPDATE django_migrations_code SET module = 'os' WHERE migration_name = %s", [tampered[1]]
+            )
+    finally:
+        migrate()
+    found = Store(connection).rows()
+    MigrationCode.objects.filter(pk=before.pk).delete()
+    migrate()
+    assert (found[signed].verdict, found[signed].serial) == (Verdict.VERIFIED, 0)
+    assert found[signed].is_proven_for(record_id(signed))
+    assert (found[tampered].verdict, found[tampered].proof) == (Verdict.TAMPERED, "")
+
+
+def test_without_a_key_nothing_can_be_proven():
+    """It is done only once, so it is refused."""
+    try:
+        migrate(APP_LABEL, "0005")
+        without = override_settings(SECRET_KEY="")
+        with without, pytest.raises(CommandError, match="cannot be tied to its records"):
+            migrate()
+        assert "proof" not in columns("django_migrations_code")
+    finally:
+        migrate()
 
 
 @pytest.mark.parametrize("target", ["0001", "0002"])

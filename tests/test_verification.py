@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import linecache
 import sys
 import tempfile
 
 import pytest
 from django.db import connection, migrations
+from django.test.utils import CaptureQueriesContext
 
 from django_rewind.models import MigrationCode, StoredContent
 from django_rewind.source import describe
-from django_rewind.store import APP_LABEL, Entry, Store
+from django_rewind.store import Store
+from django_rewind.stored import Entry
+from django_rewind.tables import APP_LABEL
 from django_rewind.types import label
 from django_rewind.verification import Verifier
 from tests.fixtures import Tree, in_memory
@@ -136,3 +140,14 @@ def test_nothing_is_left_behind(tree: Tree, put, monkeypatch):
     assert found("bakery") == {"bakery.0001_a": ""}
     assert set(sys.modules) == before
     assert list(folder.iterdir()) == []
+
+
+def test_texts_are_read_together_and_not_kept(put):
+    """A query for a hundred of them, and no more of them in memory at the end than before."""
+    for number in range(1, 4):
+        put(f"000{number}_a", BEGIN + END)
+    before = set(linecache.cache)
+    with CaptureQueriesContext(connection) as queries:
+        found("bakery")
+    assert len([one for one in queries if "source_code" in one["sql"]]) == 1
+    assert not [name for name in set(linecache.cache) - before if name.startswith("<stored")]

@@ -9,6 +9,7 @@ graph.
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 from functools import cached_property
 
 from django.db import transaction
@@ -19,11 +20,13 @@ from .compare import dump
 from .edits import Edits, text_on_disk
 from .exceptions import RewindError
 from .history import History, Standing
-from .imports import parse_text
+from .ledger import Happening, Ledger
 from .loader import RewindLoader
+from .models import Event
 from .plan import closure, parents_in
 from .signing import Verdict
 from .store import Store
+from .syntax import LONGEST_TO_COMPARE, parse_text
 from .types import Key, label
 
 __all__ = ["Adoptions"]
@@ -131,7 +134,19 @@ class Adoptions:
             self.store.redirect(dict(moved))
             files = {self.history.applied[old]: self.history.disk[new] for old, new in moved}
             capture.adopt(self.store.connection, files, warn=warn)
+            self._note(moved)
         return moved
+
+    def _note(self, moved: list[tuple[Key, Key]]) -> None:
+        """Have the ledger say it of both names: either may be asked about."""
+        ledger = Ledger(self.store.connection)
+        if moved and ledger.is_kept():
+            digests = {key: row.digest for key, row in self.store.rows().items()}
+            ledger.note(
+                one
+                for old, new in moved
+                for one in _renamed(old, new, self.history.applied[old], digests.get(new, ""))
+            )
 
     def _move_record(self, old: Key, new: Key) -> None:
         records = MigrationRecorder.Migration.objects.using(self.store.connection.alias)
@@ -142,13 +157,18 @@ class Adoptions:
             )
 
 
+def _renamed(old: Key, new: Key, record_id: int, digest: str) -> Iterator[Happening]:
+    yield Happening(Event.ADOPTED, old, record_id, detail=f"it is {label(new)} from now on")
+    yield Happening(Event.ADOPTED, new, record_id, digest=digest, detail=f"it was {label(old)}")
+
+
 def program(text: str) -> str | None:
     """
     Return what a text does in a form that can be compared, without its place in the graph.
 
     None where it does nothing, as one that only merges: all of those are the same.
     """
-    tree = parse_text(text)
+    tree = parse_text(text) if len(text) <= LONGEST_TO_COMPARE else None
     if tree is None:
         return None
     works = False
@@ -156,7 +176,11 @@ def program(text: str) -> str | None:
         if isinstance(node, ast.ClassDef) and node.name == "Migration":
             works = any(_assigns(one, {"operations"}) and not _is_empty(one) for one in node.body)
             node.body = [one for one in node.body if not _assigns(one, _PLACE)]
-    return dump(tree) if works else None
+    try:
+        return dump(tree) if works else None
+    except (RecursionError, ValueError):
+        # Too deep, or with a number that is too long to be written down.
+        return None
 
 
 def _assigns(statement: ast.stmt, names: set[str]) -> bool:

@@ -18,11 +18,11 @@ class RewindConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from . import checks, store  # noqa: F401 (registers the checks)
+        from . import checks, loaddata  # noqa: F401 (registers the checks)
 
         for model in self.get_models():
             # With the sender: other models' saves are none of our business.
-            pre_save.connect(store.keep_stored_row, sender=model)
+            pre_save.connect(loaddata.keep_stored_row, sender=model)
         post_migrate.connect(reconcile_after_migrate, sender=self, dispatch_uid="django_rewind.reconcile")
         pre_migrate.connect(forget_earlier_runs, sender=self, dispatch_uid="django_rewind.forget")
         setting_changed.connect(follow_setting, dispatch_uid="django_rewind.follow_setting")
@@ -41,21 +41,37 @@ def follow_setting(*, setting: str, **kwargs: Any) -> None:
         hooks.uninstall()
 
 
-def forget_earlier_runs(*, using: str, **kwargs: Any) -> None:
+def forget_earlier_runs(*, sender: Any, using: str, **kwargs: Any) -> None:
     """An executor that was driven from code has left what it knew, and nobody took it."""
-    from . import capture
+    if not _is_ours(sender):
+        return
+    from .outcome import forget_outcome
 
-    capture.forget_outcome(connections[using])
+    forget_outcome(connections[using])
+    if conf.locks_migrate() and conf.in_force():
+        from . import turn
+
+        turn.announce(using, kwargs.get("plan"))
 
 
-def reconcile_after_migrate(*, using: str, **kwargs: Any) -> None:
+def reconcile_after_migrate(*, sender: Any, using: str, **kwargs: Any) -> None:
     """Fill in what is applied and unstored. Without a plan it was `flush` that called."""
-    from . import capture
+    if _is_ours(sender) and conf.in_force() and "plan" in kwargs:
+        from .reconcile import reconcile
 
-    if conf.in_force() and "plan" in kwargs:
         # What cannot be stored was said when it was applied; once is enough.
         warn = _to_stderr if kwargs["plan"] or kwargs.get("verbosity", 1) >= 2 else _to_nowhere
-        capture.reconcile(connections[using], warn=warn)
+        reconcile(connections[using], warn=warn)
+
+
+def _is_ours(sender: Any) -> bool:
+    """
+    Say whether the sender is our config.
+
+    Signals know it by its address in memory. A test that installs apps makes all configs
+    anew, and another may come to lie where ours was.
+    """
+    return isinstance(sender, RewindConfig)
 
 
 def _to_stderr(line: str) -> None:

@@ -23,15 +23,17 @@ from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 
 from . import conf
-from .capture import Packing, unstored
+from .capture import Packing
+from .damage import Damage
 from .git import GitUnavailable, Repository
 from .history import Standing
 from .loader import RewindLoader
 from .models import Provenance
-from .modules import Modules
 from .past import Found, Past, Wanted
-from .store import Entry, Store
-from .types import Key, names_of
+from .store import Store
+from .stored import Entry
+from .surroundings.modules import Modules
+from .types import Key, label, names_of
 
 __all__ = ["Backfill", "Backfilled"]
 
@@ -68,6 +70,8 @@ class Backfill:
     connection: Any
     app_labels: Iterable[str] = ()
     found: list[Backfilled] = field(default_factory=list)
+    # Stored and never to be used, each with the reason: it is replaced.
+    damaged: dict[Key, str] = field(default_factory=dict)
     # Looked for and not found, each with the reason.
     lost: dict[Key, str] = field(default_factory=dict)
     # What has to be said beside that, a line for each thing.
@@ -92,6 +96,7 @@ class Backfill:
         self.history = loader.history or loader.read_history()
         self.records: Mapping[Key, Any] = MigrationRecorder(self.connection).applied_migrations()
         self._check_labels()
+        self.damaged = Damage(self.connection).among(filter(self._is_asked_for, self.history.applied))
 
     def _check_store(self) -> None:
         alias = self.connection.alias
@@ -113,9 +118,11 @@ class Backfill:
 
     @cached_property
     def _unstored(self) -> list[Key]:
-        labels = set(self.app_labels)
-        keys = unstored(self.connection, self.history.applied)
-        return [key for key in keys if not labels or key[0] in labels]
+        keys = Store(self.connection).unstored(self.history.applied)
+        return sorted({*filter(self._is_asked_for, keys), *self.damaged})
+
+    def _is_asked_for(self, key: Key) -> bool:
+        return not self.app_labels or key[0] in self.app_labels
 
     @property
     def without_file(self) -> list[Key]:
@@ -183,6 +190,11 @@ class Backfill:
         self.found += [Backfilled(entry, found.get(entry.key)) for entry in packing.entries]
         self.lost.update(packing.failed)
         self.notes += packing.left_out()
+        self.notes += [
+            f"Of {label(key)}, {self.damaged[key]}: a backfill replaces it, and keeps it in the history as evidence."
+            for key in (entry.key for entry in packing.entries)
+            if key in self.damaged
+        ]
 
     # Places -----------------------------------------------------------------
 
@@ -231,7 +243,7 @@ class Backfill:
             CommandError: the database does not take it.
         """
         try:
-            Store(self.connection).put([one.entry for one in self.found])
+            Store(self.connection).put([one.entry for one in self.found], replacing=self.damaged)
         except (DatabaseError, UnicodeError) as error:
             names = names_of(one.key for one in self.found)
             raise CommandError(f"The sources of {names} cannot be stored: {error}") from error

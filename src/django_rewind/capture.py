@@ -1,41 +1,27 @@
-"""What is stored before a run, and what is filled in after it."""
+"""What is stored before a run, and what of it is filled in later."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
-from weakref import WeakKeyDictionary, WeakSet
 
-from django.db import DatabaseError, connections
+from django.db import DatabaseError
 from django.db.migrations import Migration
-from django.db.migrations.loader import MigrationLoader
-from django.db.migrations.recorder import MigrationRecorder
 
 from . import conf, signing
 from .compare import same_text
 from .edits import text_on_disk
-from .gather import Collector
 from .models import Provenance
-from .modules import SourceUnavailable
-from .needs import Needs
+from .outcome import is_told_first, record_ids
 from .source import Metadata, describe, module_of, read_text
-from .store import Entry, Known, Store, all_of_ours
-from .types import Applied, Key, label, names_of
+from .store import Store
+from .stored import Entry
+from .surroundings.gather import Collector
+from .surroundings.modules import SourceUnavailable
+from .surroundings.needs import Needs
+from .types import Key, label, names_of
 
-__all__ = [
-    "Packing",
-    "accept",
-    "adopt",
-    "capture",
-    "forget_outcome",
-    "hand_over",
-    "reconcile",
-    "unstored",
-]
-
-logger = logging.getLogger("django_rewind")
+__all__ = ["Packing", "accept", "adopt", "capture", "fill_in"]
 
 # Takes one line about something that could not be stored.
 Warn = Callable[[str], None]
@@ -96,15 +82,10 @@ def _put_as(provenance: str, connection: Any, migrations: Mapping[int, Migration
     return _put(connection, packing, warn=warn)
 
 
-# Connections whose present run was told that nothing is stored.
-_told: WeakSet[Any] = WeakSet()
-
-
 def _can_sign(connection: Any, warn: Warn) -> bool:
     """Say whether there is a key, and once in a run what to do if there is none."""
     problem = signing.problem_with_keys()
-    if problem and Store(connection).is_allowed and _real(connection) not in _told:
-        _told.add(_real(connection))
+    if problem and Store(connection).is_allowed and is_told_first(connection):
         warn(f"The sources of migrations are not stored. {problem}")
     return not problem
 
@@ -205,99 +186,36 @@ def _put(connection: Any, packing: Packing, *, warn: Warn) -> set[Key]:
     return {entry.key for entry in entries}
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What an executor knows at the end of its run, so that nobody has to ask again."""
-
-    applied: Applied
-    disk: Mapping[Key, Migration]
-
-
-# From the end of executor.migrate() to the post_migrate signal of the same command.
-_outcomes: WeakKeyDictionary[Any, Outcome] = WeakKeyDictionary()
-
-
-def hand_over(connection: Any, applied: Applied, disk: Mapping[Key, Migration]) -> None:
-    """Keep what a run has found out for the `reconcile` that follows it."""
-    _outcomes[_real(connection)] = Outcome(applied=applied, disk=disk)
-
-
-def forget_outcome(connection: Any) -> None:
-    """Throw away what an earlier run has left behind."""
-    _told.discard(_real(connection))
-    _outcomes.pop(_real(connection), None)
-
-
-def _real(connection: Any) -> Any:
-    """Return what `django.db.connection` stands for: the proxy cannot be a key."""
-    return connections[connection.alias]
-
-
-def reconcile(connection: Any, *, warn: Warn = logger.debug) -> None:
+def fill_in(
+    connection: Any,
+    disk: Mapping[Key, Migration],
+    unstored: Iterable[Key],
+    undescribed: set[Key],
+    *,
+    warn: Warn,
+) -> None:
     """
-    Store whatever is applied, on disk and still unstored or unproven.
+    Store from disk what is applied and unstored, and describe what version 0.1.0 stored.
 
-    That is everything at the first installation, later squashed migrations that
-    were recorded on the side, and what a process without us has applied since.
-    What version 0.1.0 stored is described from its file if that is the same program.
-    One query where there is nothing to do.
+    Args:
+        disk: the migrations that have a file.
+        undescribed: of which there is nothing but the text; described if their files are
+            the same programs.
     """
-    outcome = _outcomes.pop(_real(connection), None) or _look(connection)
-    if not all_of_ours(outcome.disk, outcome.applied):
+    if not _can_sign(connection, warn):
         return
-    known = Store(connection).known()
-    on_disk = {key: record_id for key, record_id in outcome.applied.items() if key in outcome.disk}
-    found = _unstored(known, on_disk)
-    undescribed = {key for key in on_disk if key in known and not known[key].is_described} - set(found)
-    if not (found or undescribed) or not _can_sign(connection, warn):
-        return
-    records = _record_ids(connection)
+    records = record_ids(connection)
     packing = Packing(Provenance.BACKFILLED)
-    for key in found:
-        packing.add(outcome.disk[key], records.get(key))
+    for key in unstored:
+        packing.add(disk[key], records.get(key))
     _put(connection, packing, warn=warn)
     inherited = Packing(Provenance.INHERITED)
     for key, text in sorted(_still_on_disk(Store(connection), undescribed).items()):
-        inherited.add(outcome.disk[key], records.get(key), text)
+        inherited.add(disk[key], records.get(key), text)
     _put(connection, inherited, warn=warn)
-
-
-def unstored(connection: Any, applied: Applied) -> list[Key]:
-    """Return what is applied and not stored, or not proven to be what ran; by name."""
-    return _unstored(Store(connection).known(), applied)
-
-
-def _unstored(known: Mapping[Key, Known], applied: Applied) -> list[Key]:
-    excluded = conf.excluded_apps()
-    return sorted(
-        key
-        for key, record_id in applied.items()
-        if key[0] not in excluded and (key not in known or _is_unproven(known[key].record_id, record_id))
-    )
 
 
 def _still_on_disk(store: Store, keys: set[Key]) -> dict[Key, str]:
     """Return the stored texts that are the same programs as their files."""
     texts = store.texts(keys)
     return {key: text for key, text in texts.items() if same_text(text, text_on_disk(key) or "")}
-
-
-def _is_unproven(proven_for: int | None, record_id: int) -> bool:
-    """
-    Say whether nobody knows that what is stored is what ran.
-
-    A run that failed has left it behind, or another record has taken the place of
-    the one that it was proven for. Without an id the record is of this very run.
-    """
-    return proven_for is None or (bool(record_id) and proven_for != record_id)
-
-
-def _look(connection: Any) -> Outcome:
-    loader = MigrationLoader(connection, load=False)
-    loader.load_disk()
-    return Outcome(applied=_record_ids(connection), disk=loader.disk_migrations or {})
-
-
-def _record_ids(connection: Any) -> Applied:
-    recorded = MigrationRecorder(connection).applied_migrations()
-    return {key: record.pk for key, record in recorded.items()}

@@ -18,7 +18,7 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.db import DEFAULT_DB_ALIAS
 
-from .exceptions import RewindError
+from .exceptions import RewindError, RewindInterrupted
 from .githook import Choices
 from .history import History, Standing
 from .preflight import check_reversible
@@ -164,13 +164,20 @@ def _undo(found: Lacking, choices: Choices) -> str:
             database=choices.database,
             interactive=False,
             verbosity=0,
+            lock_timeout=choices.timeout,
             stdout=StringIO(),
             stderr=StringIO(),
         )
+    except RewindInterrupted as interruption:
+        return _not_undone(found, interruption.error)
     except Exception as error:  # noqa: BLE001 (stored code raises what it likes)
-        return f"{_some(_undone(found))} could not be undone ({_in_short(error)}). See 'manage.py rewind'."
+        return _not_undone(found, error)
     loss = f" What was in {_some_texts(lost)} is lost." if lost else ""
     return f"undone for this checkout: {_some(_undone(found))}.{loss}"
+
+
+def _not_undone(found: Lacking, error: BaseException) -> str:
+    return f"{_some(_undone(found))} could not be undone ({_in_short(error)}). See 'manage.py rewind'."
 
 
 def _undone(found: Lacking) -> list[Key]:
@@ -204,6 +211,6 @@ def _some_texts(texts: Sequence[str]) -> str:
     return ", ".join(texts[:_NAMES]) + more
 
 
-def _in_short(error: Exception) -> str:
+def _in_short(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

@@ -13,7 +13,7 @@ from django.db import OperationalError, connections
 
 from . import conf, signing
 from .signing import Verdict
-from .store import APP_LABEL, Store
+from .tables import APP_LABEL
 from .types import Key, names_of
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "check_excluded_apps",
     "check_is_enabled",
     "check_keys",
+    "check_signatures_are_required",
     "check_signing_keys",
 ]
 
@@ -75,6 +76,24 @@ def check_signing_keys(**kwargs: Any) -> list[CheckMessage]:
     ]
 
 
+@register(Tags.security)
+def check_signatures_are_required(**kwargs: Any) -> list[CheckMessage]:
+    """Say that whoever can write to a database can have code executed."""
+    if conf.requires_signatures() or not conf.enabled():
+        return []
+    return [
+        Warning(
+            "Stored migrations are used whoever has signed them: who can write to a database can have "
+            "code of their choice executed.",
+            hint=(
+                "Remove DJANGO_REWIND_REQUIRE_SIGNATURES = False, and give every process that migrates "
+                "the same key in DJANGO_REWIND_SIGNING_KEYS."
+            ),
+            id="django_rewind.W010",
+        )
+    ]
+
+
 @register(Tags.database)
 def check_databases(*, databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
     """Say what stands between the given databases and their way back."""
@@ -104,6 +123,9 @@ def _within_migrate() -> bool:
 
 
 def _check_database(connection: Any) -> Iterator[CheckMessage]:
+    # Only where a database is checked: every process registers the checks.
+    from .store import Store
+
     if not Store(connection).is_allowed:
         yield Warning(
             f"Migrations of the database '{connection.alias}' are not captured: a router keeps the "
@@ -151,7 +173,8 @@ def _check_migrations(connection: Any) -> Iterator[CheckMessage]:
     yield from _warn(
         foreign,
         f"Stored migrations of the database '{alias}' were signed with another key: {{names}}.",
-        "Add that key to DJANGO_REWIND_SIGNING_KEYS.",
+        "Add that key to DJANGO_REWIND_SIGNING_KEYS, or look at them and agree: "
+        "'manage.py verify_migrations --sign'.",
         "django_rewind.W007",
     )
     yield from _warn(

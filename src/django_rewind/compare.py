@@ -13,14 +13,12 @@ from typing import Any
 
 from django.db.migrations import Migration
 
-from .imports import function_node
+from .syntax import FUNCTIONS, LONGEST_TO_COMPARE, function_node
 
 __all__ = ["dump", "same_operations", "same_text"]
 
 # Attributes of a class that say nothing of what it does.
 _OF_NO_ACCOUNT = {"__dict__", "__doc__", "__firstlineno__", "__static_attributes__", "__weakref__"}
-
-_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 def same_text(stored: str, on_disk: str) -> bool:
@@ -31,6 +29,9 @@ def same_text(stored: str, on_disk: str) -> bool:
     """
     if stored == on_disk:
         return True
+    if max(len(stored), len(on_disk)) > LONGEST_TO_COMPARE:
+        # A run loads both, and compares what they do.
+        return False
     try:
         return _tree(stored) == _tree(on_disk)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -44,7 +45,7 @@ def _tree(text: str) -> str:
 def dump(tree: ast.AST) -> str:
     """Return a tree as a text to compare, without docstrings; the tree is changed."""
     for node in ast.walk(tree):
-        if isinstance(node, (ast.Module, ast.ClassDef, *_FUNCTIONS)):
+        if isinstance(node, (ast.Module, ast.ClassDef, *FUNCTIONS)):
             node.body = [one for one in node.body if not _is_docstring(one)]
     return ast.dump(tree)
 
@@ -61,7 +62,11 @@ def same_operations(stored: Migration, on_disk: Migration) -> bool:
     """Say whether two loaded migrations would do the same to database and state."""
     if stored.atomic != on_disk.atomic:
         return False
-    return _Comparison().same(list(stored.operations), list(on_disk.operations))
+    try:
+        return _Comparison().same(list(stored.operations), list(on_disk.operations))
+    except (RecursionError, ValueError):
+        # Too deep, or with a number that is too long to be written down.
+        return False
 
 
 class _Comparison:
@@ -178,7 +183,7 @@ def _tree_of(function: FunctionType) -> str | None:
     node.name = ""
     try:
         return dump(node)
-    except RecursionError:
+    except (RecursionError, ValueError):
         return None
 
 

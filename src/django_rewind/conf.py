@@ -6,7 +6,18 @@ from django.apps import apps
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
-__all__ = ["enabled", "excluded_apps", "excluded_modules", "in_force", "signing_keys", "size_limit"]
+__all__ = [
+    "enabled",
+    "excluded_apps",
+    "excluded_modules",
+    "in_force",
+    "lock_alias",
+    "lock_migrate_timeout",
+    "locks_migrate",
+    "requires_signatures",
+    "signing_keys",
+    "size_limit",
+]
 
 MEBIBYTE = 1024 * 1024
 
@@ -52,6 +63,16 @@ def _secret_keys() -> list[str]:
     return [key, *filter(None, getattr(settings, "SECRET_KEY_FALLBACKS", []))]
 
 
+def requires_signatures() -> bool:
+    """
+    Say whether stored source has to be signed with one of our keys to be used.
+
+    ``DJANGO_REWIND_REQUIRE_SIGNATURES``, by default ``True``. With ``False`` its digests
+    have to match, which whoever can write to the database can see to.
+    """
+    return bool(getattr(settings, "DJANGO_REWIND_REQUIRE_SIGNATURES", True))
+
+
 def size_limit() -> int:
     """
     Return how many bytes a migration may carry along.
@@ -80,6 +101,46 @@ def excluded_modules() -> list[str]:
     everything below it.
     """
     return [str(name) for name in getattr(settings, "DJANGO_REWIND_EXCLUDE_MODULES", ())]
+
+
+def lock_alias() -> str | None:
+    """
+    Return the alias over which PostgreSQL, MySQL and MariaDB are locked.
+
+    ``DJANGO_REWIND_LOCK_ALIAS``, by default the one that is migrated. Through a
+    pooler that gives each transaction another connection a lock is void: this names
+    one that goes straight to the server.
+    """
+    alias = getattr(settings, "DJANGO_REWIND_LOCK_ALIAS", None)
+    return str(alias) if alias else None
+
+
+def locks_migrate() -> bool:
+    """
+    Say whether `migrate` waits for its turn as well.
+
+    ``DJANGO_REWIND_LOCK_MIGRATE``, by default ``False``.
+    """
+    value = getattr(settings, "DJANGO_REWIND_LOCK_MIGRATE", False)
+    # 0 is a number of seconds.
+    return value is not False and value is not None
+
+
+def lock_migrate_timeout() -> float | None:
+    """
+    Return how many seconds `migrate` waits; None for without end.
+
+    Raises:
+        ImproperlyConfigured: ``DJANGO_REWIND_LOCK_MIGRATE`` is neither a bool nor a number.
+    """
+    value = getattr(settings, "DJANGO_REWIND_LOCK_MIGRATE", False)
+    if isinstance(value, bool):
+        return None
+    if not isinstance(value, (int, float)) or value < 0:
+        raise ImproperlyConfigured(
+            f"Make DJANGO_REWIND_LOCK_MIGRATE True, False or a number of seconds: it is {value!r}."
+        )
+    return float(value)
 
 
 def in_force() -> bool:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from .compare import same_text
-from .drift import ContentDamaged, Drift
-from .gather import Collector
-from .modules import SourceUnavailable
 from .signing import digest
 from .source import module_of, read_text
-from .store import Store, StoredMigration
+from .store import Store
+from .stored import StoredMigration
+from .surroundings.drift import ContentDamaged, Drift
+from .surroundings.gather import Collector
+from .surroundings.modules import SourceUnavailable
 from .types import Key
 
 __all__ = ["Edits", "text_on_disk"]
@@ -40,10 +41,19 @@ class Edits:
             or self.has_drifted(row)
         ]
 
-    def fingerprint(self, stored: StoredMigration) -> str:
-        """Return a digest of a file and of what it needs, as they are now."""
-        names = [one.name for one in stored.metadata.needs.modules]
-        texts = [text_on_disk(stored.key) or "", *map(self._text_of_module, names)]
+    def fingerprint(self, stored: StoredMigration, text: str | None = None) -> str:
+        """
+        Return a digest of a file and of what it needs, as they are now.
+
+        Args:
+            text: of the file; without it, of the module that was imported from it.
+        """
+        try:
+            names = [one.name for one in stored.metadata.needs.modules]
+        except ValueError:
+            names = []
+        here = text_on_disk(stored.key) if text is None else text
+        texts = [here or "", *map(self._text_of_module, names)]
         return digest("\0".join(texts))
 
     def _text_of_module(self, name: str) -> str:
@@ -58,6 +68,12 @@ class Edits:
             return self.drift.has_changed(stored.metadata.needs, stored.module.rpartition(".")[0])
         except (ContentDamaged, ValueError):
             return True
+
+
+def digest_on_disk(key: Key) -> str:
+    """Return the digest of the text of a migration's file; nothing where there is no text."""
+    text = text_on_disk(key)
+    return "" if text is None else digest(text)
 
 
 def text_on_disk(key: Key) -> str | None:

@@ -9,7 +9,9 @@ into (RunPython, RunSQL, other packages' own) are "opaque".
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
@@ -26,10 +28,12 @@ __all__ = [
     "Loss",
     "Made",
     "Names",
+    "are_effects",
     "conflict",
     "effects_in",
     "effects_of",
     "flatten",
+    "is_name_of_model",
     "lasting",
     "operations_in",
     "outline",
@@ -40,6 +44,11 @@ Loss = tuple[str, Optional[str]]
 
 _MODEL_GONE = {"delete_model", "rename_model"}
 _FIELD_GONE = {"remove_field", "rename_field"}
+
+
+def is_name_of_model(value: Any) -> bool:
+    """Say whether the value of a setting is the name of a model, like ``auth.User``."""
+    return isinstance(value, str) and re.fullmatch(r"\w+\.\w+", value) is not None
 
 
 def operations_in(migration: Migration, *, database: bool) -> Iterator[Operation]:
@@ -138,6 +147,59 @@ def _field_effect(operation: FieldOperation) -> Effect:
     return _on(operation.model_name, "alter_model")
 
 
+# What an effect of each kind says beside the model that it is about.
+_DETAILS: dict[str, tuple[str, ...]] = {
+    "add_field": ("field", "column"),
+    "alter_field": ("field", "column"),
+    "alter_model": (),
+    "alter_table": ("table",),
+    "create_model": ("table", "without_table", "fields"),
+    "delete_model": (),
+    "remove_field": ("field",),
+    "rename_field": ("field", "to"),
+    "rename_model": ("to",),
+}
+
+
+def are_effects(value: Any) -> bool:
+    """Say whether a value that was read from JSON is what `effects_in` returns."""
+    return isinstance(value, list) and all(map(_is_effect, value))
+
+
+def _is_effect(value: Any) -> bool:
+    if not isinstance(value, dict) or not isinstance(value.get("effect"), str):
+        return False
+    if not all(isinstance(value.get(name), bool) for name in ("database", "state")):
+        return False
+    if value["effect"] == "opaque":
+        return True
+    details = _DETAILS.get(value["effect"])
+    is_complete = details is not None and all(name in value for name in ("model", *details))
+    return is_complete and _are_as_written(value) and _are_refers(value.get("refers", []))
+
+
+def _are_as_written(value: dict[str, Any]) -> bool:
+    """Say whether what an effect, or a column of one, holds are names where names belong."""
+    names = ("model", "field", "to", "name")
+    is_named = all(isinstance(value[name], str) for name in names if name in value)
+    or_none = all(value.get(name) is None or isinstance(value[name], str) for name in ("table", "column"))
+    return is_named and or_none and _are_columns(value.get("fields", {}))
+
+
+def _are_columns(value: Any) -> bool:
+    return isinstance(value, dict) and all(
+        isinstance(one, dict) and "column" in one and "fields" not in one and _are_as_written(one)
+        for one in value.values()
+    )
+
+
+def _are_refers(value: Any) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(one, list) and len(one) == 2 and all(isinstance(part, str) for part in one)
+        for one in value
+    )
+
+
 def _on(model: str, kind: str, **details: Any) -> Effect:
     return {"effect": kind, "model": model.lower(), **details}
 
@@ -170,7 +232,9 @@ def _column(name: str, model_field: models.Field[Any, Any]) -> dict[str, Any]:
         own = through is None or getattr(getattr(through, "_meta", None), "auto_created", False)
         table = getattr(model_field, "db_table", None)
         return {"column": None, "many_to_many": own, "table": table, "name": name}
-    bound = model_field.clone()
+    # Not clone(), which makes the field anew: that takes as long as all the rest of a description.
+    bound = copy(model_field)
+    bound.name = name
     bound.set_attributes_from_name(name)
     return {"column": bound.column, "chosen": model_field.db_column is not None}
 

@@ -7,10 +7,12 @@ exit status 1 and no traceback, and code that drives an executor can catch them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from django.core.management.base import CommandError
 
+from .printable import printable, why
 from .types import Key, label, names_of
 
 __all__ = [
@@ -18,27 +20,52 @@ __all__ = [
     "CannotRedo",
     "ConflictsWithMissing",
     "FileNotUsed",
+    "HowFar",
     "IrreversibleRewind",
+    "LockLost",
+    "LockNotFree",
+    "LockNotMade",
+    "MovedOn",
+    "NameTakenAgain",
+    "NotAtomic",
     "NotRecoverable",
     "NotRestorable",
-    "RedoInterrupted",
+    "NothingStored",
     "RewindError",
+    "RewindInterrupted",
     "SqlNotKnown",
     "StateNotBuilt",
     "TakenAway",
     "UnknownColumns",
+    "WaitInterrupted",
 ]
 
 UNCHANGED = "Nothing has been changed."
+# The tables of apps without migrations may have been made already.
+NOTHING_MIGRATED = "No migration has been applied or undone."
 
 
 class RewindError(CommandError):
     """Base class: something stands in the way and nothing has been changed."""
 
+    # Whether the ledger says so.
+    is_noted = False
+
     def __init__(self, problem: str, next_step: str = "") -> None:
-        self.problem = problem
-        self.next_step = next_step
-        super().__init__("\n".join(filter(None, [problem, next_step, UNCHANGED])))
+        # Both may quote what is stored.
+        self.problem = printable(problem)
+        self.next_step = printable(next_step)
+        super().__init__("\n".join(filter(None, [self.problem, self.next_step, UNCHANGED])))
+
+
+class NothingStored(CommandError):
+    """A database has no tables of ours, or nothing in them."""
+
+    def __init__(self, alias: str) -> None:
+        super().__init__(
+            f"Nothing is stored in the database '{alias}' yet: "
+            f"run 'manage.py migrate --database {alias}' first."
+        )
 
 
 class NotRecoverable(RewindError):
@@ -46,9 +73,9 @@ class NotRecoverable(RewindError):
 
     def __init__(self, key: Key, reason: str, next_step: str = "") -> None:
         self.key = key
-        self.reason = reason
+        self.reason = printable(reason)
         super().__init__(
-            f"Migration {label(key)} cannot be recovered: {reason}",
+            f"Migration {label(key)} cannot be recovered: {self.reason}",
             next_step or f"Bring back the file of {label(key)} and try again.",
         )
 
@@ -72,35 +99,120 @@ class CannotRedo(RewindError):
         super().__init__(f"Migration {label(key)} cannot be redone: {reason}", next_step)
 
 
-class RedoInterrupted(CommandError):
-    """A redo has stopped on its way; this one has changed something."""
+class NotAtomic(RewindError):
+    """A run cannot be one transaction as a whole."""
+
+    def __init__(self, reason: str, key: Key | None = None) -> None:
+        self.key = key
+        self.reason = reason
+        super().__init__(f"--atomic is not possible here: {reason}", "Leave out --atomic.")
+
+
+class HowFar(NamedTuple):
+    """What of a run is done when it stops, and what is not."""
+
+    undone: Sequence[Key] = ()
+    not_undone: Sequence[Key] = ()
+    # What a redo does afterwards.
+    applied: Sequence[Key] = ()
+    not_applied: Sequence[Key] = ()
+    # Where one step was left between two operations, and what helps there.
+    halfway: Sequence[str] = ()
+    # Only records go.
+    fake: bool = False
+    # Whether the database could be asked.
+    is_certain: bool = True
+
+    @property
+    def at(self) -> Key | None:
+        """The step that failed, or did not begin any more."""
+        return next(iter([*self.not_undone, *self.not_applied]), None)
+
+    @property
+    def lines(self) -> list[str]:
+        """Say it, in sentences."""
+        undone = "Forgotten" if self.fake else "Undone"
+        lines = [
+            f"{undone}: {names_of(self.undone)}." if self.undone else f"{undone}: nothing.",
+            f"Not {undone.lower()}: {names_of(self.not_undone)}." if self.not_undone else "",
+            f"Applied: {names_of(self.applied)}." if self.applied else "",
+            f"Not applied yet: {names_of(self.not_applied)}." if self.not_applied else "",
+            "" if self.is_certain else "The database does not answer: that is what was seen before.",
+            *self.halfway,
+        ]
+        return list(filter(None, lines))
+
+
+class RewindInterrupted(CommandError):
+    """
+    A rewind or a redo has stopped on its way; this one may have changed something.
+
+    Args:
+        error: what has stopped it, `KeyboardInterrupt` included.
+        how_far: None where everything was taken back.
+        go_on: the commands that go on, where it is not the same one again.
+        at: the step in which it stopped, where `how_far` does not tell.
+    """
 
     def __init__(
         self,
-        error: Exception,
+        error: BaseException,
+        how_far: HowFar | None,
         *,
-        undone: Iterable[Key],
-        applied: Iterable[Key],
-        waiting: Iterable[Key],
-        go_on: Iterable[str],
+        what: str = "rewind",
+        go_on: Iterable[str] = (),
+        at: Key | None = None,
     ) -> None:
         self.error = error
-        self.undone, self.applied, self.waiting = list(undone), list(applied), list(waiting)
+        self.how_far = how_far
+        self.go_on = list(go_on)
+        self.at = how_far.at if how_far else at
         lines = [
-            f"The redo has stopped: {_reason(error)}",
-            f"Undone: {names_of(self.undone)}." if self.undone else "",
-            f"Applied: {names_of(self.applied)}." if self.applied else "",
-            f"Not applied yet: {names_of(self.waiting)}." if self.waiting else "",
-            f"Mend what stopped it, then go on with {' and '.join(go_on)}.",
+            self._what_happened(what),
+            *(how_far.lines if how_far else [_TAKEN_BACK]),
+            self._next_step(),
         ]
-        super().__init__("\n".join(filter(None, lines)))
+        returncode = getattr(error, "returncode", 130) if isinstance(error, KeyboardInterrupt) else 1
+        super().__init__("\n".join(lines), returncode=returncode)
+
+    def _what_happened(self, what: str) -> str:
+        is_done = self.how_far is not None and self.at is None
+        if isinstance(self.error, KeyboardInterrupt):
+            return f"The {what} was interrupted{f' at {label(self.at)}' if self.at else ''}."
+        if is_done:
+            return f"The {what} is done, and what comes after it has failed: {_reason(self.error)}"
+        return f"The {what} has stopped{f' at {label(self.at)}' if self.at else ''}: {_reason(self.error)}"
+
+    def _next_step(self) -> str:
+        """Say how to go on; where a step was left half-way, that was said with it."""
+        if self.how_far is not None and self.at is None:
+            return (
+                "What follows a run, such as new content types and permissions, "
+                "is made up for by the next 'manage.py migrate'."
+            )
+        if self.how_far is not None and self.how_far.halfway:
+            then = self.go_on and f" (that is {' and '.join(self.go_on)})"
+            return f"Once that is settled, the same command{then or ''} goes on from there."
+        go_on = f"go on with {' and '.join(self.go_on)}" if self.go_on else self._again
+        if isinstance(self.error, KeyboardInterrupt):
+            return f"{go_on[0].upper()}{go_on[1:]}."
+        return f"Mend what stopped it, then {go_on}."
+
+    @property
+    def _again(self) -> str:
+        # What was taken back as a whole begins anew.
+        goes_on = "" if self.how_far is None else ", which goes on from there"
+        return f"run the same command again{goes_on}"
 
 
-def _reason(error: Exception) -> str:
-    """Return what stopped a redo, without a claim that nothing has been changed."""
+_TAKEN_BACK = f"Everything has been taken back, also what was said to be OK. {UNCHANGED}"
+
+
+def _reason(error: BaseException) -> str:
+    """Return what stopped a run, without a claim that nothing has been changed."""
     if isinstance(error, RewindError):
         return "\n".join(filter(None, [error.problem, error.next_step]))
-    return str(error) if isinstance(error, CommandError) else f"{type(error).__name__}: {error}"
+    return str(error) if isinstance(error, CommandError) else why(error)
 
 
 class NotRestorable(RewindError):
@@ -137,6 +249,18 @@ class BlockedRewind(RewindError):
         super().__init__(f"Migration {label(key)} cannot be undone: {reason}", next_step)
 
 
+class NameTakenAgain(BlockedRewind):
+    """A model that a step works on has another table than it had when the step was applied."""
+
+    def __init__(self, key: Key, model: Key, by: Key) -> None:
+        super().__init__(
+            key,
+            f"since it was applied, {label(by)} has given the name '{label(model)}' to another table, "
+            "on which it would be undone.",
+            f"Undo {label(by)} first.",
+        )
+
+
 class ConflictsWithMissing(RewindError):
     """A step to be applied collides with an applied migration without a file."""
 
@@ -158,7 +282,7 @@ class SqlNotKnown(RewindError):
 
     def __init__(self, key: Key, error: Exception) -> None:
         self.key = key
-        reason = f"{type(error).__name__}: {error}".rstrip(".")
+        reason = why(error).rstrip(".")
         super().__init__(
             f"The SQL of {label(key)} cannot be told without executing something first ({reason}).",
             f"Ask for a target that keeps {label(key)}, execute what is printed for that, and ask again.",
@@ -193,7 +317,7 @@ class StateNotBuilt(RewindError):
         self.key = key
         self.culprit = culprit
         others = ", ".join(label(suspect) for suspect in suspects if suspect != culprit)
-        reason = f"{type(error).__name__}: {error}".rstrip(".")
+        reason = why(error).rstrip(".")
         super().__init__(
             f"The models as they were around {label(key)} cannot be built: "
             f"{label(culprit)} fails with {reason}"
@@ -217,4 +341,61 @@ class UnknownColumns(RewindError):
             f"its columns {names}, of which no usable migration knows, would be lost "
             f"with their data. Applied, but not usable here: {causes}.",
             f"Bring back the files of {causes} and try again.",
+        )
+
+
+class LockNotMade(RewindError):
+    """A database cannot be locked as things are set up."""
+
+    def __init__(self, alias: str, reason: str, next_step: str) -> None:
+        self.alias = alias
+        super().__init__(f"The database '{alias}' cannot be locked: {reason}", next_step)
+
+
+class LockNotFree(CommandError):
+    """Another process has the lock of a database, and went on having it."""
+
+    def __init__(self, alias: str, holder: str, timeout: float) -> None:
+        self.alias = alias
+        self.holder = holder
+        waited = f" after {timeout:g} seconds" if timeout else ""
+        super().__init__(
+            f"The lock of the database '{alias}' is not free{waited}: it is held by {holder}.\n"
+            "Try again when that is done, or wait longer.\n"
+            f"{NOTHING_MIGRATED}"
+        )
+
+
+class WaitInterrupted(CommandError):
+    """Somebody stopped waiting for the lock of a database."""
+
+    def __init__(self, alias: str) -> None:
+        self.alias = alias
+        super().__init__(
+            f"Interrupted while waiting for the lock of the database '{alias}'.\n{NOTHING_MIGRATED}",
+            # What a shell says of a process that was interrupted.
+            returncode=130,
+        )
+
+
+class LockLost(CommandError):
+    """The lock of a database was released under the run that had it."""
+
+    def __init__(self, alias: str) -> None:
+        self.alias = alias
+        super().__init__(
+            f"The lock of the database '{alias}' was lost: its connection was closed, or its file "
+            "taken away. Stopped before the next step, since another process may have begun.\n"
+            "Run the same command again: it does what is left to do."
+        )
+
+
+class MovedOn(RewindError):
+    """While a run waited, another process has changed what its plan was made for."""
+
+    def __init__(self, key: Key) -> None:
+        self.key = key
+        super().__init__(
+            f"Migration {label(key)} was planned for what was applied before another process changed that.",
+            "Run the same command again.",
         )

@@ -11,23 +11,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from django.db import transaction
 from django.db.migrations import Migration
+from django.db.migrations.executor import MigrationExecutor
 
-from . import capture, compat, conf
-from .exceptions import BlockedRewind, RewindError
-from .history import Standing
+from . import conf
+from .exceptions import RewindError
 from .loader import RewindLoader
 from .messages import Messages
+from .outcome import forget_outcome, hand_over
 from .plan import children_in, closure, parents_in
-from .preparation import Preparation
-from .revive import RecoveredMigration, source_of
-from .run import Run, Survey
 from .signals import announce, around_step, post_capture, pre_capture, report
-from .store import all_of_ours
+from .tables import APP_LABEL, all_of_ours
 from .types import Key, Plan, Target, key_of, label
+
+if TYPE_CHECKING:
+    # Most runs have nothing to do: what a step takes is executed by those that have one.
+    from .atomic import Whole
+    from .halfway import Watch
+    from .preparation import Preparation
+    from .run import Run
+    from .step import Step
 
 __all__ = ["Rewinding"]
 
@@ -49,9 +54,15 @@ class Rewinding:
         self.is_rewind = False
         # Edited migrations that are to be undone by their files for once.
         self.by_file: frozenset[Key] = frozenset()
+        # The transaction around everything, where there is one.
+        self.whole: Whole | None = None
+        # The operations of the step that is under way, or in which the run has stopped.
+        self.watch: Watch | None = None
         self.run: Run | None = None
         self._has_begun = False
         self._has_captured = False
+        # Whether our own migrations have nothing to make.
+        self._takes_up = False
 
     @property
     def loader(self) -> RewindLoader:
@@ -64,86 +75,57 @@ class Rewinding:
         """
         Take up a plan of Django's and return it in the order in which it has to run.
 
-        Nothing stored is executed here: this is where `--plan` and `--check` stop.
+        This is where `--plan` and `--check` stop. Nothing stored is executed here, but
+        for a run of which somebody else decides by its operations.
 
         Raises:
             RewindError: something that cannot be recovered matters to the targets.
         """
         self.run = None
         undone = [key_of(migration) for migration, backwards in plan if backwards]
-        self._refuse_what_is_out_of_reach(targets, undone)
-        self._refuse_to_leave_removed_apps_behind(undone)
-        error = self._baseline_in_the_way(targets, undone)
+        error = self._what_is_in_the_way(targets, undone)
         if not plan:
             if error is not None:
                 raise error
             return plan
+        from .revive import RecoveredMigration
+        from .run import Survey
+
         self.run = Survey(self.loader, self.messages.warn, self.by_file).of(plan)
         self.run.error = error
         if self.run.involves_stored_code and self.run.is_backwards:
             self.run.plan = self._preparation(self.run).backwards_plan()
         self.run.planned = self.run.steps
+        if self.run.is_backwards and self._is_looked_through():
+            for migration, _ in self.run.plan:
+                if isinstance(migration, RecoveredMigration):
+                    migration.load()
         return self.run.plan
 
+    def _is_looked_through(self) -> bool:
+        """
+        Say whether another package's executor looks at the steps before it hands them on to be run.
+
+        What is not loaded would be taken for what it is not, and be trimmed by that.
+        """
+        is_overridden = type(self.executor).migration_plan is not MigrationExecutor.migration_plan
+        from .step import is_a_question
+
+        return is_overridden and not is_a_question(self.executor)
+
     def _preparation(self, run: Run) -> Preparation:
+        from .preparation import Preparation
+
         return Preparation(self.executor, run, self.messages.warn)
 
-    def _refuse_what_is_out_of_reach(self, targets: Sequence[Target], undone: list[Key]) -> None:
-        """
-        Refuse when something unrecoverable was applied later than where we go back to.
-
-        `migrate`, `migrate shop` and `migrate shop 0001` have the same target when
-        0001 is the last file: only what was asked for by name counts.
-        """
-        if not self.loader.unusable:
-            return
-        ids = self.loader.record_ids
-        bounds: dict[str, int] = {}
-        for app_label, name in targets:
-            if name is None:
-                bounds[app_label] = -1
-            elif (app_label, name) in self.loader.asked and (app_label, name) in ids:
-                bounds[app_label] = ids[(app_label, name)]
-        for key in undone:
-            earliest = ids.get(key, 0) - 1
-            bounds[key[0]] = min(bounds.get(key[0], earliest), earliest)
-        for key, error in self.loader.unusable.items():
-            if key[0] in bounds and ids[key] > bounds[key[0]]:
-                raise error
-
-    def _refuse_to_leave_removed_apps_behind(self, undone: list[Key]) -> None:
+    def _what_is_in_the_way(self, targets: Sequence[Target], undone: list[Key]) -> RewindError | None:
         history = self.loader.history
-        for dependent, key in history.dependents_in_removed_apps(undone) if history else []:
-            if dependent not in self.loader.recovered:
-                raise BlockedRewind(
-                    key,
-                    f"{label(dependent)} depends on it and is applied, and its app is not "
-                    "installed any more.",
-                    f"Run 'manage.py rewind {dependent[0]} zero' first, or "
-                    "'manage.py rewind --include-removed-apps'.",
-                )
+        if history is None:
+            # Nothing is missing.
+            return None
+        from .reach import what_is_in_the_way
 
-    def _baseline_in_the_way(self, targets: Sequence[Target], undone: list[Key]) -> RewindError | None:
-        """
-        Return the error for an app that is to be undone as a whole and cannot be.
-
-        Of a baseline nobody knows what it made, nor what that refers to. Records can
-        be changed all the same: to a fake run it is no error.
-        """
-        history, ids = self.loader.history, self.loader.record_ids
-        to_zero = {app_label for app_label, name in targets if name is None}
-        emptied = self._emptied({app_label for app_label, _ in undone}, set(undone))
-        for key in history.of(Standing.BASELINE) if history else []:
-            below = [one for one in undone if one[0] == key[0]]
-            is_above = key[0] in emptied and any(ids.get(one, 0) < ids[key] for one in below)
-            if key not in self.loader.recovered and (key[0] in to_zero or is_above):
-                return _baseline_stays(below[-1] if below else key, key)
-        return None
-
-    def _emptied(self, apps: set[str], undone: set[Key]) -> set[str]:
-        """Return the apps of which nothing would stay applied that is in the graph."""
-        applied = (key for key in self.loader.applied_migrations if key in self.loader.graph.nodes)
-        return apps - {key[0] for key in applied if key not in undone}
+        return what_is_in_the_way(self.loader, history, targets, undone)
 
     # States -----------------------------------------------------------------
 
@@ -207,6 +189,28 @@ class Rewinding:
         order = self.run.order if self.run is not None else None
         return order or [migration for migration, _ in full_plan]
 
+    @contextmanager
+    def turn(self, targets: Sequence[Target], plan: Plan, state: Any) -> Iterator[tuple[Plan, Any]]:
+        """
+        Have a run wait for its turn, if the settings say so.
+
+        Returns:
+            what is left of the plan by then, and the state for it.
+
+        Raises:
+            LockNotFree: its turn has not come in time.
+        """
+        if not conf.locks_migrate():
+            yield plan, state
+            return
+        from .turn import Turn
+
+        turn = Turn(self, plan)
+        with turn:
+            with self.noting_refusals():
+                plan, state = turn.caught_up(targets, plan, state)
+            yield plan, state
+
     def begin(self, plan: Plan, *, fake: bool, fake_initial: bool) -> Plan:
         """
         Check, before the first statement, what can be known before it.
@@ -214,8 +218,9 @@ class Rewinding:
         Raises:
             RewindError: the run cannot be finished; nothing has been changed.
         """
-        capture.forget_outcome(self.connection)
+        forget_outcome(self.connection)
         self._has_captured = False
+        self.watch = None
         if self.run is None or self.run.planned != [key_of(migration) for migration, _ in plan]:
             # Another package has trimmed the plan, or made its own.
             self.planned([], plan)
@@ -240,6 +245,38 @@ class Rewinding:
             if migration.is_loaded:
                 self.messages.say(f"  Loading {label(migration.key)} from stored code")
 
+    @property
+    def _way_back(self) -> Run | None:
+        """The run, if it goes back with stored code in play."""
+        run = self.run
+        return run if run is not None and run.is_backwards and run.involves_stored_code else None
+
+    def refuse_without_states(self, error: BaseException) -> None:
+        """
+        Say by name what Django has stumbled over while it built its states, before the first step.
+
+        Raises:
+            StateNotBuilt: nothing has been changed.
+        """
+        run = self._way_back
+        if run is None or run.fake:
+            return
+        has_begun = self.watch is not None or bool(self.executor.recorder.changes)
+        if isinstance(error, Exception) and not isinstance(error, RewindError) and not has_begun:
+            self._preparation(run).refuse_without_states()
+
+    def say_how_far(self) -> None:
+        """Say what is undone and what is not, when Django's own `migrate` stops with stored code in play."""
+        run = self._way_back
+        if run is None or self.is_rewind:
+            return
+        from .halfway import how_far_back
+
+        changes = self.executor.recorder.changes
+        how_far = how_far_back(self.connection, run.plan, changes, self.watch, fake=run.fake)
+        for line in [*how_far.lines, *([_THE_SAME_AGAIN] if how_far.not_undone else [])]:
+            self.messages.warn(line)
+
     def end(self) -> None:
         """Leave what this run knows to the `reconcile` that follows it."""
         self._has_begun = False
@@ -250,7 +287,7 @@ class Rewinding:
                 applied[key] = 0
             else:
                 applied.pop(key, None)
-        capture.hand_over(self.connection, applied, self.loader.disk_migrations)
+        hand_over(self.connection, applied, self.loader.disk_migrations)
         self.forget_stored_code()
 
     def forget_stored_code(self) -> None:
@@ -258,10 +295,67 @@ class Rewinding:
         if self.run is not None:
             for migration in (*self.run.recovered.values(), *self.run.differing.values()):
                 migration.unload()
-        self.loader.isolation.close()
+        self.loader.close_isolation()
         self.run = None
 
+    @contextmanager
+    def noting_refusals(self, *, of_a_run: bool = True) -> Iterator[None]:
+        """
+        Have the ledger say of a run that it was refused, once.
+
+        Args:
+            of_a_run: whether it is known that what is planned will run; else the command says so.
+        """
+        try:
+            yield
+        except RewindError as error:
+            from .step import is_a_question, note_refusal
+
+            if of_a_run or not is_a_question(self.executor):
+                note_refusal(self.connection, error)
+            raise
+
     # Steps ------------------------------------------------------------------
+
+    @contextmanager
+    def applying(self, migration: Migration, *, fake: bool, fake_initial: bool) -> Iterator[None]:
+        """
+        Have what has to be stored before a step stored, and the ledger say what came of it.
+
+        Raises:
+            LockLost: nothing of this step has been done.
+        """
+        from .lock import check_held
+        from .step import Step, soft_applied_is_faked
+
+        check_held()
+        step = Step.forwards(migration, fake=fake)
+        looks = fake_initial and not fake
+        observing = soft_applied_is_faked(self.executor, step) if looks else nullcontext()
+        with self._noted(step), observing:
+            self.before_apply(migration, fake=fake)
+            yield
+
+    def takes_up(self, migration: Migration, *, fake: bool) -> bool:
+        """
+        Say of one of our own whether all that they make is there, and none is recorded.
+
+        So it is when a test has dropped the tables of managed models, which ours are
+        not, and emptied the one of records: they are to be recorded again.
+        """
+        if fake or migration.app_label != APP_LABEL:
+            return False
+        from .store import Store
+
+        known = (*self.loader.applied_migrations, *self.executor.recorder.changes)
+        if not any(app_label == APP_LABEL for app_label, _ in known):
+            self._takes_up = Store(self.connection).is_complete
+        return self._takes_up
+
+    def _noted(self, step: Step) -> AbstractContextManager[None]:
+        failures = None if self.whole is None else self.whole.failures
+        during: AbstractContextManager[None] = self.executor.recorder.during(step, failures)
+        return during
 
     def before_apply(self, migration: Migration, *, fake: bool) -> None:
         """Capture everything that this run applies, before its first operation."""
@@ -273,6 +367,8 @@ class Rewinding:
         self._capture([one for one in forwards or [migration] if not recorded.get(key_of(one))], fake=fake)
 
     def _capture(self, migrations: list[Migration], *, fake: bool) -> None:
+        from . import capture
+
         excluded = conf.excluded_apps()
         keys = [key_of(migration) for migration in migrations if migration.app_label not in excluded]
         for key in keys:
@@ -292,26 +388,92 @@ class Rewinding:
     @contextmanager
     def unapplying(self, migration: Migration, *, fake: bool) -> Iterator[None]:
         """
-        Commit a step from stored code together with its record, where that can be.
+        Commit a step of ours together with its record, where that can be.
 
         Django deletes the record after the transaction of the schema. Other records
         that stand and fall with this one go with it.
+
+        Raises:
+            LockLost: nothing of this step has been done.
         """
-        with self._announced(migration, fake=fake), self._one_transaction(migration, fake=fake):
+        from .lock import check_held
+        from .step import Step
+
+        check_held()
+        step = Step.backwards(migration, fake=fake, is_rewind=self.is_rewind)
+        with (
+            self._noted(step),
+            self.watching(migration, backwards=True, fake=fake),
+            self._leaving_a_trail(step),
+            self._announced(migration, fake=fake),
+            self._one_transaction(migration, fake=fake),
+        ):
             yield
             for key in self._records_that_follow(migration):
                 self.executor.recorder.record_unapplied(*key)
 
+    @contextmanager
+    def watching(self, migration: Migration, *, backwards: bool, fake: bool) -> Iterator[None]:
+        """Know how far a step has come when it stops."""
+        if self.whole is not None:
+            self.whole.at = key_of(migration)
+        if fake or not self._is_ours():
+            yield
+        else:
+            from .halfway import Watch
+
+            self.watch = Watch(migration, backwards=backwards)
+            with self.watch.watching():
+                yield
+            self.watch = None
+        if self.whole is not None:
+            self.whole.at = None
+
+    @contextmanager
+    def _leaving_a_trail(self, step: Step) -> Iterator[None]:
+        """Go on where an earlier run has left a step, where its database takes nothing back."""
+        from .atomic import takes_back
+        from .trail import Trail
+
+        recorder = self.executor.recorder
+        is_whole = takes_back(self.connection, step.migration)
+        if self.watch is None or is_whole or not recorder.keeps_ledger(step.key):
+            yield
+            return
+        trail = Trail(
+            recorder.ledger,
+            step.key,
+            record_id=recorder.newest(step.key),
+            digest=step.digest,
+            operations=self.watch.operations,
+            warn=self.messages.warn,
+        )
+        if trail.undone_before:
+            undone = f"{trail.undone_before} of its {len(trail.operations)} operations are undone already"
+            self.messages.say(f"  Going on with {label(step.key)}: {undone}")
+        self.watch.trail = trail
+        with trail.followed():
+            yield
+
+    def _is_ours(self) -> bool:
+        """Without stored code among the steps of a run, Django is Django."""
+        return self.is_rewind or (self.run is not None and self.run.has_stored_steps)
+
     def _announced(self, migration: Migration, *, fake: bool) -> AbstractContextManager[None]:
-        """Without stored code in a run, Django is Django: nothing is sent."""
-        plan = self.run.plan if self.run else []
-        from_store = any(isinstance(one, RecoveredMigration) for one, _ in plan)
-        if fake or not (self.is_rewind or from_store):
+        if fake or not self._is_ours():
             return nullcontext()
-        source = source_of(migration)
-        return around_step(key_of(migration), using=self.connection.alias, source=source)
+        from .revive import source_of
+
+        return around_step(
+            key_of(migration),
+            using=self.connection.alias,
+            source=source_of(migration),
+            is_part=self.whole is not None,
+        )
 
     def _records_that_follow(self, migration: Migration) -> set[Key]:
+        from .revive import RecoveredMigration
+
         key = key_of(migration)
         history = self.loader.history
         followers = set(history.companions.get(key, ())) if history else set()
@@ -328,31 +490,18 @@ class Rewinding:
 
     @contextmanager
     def _one_transaction(self, migration: Migration, *, fake: bool) -> Iterator[None]:
-        connection = self.connection
-        can_join = connection.features.can_rollback_ddl and migration.atomic
-        if not isinstance(migration, RecoveredMigration) or not can_join or fake:
+        from .atomic import one_transaction, takes_back
+
+        if fake or not takes_back(self.connection, migration) or not self._is_ours():
             yield
             return
-        # SQLite's schema editor insists on this before the transaction begins.
-        disabled = not connection.in_atomic_block and connection.disable_constraint_checking()
+        recorder = self.executor.recorder
+        recorder.checks_constraints = True
         try:
-            with transaction.atomic(using=connection.alias):
+            with one_transaction(self.connection):
                 yield
         finally:
-            if disabled:
-                connection.enable_constraint_checking()
+            recorder.checks_constraints = False
 
 
-def _baseline_stays(key: Key, baseline: Key) -> BlockedRewind:
-    it = "it" if key == baseline else label(baseline)
-    forget = (
-        f"'manage.py migrate --prune {baseline[0]}'"
-        if compat.HAS_PRUNE
-        else "deleting its row from django_migrations"
-    )
-    return BlockedRewind(
-        key,
-        f"{it} had no file already when django-rewind was installed, and nobody knows what it made.",
-        f"Bring back the file of {label(baseline)}, or undo by hand what it did and then have it "
-        f"forgotten by {forget}.",
-    )
+_THE_SAME_AGAIN = "When what stopped it is mended, the same command goes on from there."

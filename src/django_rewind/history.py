@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
 
+from django.apps import apps
 from django.db.migrations import Migration
 
 from . import conf
@@ -20,10 +21,19 @@ from .effects import Loss, Names, effects_of, lasting, outline
 from .exceptions import NotRecoverable
 from .plan import closure
 from .signing import Verdict
-from .store import StoredMigration, why_unusable
+from .stored import StoredMigration, why_unusable
 from .types import Applied, Effect, Key, label
 
-__all__ = ["WHY_LEFT_ALONE", "History", "Standing"]
+__all__ = [
+    "DIFFERS",
+    "EDITED",
+    "NO_FILE",
+    "ON_DISK",
+    "WHY_LEFT_ALONE",
+    "History",
+    "Standing",
+    "tables_in_use",
+]
 
 
 class Standing(Enum):
@@ -38,6 +48,12 @@ class Standing(Enum):
     REMOVED_APP = "app removed"
     LEFT_ALONE = "migrations disabled"
 
+
+# What the checkout says of the others, in the words that we print.
+ON_DISK = "on disk"
+EDITED = "edited"
+DIFFERS = "differs"
+NO_FILE = "no file"
 
 # Why it is not part of a rewind, in words that fit in parentheses.
 WHY_LEFT_ALONE = {
@@ -87,15 +103,22 @@ class History:
         its file does not say so any more: it did their work when they did it.
         """
         squashes: dict[Key, list[Key]] = {
-            **self._stored_squashes,
-            **{key: [(one[0], one[1]) for one in self.disk[key].replaces] for key in self.replacing},
+            key: [one for one in replaces if one in self.applied]
+            for key, replaces in {
+                **self._stored_squashes,
+                **{key: [(one[0], one[1]) for one in self.disk[key].replaces] for key in self.replacing},
+            }.items()
         }
 
-        def highest(key: Key) -> int:
-            replaced = (one for one in squashes.get(key, ()) if one in self.applied)
-            return max(map(highest, replaced), default=self.applied[key])
+        return {key: self._highest(key, squashes) for key in self.applied}
 
-        return {key: highest(key) for key in self.applied}
+    def _highest(self, key: Key, squashes: Mapping[Key, list[Key]]) -> int:
+        """Return the highest id of what a squashed migration replaced in the end, or its own."""
+        if not squashes.get(key):
+            return self.applied[key]
+        # Squashed migrations may have been squashed again; what is made up, by themselves.
+        originals = [one for one in closure([key], squashes) if not squashes.get(one)]
+        return max(map(self.applied.__getitem__, originals or [key]))
 
     @cached_property
     def _in_order(self) -> list[Key]:
@@ -117,6 +140,10 @@ class History:
         for key in self._in_use(found):
             found[key] = Standing.IN_USE
         return found
+
+    def standing_at_first_sight(self, key: Key) -> Standing:
+        """Return what a migration without a file is, as long as nobody looks at what the others do."""
+        return self._standing(key)
 
     def _standing(self, key: Key) -> Standing:
         if key[0] in self.left_alone:
@@ -145,21 +172,24 @@ class History:
                 return NotRecoverable(key, "its source was not stored: DJANGO_REWIND_EXCLUDE names its app.")
             return NotRecoverable(
                 key,
-                "its source was never stored in this database.",
-                f"Bring back the file of {label(key)} and try again, or look for it in git: "
-                f"'manage.py backfill_migration_code {key[0]} --from-git'.",
+                "its source is not stored in this database.",
+                _file_or_git(key),
             )
+        if stored.verdict in (Verdict.TAMPERED, Verdict.REPLAYED):
+            return why_unusable(stored)
         if stored.record_id is None:
             return NotRecoverable(
                 key,
                 "its stored source is not proven to be what ran: the run that stored it "
                 "failed, or it was loaded from elsewhere.",
+                _file_or_git(key),
             )
         if stored.record_id != self.applied[key]:
             return NotRecoverable(
                 key,
                 "it was applied again by a process without django-rewind, and the stored "
                 "source is from an earlier time.",
+                _file_or_git(key),
             )
         return why_unusable(stored)
 
@@ -189,7 +219,7 @@ class History:
             # Looked for in the text first: most rows need not be parsed.
             if key in self.applied
             and '"replaces": []' not in stored.metadata_text
-            and stored.verdict is Verdict.VERIFIED
+            and why_unusable(stored) is None
         }
 
     def _follows_its_originals(self, key: Key) -> bool:
@@ -440,3 +470,15 @@ class History:
             for parent in self._dependencies(key)
             if parent in wanted and key not in wanted
         ]
+
+
+def tables_in_use() -> frozenset[str]:
+    """Return the tables of the installed models, and those between many-to-many models."""
+    return frozenset(model._meta.db_table for model in apps.get_models(include_auto_created=True))
+
+
+def _file_or_git(key: Key) -> str:
+    return (
+        f"Bring back the file of {label(key)} and try again, or look for it in git: "
+        f"'manage.py backfill_migration_code {key[0]} --from-git'."
+    )

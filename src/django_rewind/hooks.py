@@ -8,6 +8,9 @@ Overriding `migrate` would be one override among several, of which one wins.
 
 Each wrapper hands its arguments through and does nothing while we are switched
 off; `install` may be called twice and `uninstall` puts back what was there.
+
+Most processes in which we are installed make no executor. What they would never use is
+imported by the first executor: until then nothing but Django's executor is.
 """
 
 from __future__ import annotations
@@ -20,20 +23,13 @@ from django.db.migrations import executor as django_executor
 from django.db.migrations.executor import MigrationExecutor
 
 from . import conf
-from .loader import RewindLoader
-from .recorder import RewindRecorder
 
 if TYPE_CHECKING:
     from .executor import Rewinding
 
-__all__ = ["beside", "install", "is_installed", "uninstall"]
+__all__ = ["beside", "bind", "install", "is_installed", "uninstall"]
 
 _MARK = "_django_rewind_wraps"
-
-# `MigrationExecutor.__init__` looks these up in its own module: a subclass bound
-# there reaches every executor, and no other user of the loader.
-_BOUND = {"MigrationLoader": RewindLoader, "MigrationRecorder": RewindRecorder}
-
 
 # What `install` has put where, to be recognised by `uninstall`: a mark on a class is
 # inherited, and one on a function is copied by functools.wraps.
@@ -42,16 +38,33 @@ _ours: dict[str, Any] = {}
 
 def install() -> None:
     """Hook into Django's executor. It does nothing where that is done already."""
-    for name, ours in _BOUND.items():
-        bound = getattr(django_executor, name)
-        if not issubclass(bound, ours):
-            _ours[name] = _built_on(bound, ours)
-            setattr(django_executor, name, _ours[name])
-    for name, wrapper in _WRAPPERS.items():
+    for name, wrap in _WRAPPED.items():
         wrapped: Any = MigrationExecutor.__dict__[name]
         if not hasattr(wrapped, _MARK):
-            _ours[name] = _wrap(wrapped, wrapper)
+            _ours[name] = wrap(wrapped)
             setattr(MigrationExecutor, name, _ours[name])
+
+
+def bind() -> None:
+    """
+    Bind our loader and our recorder, built on whatever is bound there.
+
+    `MigrationExecutor.__init__` looks them up in its own module: a subclass bound there
+    reaches every executor, and no other user of the loader.
+    """
+    for name, ours in _bound().items():
+        bound = getattr(django_executor, name)
+        if not issubclass(bound, ours):
+            # Another package's stays in force.
+            _ours[name] = type(ours.__name__, (ours, bound), {_MARK: bound, "__module__": ours.__module__})
+            setattr(django_executor, name, _ours[name])
+
+
+def _bound() -> dict[str, type]:
+    from .loader import RewindLoader
+    from .recorder import RewindRecorder
+
+    return {"MigrationLoader": RewindLoader, "MigrationRecorder": RewindRecorder}
 
 
 def uninstall() -> None:
@@ -60,41 +73,47 @@ def uninstall() -> None:
 
     Where somebody has, ours stays underneath and does nothing while switched off.
     """
-    for name in _BOUND:
-        if getattr(django_executor, name) is _ours.get(name):
-            setattr(django_executor, name, getattr(_ours.pop(name), _MARK))
-    for name in _WRAPPERS:
-        if MigrationExecutor.__dict__[name] is _ours.get(name):
-            setattr(MigrationExecutor, name, getattr(_ours.pop(name), _MARK))
+    for name, ours in [*_ours.items()]:
+        place = django_executor if isinstance(ours, type) else MigrationExecutor
+        if vars(place)[name] is ours:
+            setattr(place, name, getattr(_ours.pop(name), _MARK))
 
 
 def is_installed() -> bool:
-    """Say whether every hook is in force."""
-    bound = (issubclass(getattr(django_executor, name), ours) for name, ours in _BOUND.items())
-    wrapped = (hasattr(MigrationExecutor.__dict__[name], _MARK) for name in _WRAPPERS)
-    return all(bound) and all(wrapped)
+    """Say whether every hook is in force, at the latest for the next executor."""
+    return all(hasattr(MigrationExecutor.__dict__[name], _MARK) for name in _WRAPPED)
 
 
-def _built_on(bound: type, ours: type) -> type:
-    """Build on whatever class is bound, so that another package's stays in force."""
-    return type(ours.__name__, (ours, bound), {_MARK: bound, "__module__": ours.__module__})
+def _binding_first(original: Any) -> Callable[..., None]:
+    """What a package has bound since we were installed is there by now, and built upon."""
 
-
-def _wrap(original: Any, wrapper: Any) -> Callable[..., Any]:
     @functools.wraps(original)
-    def wrapped(executor: Any, *args: Any, **kwargs: Any) -> Any:
-        call = functools.partial(original, executor)
-        if not conf.in_force() or not isinstance(executor.loader, RewindLoader):
-            return call(*args, **kwargs)
-        return wrapper(beside(executor), call, *args, **kwargs)
+    def wrapped(executor: Any, *args: Any, **kwargs: Any) -> None:
+        if conf.enabled():
+            bind()
+        original(executor, *args, **kwargs)
 
     setattr(wrapped, _MARK, original)
     return wrapped
 
 
+def _handing_to(wrapper: Callable[..., Any]) -> Callable[[Any], Callable[..., Any]]:
+    def wrap(original: Any) -> Callable[..., Any]:
+        @functools.wraps(original)
+        def wrapped(executor: Any, *args: Any, **kwargs: Any) -> Any:
+            call = functools.partial(original, executor)
+            if not conf.in_force() or not isinstance(executor.loader, _bound()["MigrationLoader"]):
+                return call(*args, **kwargs)
+            return wrapper(beside(executor), call, *args, **kwargs)
+
+        setattr(wrapped, _MARK, original)
+        return wrapped
+
+    return wrap
+
+
 def beside(executor: Any) -> Rewinding:
     """Return what stands beside this executor, for as long as it lives."""
-    # Imported by the first run, not by every process in which we are installed.
     from .executor import Rewinding
 
     if "_rewinding" not in executor.__dict__:
@@ -108,7 +127,10 @@ def _migration_plan(
 ) -> Any:
     """Order and states hang on this: both plans of a run come from here."""
     plan = call(targets, clean_start=clean_start)
-    return rewinding.ordered(plan) if clean_start else rewinding.planned(targets, plan)
+    if clean_start:
+        return rewinding.ordered(plan)
+    with rewinding.noting_refusals(of_a_run=False):
+        return rewinding.planned(targets, plan)
 
 
 def _migrate(
@@ -122,12 +144,21 @@ def _migrate(
 ) -> Any:
     """The only place that every run passes before its first statement."""
     if plan is None:
-        plan = rewinding.executor.migration_plan(targets)
-    plan = rewinding.begin(plan, fake=fake, fake_initial=fake_initial)
-    try:
-        return call(targets, plan=plan, state=state, fake=fake, fake_initial=fake_initial)
-    finally:
-        rewinding.end()
+        with rewinding.noting_refusals():
+            plan = rewinding.executor.migration_plan(targets)
+    with rewinding.turn(targets, plan, state) as (plan, state):  # noqa: PLR1704 (what is left of it)
+        with rewinding.noting_refusals():
+            plan = rewinding.begin(plan, fake=fake, fake_initial=fake_initial)
+        try:
+            with rewinding.executor.recorder.running():
+                return call(targets, plan=plan, state=state, fake=fake, fake_initial=fake_initial)
+        except BaseException as error:
+            with rewinding.noting_refusals():
+                rewinding.refuse_without_states(error)
+            rewinding.say_how_far()
+            raise
+        finally:
+            rewinding.end()
 
 
 def _apply_migration(
@@ -138,9 +169,13 @@ def _apply_migration(
     fake: bool = False,
     fake_initial: bool = False,
 ) -> Any:
-    """The first step of a run is where its sources have to be stored."""
-    rewinding.before_apply(migration, fake=fake)
-    return call(state, migration, fake=fake, fake_initial=fake_initial)
+    """The first step of a run is where its sources have to be stored; what our own would make may be there."""
+    takes_up = rewinding.takes_up(migration, fake=fake)
+    fake = fake or takes_up
+    watched = rewinding.watching(migration, backwards=False, fake=fake)
+    with rewinding.applying(migration, fake=fake, fake_initial=fake_initial), watched:
+        after = call(state, migration, fake=fake, fake_initial=fake_initial)
+    return migration.mutate_state(after) if takes_up else after
 
 
 def _unapply_migration(
@@ -151,9 +186,10 @@ def _unapply_migration(
         return call(state, migration, fake=fake)
 
 
-_WRAPPERS = {
-    "migration_plan": _migration_plan,
-    "migrate": _migrate,
-    "apply_migration": _apply_migration,
-    "unapply_migration": _unapply_migration,
+_WRAPPED: dict[str, Callable[[Any], Callable[..., Any]]] = {
+    "__init__": _binding_first,
+    "migration_plan": _handing_to(_migration_plan),
+    "migrate": _handing_to(_migrate),
+    "apply_migration": _handing_to(_apply_migration),
+    "unapply_migration": _handing_to(_unapply_migration),
 }

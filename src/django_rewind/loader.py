@@ -19,17 +19,18 @@ from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 
 from . import conf
+from .baseline import Baseline
 from .exceptions import NotRecoverable
-from .history import History, Standing
 from .plan import closure
-from .store import APP_LABEL, Store, all_of_ours
+from .tables import APP_LABEL, all_of_ours
 from .types import Applied, Key, label
 
 if TYPE_CHECKING:
     # Executed by the few processes that have something to recover, not by every one
     # in which we are installed.
-    from .isolation import Isolation
+    from .history import History
     from .revive import RecoveredMigration
+    from .surroundings.isolation import Isolation
 
 __all__ = ["RewindLoader", "loader_of"]
 
@@ -82,9 +83,15 @@ class RewindLoader(MigrationLoader):
     # What recovered migrations share of what they were executed with.
     @cached_property
     def isolation(self) -> Isolation:
-        from .isolation import Isolation
+        from .surroundings.isolation import Isolation
 
         return Isolation()
+
+    def close_isolation(self) -> None:
+        """Put away what stored code was executed with, if any was."""
+        isolation = self.__dict__.get("isolation")
+        if isolation is not None:
+            isolation.close()
 
     _disk: Mapping[Key, Migration] | None = None
     _disk_graph: MigrationGraph | None = None
@@ -142,6 +149,8 @@ class RewindLoader(MigrationLoader):
 
         It ends when they are there; what is applied already never waits.
         """
+        from .store import Store
+
         ours = [key for key in self.graph.nodes if key[0] == APP_LABEL]
         if not ours or not Store(self.connection).is_allowed:
             return
@@ -154,6 +163,10 @@ class RewindLoader(MigrationLoader):
 
     def _look_for_missing(self, broken: NodeNotFoundError | None) -> NodeNotFoundError | None:
         """Build again if something is missing; return what is broken all the same."""
+        assert self.disk_migrations is not None
+        if all(key in self.disk_migrations for key in self.applied_migrations):
+            # So with most runs, and found out at once.
+            return broken
         if not self._history(self._ids_in_order(), stored={}, baseline={}).may_lack_something:
             return broken
         self.history = self.read_history()
@@ -162,12 +175,18 @@ class RewindLoader(MigrationLoader):
 
     def read_history(self) -> History:
         """Return what disk, record and store say now; the store is asked for it."""
+        from .store import Store
+
         store = Store(self.connection)
         if not self.store_is_ready:
             return self._history(self.proof_ids(), stored={}, baseline={})
-        return self._history(self.proof_ids(), stored=store.rows(), baseline=store.baseline())
+        return self._history(
+            self.proof_ids(), stored=store.rows(), baseline=Baseline(self.connection).records()
+        )
 
     def _history(self, applied: Applied, **from_store: Any) -> History:
+        from .history import History, tables_in_use
+
         assert self.disk_migrations is not None
         return History(
             disk=self.disk_migrations,
@@ -182,10 +201,7 @@ class RewindLoader(MigrationLoader):
                 for app_label, _ in self.applied_migrations
                 if app_label in settings.MIGRATION_MODULES and settings.MIGRATION_MODULES[app_label] is None
             ),
-            # With those between many-to-many models.
-            tables_in_use=frozenset(
-                model._meta.db_table for model in apps.get_models(include_auto_created=True)
-            ),
+            tables_in_use=tables_in_use(),
             **from_store,
         )
 
@@ -236,8 +252,11 @@ class RewindLoader(MigrationLoader):
 
     def _sort_out(self, history: History) -> None:
         """Divide what has no file into nodes-to-be and those that cannot be nodes."""
-        store = Store(self.connection)
+        from .history import Standing
         from .revive import RecoveredMigration
+        from .store import Store
+
+        store = Store(self.connection)
 
         candidates: dict[Key, RecoveredMigration] = {}
         unusable: dict[Key, NotRecoverable] = {}
@@ -275,6 +294,8 @@ class RewindLoader(MigrationLoader):
             migration.stand_only_before(nodes)
 
     def _wanted(self, history: History) -> list[Key]:
+        from .history import Standing
+
         return history.of(Standing.MISSING, Standing.IN_USE, Standing.BASELINE) + [
             key
             for key in history.of(Standing.REMOVED_APP)
@@ -485,6 +506,8 @@ def loader_of(connection: Any) -> RewindLoader:
 def _why_no_node(key: Key, history: History) -> str:
     if key not in history.applied:
         return "not applied"
+    from .history import Standing
+
     standing = history.standing.get(key)
     if standing is Standing.MISSING:
         return "missing as well and cannot be recovered"

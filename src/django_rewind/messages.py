@@ -7,6 +7,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
+from .printable import printable
+
 __all__ = ["Messages"]
 
 logger = logging.getLogger("django_rewind")
@@ -25,15 +27,20 @@ class Messages:
 
     def say(self, line: str) -> None:
         """Print a line of progress, unless the command is to be quiet."""
+        line = printable(line)
         command = self._command
         if command is None:
             logger.info(line.strip())
         elif getattr(command, "verbosity", 1) >= 1:
             # Where what a command prints is data, it talks elsewhere.
-            getattr(command, "talk", command.stdout).write(line)
+            stream = getattr(command, "talk", command.stdout)
+            stream.write(line)
+            # It may be about what takes long.
+            stream.flush()
 
     def warn(self, line: str) -> None:
         """Print a warning."""
+        line = printable(line)
         command = self._command
         if command is None:
             logger.warning(line)

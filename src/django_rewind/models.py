@@ -14,13 +14,20 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 __all__ = [
+    "NOT_DESCRIBED",
     "BaselineMigration",
+    "Event",
     "MigrationCode",
     "MigrationCodeHistory",
+    "MigrationEvent",
     "MigrationVerification",
     "Provenance",
     "StoredContent",
 ]
+
+
+#: How metadata are written down that were read out of a text, and of nothing that was executed.
+NOT_DESCRIBED = '"django": ""'
 
 
 class Provenance(models.TextChoices):
@@ -32,6 +39,28 @@ class Provenance(models.TextChoices):
     ACCEPTED = "accepted", _("accepted in the place of what ran")
     ADOPTED = "adopted", _("adopted under a new name")
     GIT = "git", _("found in git")
+
+
+class Event(models.TextChoices):
+    """What can happen to a migration, or to what is stored of it."""
+
+    BEGAN = "began", _("a rewind began")
+    CAPTURED = "captured", _("its source was stored as it was applied")
+    BACKFILLED = "backfilled", _("its source was filled in later")
+    APPLIED = "applied", _("applied")
+    UNAPPLIED = "unapplied", _("undone by its file")
+    FAKED = "faked", _("recorded without being applied")
+    FORGOTTEN = "forgotten", _("its record was deleted without undoing it")
+    PRUNED = "pruned", _("its record was pruned")
+    REWOUND = "rewound", _("undone by a rewind")
+    PARTLY = "partly", _("undone in part")
+    ADOPTED = "adopted", _("adopted under another name")
+    ACCEPTED = "accepted", _("its file was accepted in the place of what ran")
+    REFUSED = "refused", _("refused")
+    FAILED = "failed", _("stopped with an error")
+    RESTORED = "restored", _("its file was restored")
+    SIGNED = "signed", _("looked at and signed")
+    DISCARDED = "discarded", _("what was stored of it was discarded")
 
 
 class _NotDumpedQuerySet(models.QuerySet[Any]):
@@ -74,8 +103,12 @@ class _StoredText(_Ours):
     digest = models.CharField(_("digest"), max_length=64, default="")
     signature = models.CharField(_("signature"), max_length=64, default="")
     key_fingerprint = models.CharField(_("key fingerprint"), max_length=16, default="")
-    # The row of django_migrations for which this text is proven to be what ran.
+    # The row of django_migrations for which this text is proven to be what ran,
+    # and the signature that ties the two together.
     record_id = models.BigIntegerField(_("record"), null=True)
+    proof = models.CharField(_("proof"), max_length=64, default="")
+    # The how manieth text stored for this migration it is: an older one put back shows.
+    serial = models.PositiveIntegerField(_("serial number"), default=0)
 
     class Meta(_Ours.Meta):
         abstract = True
@@ -197,3 +230,42 @@ class MigrationVerification(_Ours):
 
     def __str__(self) -> str:
         return f"{self.app_label}.{self.migration_name}"
+
+
+class MigrationEvent(_Ours):
+    """An entry of the ledger: something that happened, when, where and by whose hand. None is ever changed."""
+
+    at = models.DateTimeField(_("at"), db_index=True)
+    event = models.CharField(_("event"), max_length=16, choices=Event.choices)
+    app_label = models.CharField(_("app label"), max_length=255)
+    migration_name = models.CharField(_("migration"), max_length=255)
+    # The row of django_migrations that it is about, where there is one.
+    record_id = models.BigIntegerField(_("record"), null=True)
+    # Of the text that ran or was stored.
+    digest = models.CharField(_("digest"), max_length=64, default="")
+    serial = models.PositiveIntegerField(_("serial number"), null=True)
+    # Where the code that ran came from: "stored" or "file".
+    source = models.CharField(_("source"), max_length=8, default="")
+    seconds = models.FloatField(_("duration in seconds"), null=True)
+    detail = models.TextField(_("detail"), default="")
+    # The circumstances.
+    alias = models.CharField(_("database"), max_length=255)
+    django = models.CharField(_("Django"), max_length=32)
+    python = models.CharField(_("Python"), max_length=32)
+    os_user = models.CharField(_("user of the operating system"), max_length=255, default="")
+    host = models.CharField(_("host"), max_length=255, default="")
+    pid = models.BigIntegerField(_("process"))
+    commit = models.CharField(_("commit"), max_length=64, default="")
+    branch = models.CharField(_("branch"), max_length=255, default="")
+
+    class Meta(_Ours.Meta):
+        db_table = "django_migrations_code_ledger"
+        verbose_name = _("event of a migration")
+        verbose_name_plural = _("events of migrations")
+        ordering = ["id"]
+        indexes = [
+            models.Index(fields=["app_label", "migration_name"], name="django_migr_code_ledger_idx"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.app_label}.{self.migration_name}: {self.event}"

@@ -17,11 +17,11 @@ from importlib.machinery import ModuleSpec
 from importlib.util import spec_from_file_location
 from pathlib import Path
 
-from .gather import Collector
 from .git import GitUnavailable, Repository, Version
-from .imports import parse_text
-from .modules import Modules, SourceUnavailable, decode_content, is_data
 from .source import Metadata, parse
+from .surroundings.gather import Collector
+from .surroundings.modules import Modules, SourceUnavailable, decode_content, is_data
+from .syntax import parse_text
 from .types import Key
 
 __all__ = ["Found", "ModulesAt", "Past", "Wanted"]

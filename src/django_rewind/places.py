@@ -17,10 +17,10 @@ from pathlib import Path
 from django.apps import apps
 from django.db.migrations.loader import MigrationLoader
 
-from .imports import EVERYTHING
-from .modules import Modules, Owner, root_of
-from .needs import Carried
-from .store import StoredMigration
+from .stored import StoredMigration
+from .surroundings.imports import EVERYTHING
+from .surroundings.modules import Modules, Owner, root_of
+from .surroundings.needs import Carried
 from .types import label
 
 __all__ = ["InFolder", "InProject", "LeftOut", "NoPlace", "Place"]

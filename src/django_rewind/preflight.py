@@ -33,6 +33,7 @@ __all__ = [
     "check_reversible",
     "check_unknown_columns",
     "taken_away",
+    "target_before",
 ]
 
 # What leaves nothing under the name that it is about.
@@ -51,10 +52,10 @@ def check_reversible(undone: Iterable[Migration]) -> None:
     for migration in undone:
         for operation in operations_in(migration, database=True):
             if not is_reversible(operation):
-                raise IrreversibleRewind(key_of(migration), in_words(operation), *_before(migration))
+                raise IrreversibleRewind(key_of(migration), in_words(operation), *target_before(migration))
 
 
-def _before(migration: Migration) -> list[str]:
+def target_before(migration: Migration) -> list[str]:
     """Return the target that is just before a migration, if there is one such."""
     names = [name for app_label, name in migration.dependencies if app_label == migration.app_label]
     return (names or ["zero"]) if len(names) < 2 else []
@@ -159,10 +160,10 @@ def check_not_null(connection: Any, state: Any, undone: Sequence[Migration]) -> 
     Refuse to put back a NOT NULL that the rows do not allow.
 
     That is a column without default in a filled table, and a column that was made
-    nullable and holds NULL.
+    nullable and holds NULL. States are built, and the last one is rendered if need be.
 
     Args:
-        state: the one before the first of `undone`; it is changed.
+        state: the one before the first of `undone`, not rendered; it is changed.
         undone: the steps in the order of application.
 
     Raises:
@@ -172,14 +173,16 @@ def check_not_null(connection: Any, state: Any, undone: Sequence[Migration]) -> 
     put_back: list[_NotNull] = []
     for migration in undone:
         for operation in migration.operations:
-            before = state.clone()
+            taken = list(_not_null_taken(migration, operation, state))
             operation.state_forwards(migration.app_label, state)
             for one in put_back:
                 one.follow(migration.app_label, operation)
-            put_back += _not_null_put_back(migration, operation, before, state)
+            put_back += [one for one in taken if not one.is_there or one.may_be_null_in(state)]
     for one in put_back:
+        if not _needs_a_value(editor, one.field):
+            continue
         table, column = one.in_database_now(state)
-        if table and _needs_a_value(editor, one.field) and _has_rows(connection, table, column):
+        if table and _has_rows(connection, table, column):
             raise BlockedRewind(
                 one.key,
                 f"the column '{one.field.column}' of '{table}' would be NOT NULL again, it has "
@@ -210,6 +213,10 @@ class _NotNull:
                 if same_model and self.name == inner.old_name:
                     self.name = inner.new_name
 
+    def may_be_null_in(self, state: Any) -> bool:
+        field = _field_in(state, self.model, self.name)
+        return field is not None and field.null
+
     def in_database_now(self, state: Any) -> tuple[str | None, str | None]:
         """Return the table, and the column if it is there; no table if that was dropped."""
         try:
@@ -220,22 +227,26 @@ class _NotNull:
         return model._meta.db_table, column
 
 
-def _not_null_put_back(
-    migration: Migration, operation: Operation, before: Any, after: Any
-) -> Iterator[_NotNull]:
+def _not_null_taken(migration: Migration, operation: Operation, before: Any) -> Iterator[_NotNull]:
+    """Yield the columns that an operation drops or changes, as they come back when it is undone."""
     for inner in flatten([operation], database=True):
-        if not isinstance(inner, (operations.RemoveField, operations.AlterField)):
-            continue
-        is_there = isinstance(inner, operations.AlterField)
-        model = (migration.app_label, inner.model_name.lower())
-        try:
-            old = before.apps.get_model(*model)._meta.get_field(inner.name)
-            if is_there and not after.apps.get_model(*model)._meta.get_field(inner.name).null:
-                continue
-        except (LookupError, FieldDoesNotExist):
+        if isinstance(inner, (operations.RemoveField, operations.AlterField)):
+            model = (migration.app_label, inner.model_name.lower())
+            field = _field_in(before, model, inner.name)
             # Of a column that no state knows nothing can be said.
-            continue
-        yield _NotNull(key_of(migration), old, model, inner.name, is_there)
+            if field is not None:
+                is_there = isinstance(inner, operations.AlterField)
+                yield _NotNull(key_of(migration), field, model, inner.name, is_there)
+
+
+def _field_in(state: Any, model: Key, name: str) -> Field[Any, Any] | None:
+    """Return a field with the name of its column; to render a model for that takes a hundred times as long."""
+    model_state = state.models.get(model)
+    if model_state is None or name not in model_state.fields:
+        return None
+    field: Field[Any, Any] = model_state.fields[name].clone()
+    field.set_attributes_from_name(name)
+    return field
 
 
 def _needs_a_value(editor: Any, column: Field[Any, Any]) -> bool:
@@ -245,7 +256,8 @@ def _needs_a_value(editor: Any, column: Field[Any, Any]) -> bool:
         return False
     if getattr(column, "db_default", NOT_PROVIDED) is not NOT_PROVIDED:
         return False
-    return editor.effective_default(column) is None
+    # Not as the database would be given it: to write a key down, Django asks the model that it points to.
+    return editor._effective_default(column) is None
 
 
 def _has_rows(connection: Any, table: str, without_value: str | None = None) -> bool:

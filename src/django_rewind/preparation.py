@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any
 
 from django.db.migrations import Migration
@@ -11,17 +12,27 @@ from . import preflight
 from .adoption import Adoptions
 from .compare import same_operations
 from .effects import effects_of
-from .exceptions import ConflictsWithMissing, NotRecoverable, RewindError, StateNotBuilt, TakenAway
+from .exceptions import (
+    ConflictsWithMissing,
+    NameTakenAgain,
+    NotRecoverable,
+    RewindError,
+    StateNotBuilt,
+    TakenAway,
+)
 from .history import Standing
 from .loader import RewindLoader
+from .moves import with_both_names
+from .namesakes import Namesakes, namesakes
 from .plan import children_in, closure, in_applied_order, parents_in
 from .rehearsal import rehearse
 from .revive import RecoveredMigration
 from .run import Run
 from .store import Store
+from .stored import why_unusable
 from .types import Effect, Key, Plan, key_of, label
 
-__all__ = ["Preparation"]
+__all__ = ["Preparation", "with_way_out"]
 
 
 class Preparation:
@@ -30,7 +41,8 @@ class Preparation:
 
     What stays applied comes first, in the order in which it was applied; then what
     is undone, in applied order too (it is unapplied in reverse), or what is to be
-    applied, in the order of Django's graph.
+    applied, in the order of Django's graph. Where no such states can be built, the
+    module `moves` may know others.
 
     Args:
         executor: Django's, for its loader, its connection and its empty state.
@@ -80,6 +92,7 @@ class Preparation:
         What is undone has to load. What stays is left out with a warning if it does
         not, and of an edited one the file is used.
         """
+        self._read_texts()
         for key, migration in list(self.run.differing.items()):
             error = self._load_one(migration)
             if error is not None:
@@ -95,6 +108,17 @@ class Preparation:
             # whose migrations they add operations.
             self.run.plan[:] = [(self._node(key), True) for key in self.run.steps]
 
+    def _read_texts(self) -> None:
+        """Read what is going to be executed in one go: one by one each is a query."""
+        waiting = [
+            migration
+            for migration in (*self.run.differing.values(), *self.run.recovered.values())
+            if not migration.is_loaded and why_unusable(migration.stored) is None
+        ]
+        texts = Store(self.loader.connection).texts(migration.key for migration in waiting)
+        for migration in waiting:
+            migration.text = texts.get(migration.key)
+
     def _load_one(self, migration: RecoveredMigration) -> NotRecoverable | None:
         try:
             migration.load()
@@ -102,7 +126,7 @@ class Preparation:
             if migration.key not in self.run.undone:
                 return error
             if migration.key in self.run.differing:
-                raise _with_way_out(error) from error
+                raise with_way_out(error) from error
             raise
         return None
 
@@ -175,13 +199,71 @@ class Preparation:
             for migration in undone:
                 if isinstance(migration, RecoveredMigration):
                     migration.check_functions()
-            before = self._rehearse(order, undone)
+            order, before = self._rehearse_backwards(order, undone)
             preflight.check_not_null(self.executor.connection, before, undone)
             self.run.order_to_show = self._order_to_show(order)
         if self._has_to_look_for_columns():
             now = self._rehearse(order, [])
             self._check_unknown_columns(now, undone)
         return order
+
+    def _rehearse_backwards(
+        self, order: list[Migration], undone: list[Migration]
+    ) -> tuple[list[Migration], Any]:
+        """
+        Find states that hold, those in which what stays comes first before any other.
+
+        Raises:
+            StateNotBuilt: there are none; it says of the first ones why.
+            NameTakenAgain: a step would be undone on another table in them.
+        """
+        others: Namesakes = {}
+        try:
+            before = self._rehearse(order, undone)
+            others = self._namesakes(order, undone)
+            if others:
+                raise self._name_taken_again(others)
+            return order, before
+        except (StateNotBuilt, NameTakenAgain):
+            found = self._rehearse_with_both_names(order, undone, others)
+            if found is None:
+                raise
+            return found
+
+    def _rehearse_with_both_names(
+        self, order: list[Migration], undone: list[Migration], others: Namesakes
+    ) -> tuple[list[Migration], Any] | None:
+        applied = self._applied(order)
+        kept = [one for one in applied if key_of(one) not in self.run.undone]
+        other = with_both_names(self._empty_state, kept, undone, others)
+        if other is None or self._namesakes(other, undone):
+            return None
+        with suppress(StateNotBuilt):
+            # What is there when everything is undone has to hold as well.
+            self._rehearse(kept, [])
+            before = self._rehearse(other, other[other.index(undone[0]) :])
+            return [*other, *(one for one in order if one not in applied)], before
+        return None
+
+    def _applied(self, order: list[Migration]) -> list[Migration]:
+        return [one for one in order if key_of(one) in self.loader.applied_migrations]
+
+    def _namesakes(self, order: list[Migration], undone: list[Migration]) -> Namesakes:
+        applied = self._applied(order)
+        as_applied = in_applied_order(map(key_of, applied), self.parents, self.ids)
+        return namesakes(
+            self._empty_state,
+            [self._node(key) for key in as_applied],
+            applied,
+            undone,
+            lambda key: closure([key], self.parents),
+        )
+
+    def _name_taken_again(self, others: Namesakes) -> NameTakenAgain:
+        """Name the step that comes first, which is the last one that was applied."""
+        key = next(step for step in self.run.steps if step in others)
+        model, by = min(others[key].items())
+        return NameTakenAgain(key, model, by)
 
     def _order_to_show(self, order: list[Migration]) -> list[Migration]:
         """
@@ -291,8 +373,26 @@ class Preparation:
 
     # States -----------------------------------------------------------------
 
-    def _rehearse(self, order: list[Migration], steps: list[Migration]) -> Any:
-        """Return the state of what is applied, before the steps, having tried those."""
+    def refuse_without_states(self) -> None:
+        """
+        Find what keeps the states of a run back from being rendered, where Django has found that there is something.
+
+        Raises:
+            StateNotBuilt: names it.
+        """
+        applied = self._applied(self.run.order or [])
+        first = next((at for at, one in enumerate(applied) if key_of(one) in self.run.undone), len(applied))
+        self._rehearse(applied, applied[first:], renders=True)
+
+    def _rehearse(
+        self, order: list[Migration], steps: list[Migration], *, renders: bool | None = None
+    ) -> Any:
+        """
+        Return the state of what is applied, before the steps, having tried those.
+
+        Args:
+            renders: see `rehearse`; forwards by default.
+        """
         in_steps = {key_of(step) for step in steps}
         kept = [
             migration
@@ -306,6 +406,7 @@ class Preparation:
             [*self.run.recovered, *self.run.differing],
             backwards=self.run.is_backwards,
             rebuilds=self.executor.connection.vendor == "sqlite",
+            renders=not self.run.is_backwards if renders is None else renders,
         )
 
     def _empty_state(self) -> Any:
@@ -326,7 +427,7 @@ class Preparation:
         )
 
 
-def _with_way_out(error: NotRecoverable) -> NotRecoverable:
+def with_way_out(error: NotRecoverable) -> NotRecoverable:
     """An edited file is there, though it is not what ran."""
     name = label(error.key)
     way_out = f"Or have it undone by its file, as that is now: 'manage.py rewind' takes '--use-file {name}'."

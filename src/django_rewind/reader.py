@@ -21,12 +21,11 @@ from django.db.migrations.operations.base import Operation
 from django.db.models.constraints import BaseConstraint
 from django.db.models.expressions import Combinable
 
-from .effects import effects_in
-from .imports import dotted
+from .effects import effects_in, is_name_of_model
+from .syntax import FUNCTIONS, dotted
 
 __all__ = ["UnknownOperation", "operations_of"]
 
-_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 _OFFERED = {"django.db.migrations": migrations, "django.db.models": models}
 
@@ -77,7 +76,7 @@ def _assigned_operations(statement: ast.stmt) -> list[ast.expr]:
     else:
         # Perhaps deeper down: then it is put together by statements.
         named = (node for node in ast.walk(statement) if isinstance(node, ast.Name))
-        return [node for node in named if node.id == "operations" and not isinstance(statement, _FUNCTIONS)]
+        return [node for node in named if node.id == "operations" and not isinstance(statement, FUNCTIONS)]
     return [
         statement.value
         for target in targets
@@ -99,7 +98,7 @@ class _Reader:
             elif isinstance(statement, ast.ImportFrom):
                 for alias in statement.names:
                     self.imported[alias.asname or alias.name] = f"{statement.module}.{alias.name}"
-            elif isinstance(statement, _FUNCTIONS):
+            elif isinstance(statement, FUNCTIONS):
                 self.docstrings[statement.name] = ast.get_docstring(statement, clean=False) or ""
 
     # Operations -------------------------------------------------------------
@@ -216,7 +215,11 @@ class _Reader:
     def _named(self, node: ast.expr) -> Any:
         parts = self._parts(node)
         if parts[:-1] == ["django", "conf", "settings"] and parts[-1].isupper():
-            return getattr(settings, parts[-1])
+            value = getattr(settings, parts[-1])
+            if is_name_of_model(value):
+                return value
+            # What is described is stored and shown: a secret must not get there.
+            raise _NotSpelledOut
         for module, offered in _OFFERED.items():
             depth = module.count(".") + 1
             if ".".join(parts[:depth]) == module and len(parts) > depth:

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from typing import Any
 
+from django.db.migrations import Migration
 from django.db.migrations.graph import MigrationGraph
 
 from . import preflight
-from .exceptions import CannotRedo, RedoInterrupted, RewindError
+from .atomic import STOPS
+from .exceptions import CannotRedo, HowFar, RewindError, RewindInterrupted
+from .halfway import Records, how_far_back, on_database
 from .history import Standing
 from .models import Provenance
 from .plan import children_in, closure, parents_in
 from .rehearsal import rehearse
 from .rewind import Rewind
-from .store import APP_LABEL, Store, StoredMigration
+from .store import Store
+from .stored import StoredMigration
+from .tables import APP_LABEL
 from .types import Key, Plan, key_of, label
 
 __all__ = ["Redo", "redo_differing", "redo_one"]
@@ -92,6 +98,8 @@ class Redo:
         self.stays_undone = [key for key in undone if key not in self.loader.disk_migrations]
         again = {*on_disk, *(key for key in goals if key not in is_applied)}
         self.applies = self._with_parents(again | LeftBehind(rewind).after(goals), set(undone))
+        # What applies, once everything is undone.
+        self._forward: Rewind | None = None
 
     def _with_parents(self, again: set[Key], undone: set[Key]) -> list[Key]:
         """Add what the files depend on and is not applied, in the order of the graph."""
@@ -145,58 +153,80 @@ class Redo:
             [],
             backwards=False,
             rebuilds=self.rewind.connection.vendor == "sqlite",
+            renders=True,
         )
 
-    def run_undo(self, **options: Any) -> None:
-        """
-        Undo what ran.
+    @property
+    def files(self) -> list[Migration]:
+        """What is applied afterwards, as it is on disk."""
+        graph: Any = self.loader.graph
+        return [graph.nodes[key] for key in self.applies]
 
-        Raises:
-            RedoInterrupted: it has stopped with some of it undone.
+    def run(self, make: Callable[[], Rewind], say: Callable[[str], None], **options: Any) -> None:
         """
-        recorder = self.rewind.executor.recorder
-        try:
-            self.rewind.run(self.undo, **options)
-        except Exception as error:
-            undone = [key for key in self.undone if key in recorder.changes]
-            if not undone:
-                raise
-            waiting = [key for key in self.applies if key in undone]
-            again = [self._command(key) for key in self.goals if key not in undone]
-            then = [f"'manage.py migrate {app_label} {name}'" for app_label, name in waiting[-1:]]
-            raise RedoInterrupted(
-                error, undone=undone, applied=[], waiting=waiting, go_on=[*again, *then]
-            ) from error
-
-    def run_apply(self, make: Callable[[], Rewind], **options: Any) -> None:
-        """
-        Apply what is on disk.
+        Undo what ran, and apply what is on disk.
 
         Args:
             make: returns a rewind whose executor has read the database anew.
+            say: takes the heading of each half.
+            options: of `Rewind.run_steps`.
 
         Raises:
-            RedoInterrupted: it has stopped; what is left is said with it.
+            RewindError: it was refused; nothing has been changed.
+            RewindInterrupted: it has stopped; what is left is said with it.
         """
-        changes: dict[Key, bool] = {}
+        whole = self.rewind.beside.whole
         try:
-            forward = make()
-            changes = forward.executor.recorder.changes
-            graph: Any = forward.loader.graph
-            forward.loader.check_consistent_history(forward.connection)
-            plan = forward.beside.planned([], [(graph.nodes[key], False) for key in self.applies])
-            forward.run(plan, **options)
-        except Exception as error:
-            applied = [key for key in self.applies if changes.get(key)]
-            waiting = [key for key in self.applies if key not in applied]
-            first = self._first_of(waiting)
-            raise RedoInterrupted(
-                error,
-                undone=self.undone,
-                applied=applied,
-                waiting=waiting,
-                go_on=[self._command(key) for key in first],
-            ) from error
+            with nullcontext() if whole is None else whole.run("redo"):
+                self._run(make, say, **options)
+        except RewindInterrupted:
+            raise
+        except STOPS as error:
+            how_far, go_on = self._how_far()
+            if isinstance(error, RewindError) and not how_far.undone:
+                raise
+            raise RewindInterrupted(error, how_far, what="redo", go_on=go_on) from error
+
+    def _run(self, make: Callable[[], Rewind], say: Callable[[str], None], **options: Any) -> None:
+        if self.undo:
+            say("Rewinding:")
+            self.rewind.run_steps(self.undo, goes_on=bool(self.applies), **options)
+        if self.applies:
+            say("Applying from files:")
+            self._apply(make(), **options)
+
+    def _apply(self, forward: Rewind, **options: Any) -> None:
+        self._forward = forward
+        graph: Any = forward.loader.graph
+        forward.loader.check_consistent_history(forward.connection)
+        plan = forward.beside.planned([], [(graph.nodes[key], False) for key in self.applies])
+        forward.run_steps(plan, **options)
+
+    def _how_far(self) -> tuple[HowFar, list[str]]:
+        """Return what is done, and the commands that go on."""
+        return self._how_far_back() if self._forward is None else self._how_far_forward(self._forward)
+
+    def _how_far_back(self) -> tuple[HowFar, list[str]]:
+        beside, changes = self.rewind.beside, self.rewind.executor.recorder.changes
+        back = how_far_back(self.rewind.connection, self.undo, changes, beside.watch)
+        waiting = [key for key in self.applies if key in back.undone]
+        again = [self._command(key) for key in self.goals if key not in back.undone]
+        then = [f"'manage.py migrate {app_label} {name}'" for app_label, name in waiting[-1:]]
+        return back._replace(not_applied=waiting), [*again, *then]
+
+    def _how_far_forward(self, forward: Rewind) -> tuple[HowFar, list[str]]:
+        connection, watch = forward.connection, forward.beside.watch
+        records = Records(connection, (), forward.executor.recorder.changes)
+        applied = [key for key in self.applies if key in records.keys]
+        waiting = [key for key in self.applies if key not in applied]
+        how_far = HowFar(
+            undone=self.undone,
+            applied=applied,
+            not_applied=waiting,
+            halfway=watch.lines(connection) if watch and watch.key in waiting else [],
+            is_certain=records.is_certain,
+        )
+        return how_far, [self._command(key) for key in self._first_of(waiting)]
 
     @property
     def undone(self) -> list[Key]:
@@ -210,9 +240,7 @@ class Redo:
         return sorted(key for key in keys if not (closure([key], parents) - {key}) & keys)
 
     def _command(self, key: Key) -> str:
-        alias = self.rewind.connection.alias
-        database = "" if alias == "default" else f" --database {alias}"
-        return f"'manage.py rewind --redo {key[0]} {key[1]}{database}'"
+        return f"'manage.py rewind --redo {key[0]} {key[1]}{on_database(self.rewind.connection)}'"
 
 
 class LeftBehind:

@@ -29,9 +29,10 @@ def rehearse(
     *,
     backwards: bool,
     rebuilds: bool,
+    renders: bool,
 ) -> Any:
     """
-    Build and render the states of a run, as the executor will.
+    Build the states of a run, as the executor will, and render the one before the first step.
 
     Args:
         state: where it begins; it is changed.
@@ -40,6 +41,8 @@ def rehearse(
         suspects: migrations from stored code, for the message.
         backwards: the steps are undone.
         rebuilds: the database makes a table anew to change it.
+        renders: the states before the other steps are rendered too, which takes as long as
+            with Django. It does so itself, backwards for all of them before the first step.
 
     Returns:
         the state before the first step.
@@ -56,7 +59,8 @@ def rehearse(
             state = migration.mutate_state(state, preserve=False)
             done.append(migration)
         before = state.clone()
-        state.apps  # noqa: B018 (rendered here, then kept up to date by the operations)
+        rendered = state if renders else before.clone()
+        rendered.apps  # noqa: B018 (rendered here; then the operations keep it up to date)
         for migration in steps:
             step = culprit = migration
             _look_for_fields(migration, state)

@@ -19,23 +19,30 @@ from django.apps import apps
 from django.core.management.base import CommandError
 
 from . import signing
-from .drift import ContentDamaged, Drift
-from .exceptions import NotRestorable
+from .exceptions import NothingStored, NotRestorable
 from .files import write_all
-from .gather import Collector
 from .history import History, Standing
+from .ledger import Happening, Ledger
 from .loader import loader_of
-from .modules import SourceUnavailable, decode, encode
-from .needs import Carried
+from .matching import matching, the_one
+from .models import Event
 from .places import InFolder, InProject, LeftOut, NoPlace, Place
 from .signing import Verdict
-from .store import Store, StoredMigration, why_unusable
-from .types import Key, label, names_of
+from .store import Store
+from .stored import StoredMigration, why_unusable
+from .surroundings.drift import ContentDamaged, Drift, text_of
+from .surroundings.gather import Collector
+from .surroundings.modules import SourceUnavailable, decode, encode
+from .surroundings.needs import Carried
+from .types import Key, label
 
 __all__ = ["Action", "File", "Restoration", "Restore", "shown"]
 
 _OVERWRITE = "Use --force to overwrite it, or write to a folder with --output."
-_OTHER_KEY = "Add the key that signed it to DJANGO_REWIND_SIGNING_KEYS."
+_OTHER_KEY = (
+    "Add the key that signed it to DJANGO_REWIND_SIGNING_KEYS, or look at it and agree: "
+    "'manage.py verify_migrations --sign'."
+)
 
 
 class Action(Enum):
@@ -129,10 +136,7 @@ class Restore:
         loader = loader_of(connection)
         self.history: History = loader.history or loader.read_history()
         if not self.history.stored:
-            raise CommandError(
-                f"Nothing is stored in the database '{connection.alias}' yet: run "
-                f"'manage.py migrate --database {connection.alias}' first."
-            )
+            raise NothingStored(connection.alias)
 
     # Choosing ---------------------------------------------------------------
 
@@ -173,17 +177,14 @@ class Restore:
             )
 
     def _find(self, app_label: str, prefix: str) -> Key:
-        known = [key for key in {*self.history.stored, *self.history.without_file} if key[0] == app_label]
-        if (app_label, prefix) in known:
-            return (app_label, prefix)
+        known = {*self.history.stored, *self.history.without_file}
+        missing = set(self._missing)
         # The missing ones first: they are what people look for.
-        for among in (self._missing, known):
-            found = sorted(key for key in among if key[0] == app_label and key[1].startswith(prefix))
-            if len(found) > 1:
-                raise CommandError(f"More than one stored migration matches '{prefix}': {names_of(found)}.")
-            if found:
-                return found[0]
-        raise CommandError(f"No migration of the app '{app_label}' that matches '{prefix}' is stored.")
+        among = (
+            missing if matching(missing, app_label, prefix) and (app_label, prefix) not in known else known
+        )
+        nothing = f"No migration of the app '{app_label}' that matches '{prefix}' is stored."
+        return the_one(among, app_label, prefix, otherwise=nothing)
 
     # Looking ----------------------------------------------------------------
 
@@ -194,6 +195,24 @@ class Restore:
         for key in keys:
             look.at(key)
         return look.restoration()
+
+    def write(self, found: Restoration) -> None:
+        """
+        Write what was found, all of it or nothing, and have the ledger say so.
+
+        Raises:
+            CommandError: something is refused, or the file system does not let us.
+        """
+        found.write()
+        restored = [
+            Happening(
+                Event.RESTORED, file.key, digest=signing.digest(file.text or ""), detail=shown(file.path)
+            )
+            for file in found.files
+            if file.kind == "migration" and file.action is not Action.LEAVE
+        ]
+        if restored:
+            Ledger(self.store.connection).try_to_note(restored)
 
     def _contents_of(self, keys: list[Key]) -> dict[str, bytes]:
         stored = [self.history.stored[key] for key in keys if self._why_not(key) is None]
@@ -296,7 +315,10 @@ class _Look:
         if carried.kind not in ("module", "models"):
             raise NoPlace(f"it carries along {carried.name}, which is a {carried.kind!r}")
         find = self.places.module if carried.kind == "module" else self.places.excerpt
-        text = content.decode("utf-8", "surrogatepass")
+        try:
+            text = text_of(carried.name, content)
+        except ContentDamaged as error:
+            raise NoPlace(str(error)) from None
         return _of_text(stored.key, carried.kind, find(stored, carried), text)
 
     def _add(self, file: File) -> None:

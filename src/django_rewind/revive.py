@@ -6,18 +6,21 @@ from collections.abc import Iterable
 from traceback import walk_tb
 from typing import Any
 
+import django
 from django.db.migrations import Migration
 from django.db.migrations.operations.base import Operation
 
 from . import signing
-from .drift import ContentDamaged
 from .effects import operations_in
 from .exceptions import NotRecoverable
-from .isolation import Isolation, imports_that_fail
-from .modules import installed_version, root_of
+from .printable import printable, why
 from .signing import Verdict
-from .standin import make_managers_importable
-from .store import Store, StoredMigration, why_unusable
+from .store import Store
+from .stored import StoredMigration, how_to_replace, why_unusable
+from .surroundings.drift import ContentDamaged
+from .surroundings.isolation import Isolation, imports_that_fail
+from .surroundings.modules import installed_version, root_of
+from .surroundings.standin import make_managers_importable
 from .types import Key, label
 
 __all__ = ["RecoveredMigration", "source_of"]
@@ -39,11 +42,11 @@ class StoredOperation(Operation):
     """
 
     def __init__(self, text: str, reversible: bool, actions: list[Any] | None = None) -> None:
-        self.text = text
+        self.text = printable(text)
         setattr(self, "reversible", reversible)  # noqa: B010 (a class attribute to Django)
         if actions is not None:
             # What describe_operation() of `migrate` looks at; None is irreversible.
-            self.sql, self.reverse_sql = actions
+            self.sql, self.reverse_sql = (one and printable(one) for one in actions)
 
     def describe(self) -> str:
         return self.text
@@ -73,6 +76,8 @@ class RecoveredMigration(Migration):
         self._isolation = isolation
         self._loaded: Migration | None = None
         self._stands_for_a_file = False
+        # The stored text, where it was read together with others.
+        self.text: str | None = None
         # In a fake run, when it does not load: it only has to be forgotten.
         self.is_inert = False
         metadata = stored.metadata
@@ -103,7 +108,14 @@ class RecoveredMigration(Migration):
     def __str__(self) -> str:
         # Before it is loaded nobody knows whether the file would do the same; if so, it is used.
         is_open = self._stands_for_a_file and not self.is_loaded
-        return f"{super().__str__()} ({'edited since it was applied' if is_open else 'from stored code'})"
+        return f"{label(self.key)} ({'edited since it was applied' if is_open else 'from stored code'})"
+
+    def __getattr__(self, name: str) -> Any:
+        """Answer, once it is loaded, for what other packages have their migrations say of themselves."""
+        loaded = self.__dict__.get("_loaded")
+        if loaded is None:
+            raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
+        return getattr(loaded, name)
 
     @property
     def key(self) -> Key:
@@ -128,7 +140,8 @@ class RecoveredMigration(Migration):
             NotRecoverable: it does not verify, or it does not load.
         """
         if self._loaded is None:
-            self._loaded = _load(self.stored, self._store, self._isolation)
+            text, self.text = self.text, None
+            self._loaded = _load(self.stored, text, self._store, self._isolation)
             # The same list: receivers of pre_migrate add operations to it.
             setattr(self, "operations", self._loaded.operations)  # noqa: B010
 
@@ -174,34 +187,64 @@ def source_of(migration: Migration) -> str:
     return "stored" if isinstance(migration, RecoveredMigration) else "file"
 
 
-def _load(stored: StoredMigration, store: Store, isolation: Isolation) -> Migration:
+def _load(stored: StoredMigration, text: str | None, store: Store, isolation: Isolation) -> Migration:
     unusable = why_unusable(stored)
     if unusable is not None:
         raise unusable
-    text = store.texts([stored.key]).get(stored.key)
+    text = store.texts([stored.key]).get(stored.key) if text is None else text
     if text is None:
         raise NotRecoverable(stored.key, "its stored source has gone from the database.")
     if signing.digest(text) != stored.digest:
-        raise NotRecoverable(stored.key, Verdict.TAMPERED.value + ".")
+        raise NotRecoverable(stored.key, Verdict.TAMPERED.value + ".", how_to_replace(stored.key))
+    if not _is_name_of_module(stored.module):
+        raise NotRecoverable(stored.key, "the module that it says it was cannot be one.")
     needs = stored.metadata.needs
     try:
         module = isolation.execute(stored.module, text, needs, store.contents)
-        migration = module.Migration(stored.key[1], stored.key[0])
+        made: Any = module.Migration(stored.key[1], stored.key[0])
+        is_one = isinstance(made, Migration) and _are_operations(made.operations)
     except ContentDamaged as damage:
-        raise NotRecoverable(stored.key, f"{damage}.") from None
+        raise NotRecoverable(stored.key, f"{damage}.", how_to_replace(stored.key)) from None
     except ImportError as error:
         raise _lacks_something(stored, error, _importer(stored, error)) from error
-    except (Exception, SystemExit) as error:
-        reason = f"its stored source does not load ({type(error).__name__}: {error})."
-        raise NotRecoverable(
-            stored.key,
-            reason,
-            f"Make importable what {label(stored.key)} needs, or bring back its file.",
-        ) from error
-    if not isinstance(migration, Migration):
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        # Whatever stored code raises, SystemExit among it.
+        raise _does_not_load(stored, error) from error
+    if not is_one:
         raise NotRecoverable(stored.key, "its stored source has no class Migration of Django's.")
+    migration: Migration = made
     make_managers_importable(migration.operations)
     return migration
+
+
+def _is_name_of_module(name: str) -> bool:
+    """Say whether every part of a name could be that of a folder or a file, and of no other one."""
+    return all(part and part.isprintable() and not set(part) & set("/\\") for part in name.split("."))
+
+
+def _are_operations(listed: Any) -> bool:
+    return isinstance(listed, (list, tuple)) and all(hasattr(one, "state_forwards") for one in listed)
+
+
+def _does_not_load(stored: StoredMigration, error: BaseException) -> NotRecoverable:
+    """Return the error that says whether another Django is to blame, and what can be done."""
+    then = stored.metadata.django
+    if not then or _series(then) == _series(django.get_version()):
+        reason = f"its stored source does not load ({why(error)})."
+        step = f"Make importable what {label(stored.key)} needs, or bring back its file."
+    else:
+        reason = (
+            f"its stored source does not load under Django {django.get_version()} ({why(error)}). "
+            f"It was stored under Django {then}."
+        )
+        step = f"Undo it where Django {_series(then)} runs, or bring back a file of it that loads here."
+    return NotRecoverable(stored.key, reason, step)
+
+
+def _series(version: str) -> str:
+    return ".".join(version.split(".")[:2])
 
 
 def _lacks_something(stored: StoredMigration, error: ImportError, importer: str) -> NotRecoverable:
@@ -209,7 +252,8 @@ def _lacks_something(stored: StoredMigration, error: ImportError, importer: str)
     needs = stored.metadata.needs
     wanted = error.name or ""
     who = "its stored source" if importer == stored.module else f"its module {importer}"
-    reason = f"{who} cannot import what it needs ({error})"
+    said = why(error).partition(": ")[2]
+    reason = f"{who} cannot import what it needs ({said})"
     for name in sorted(needs.left_out):
         if wanted and f"{name}.".startswith(f"{wanted}."):
             return NotRecoverable(

@@ -8,6 +8,8 @@ by order and by what stands in the way.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 from django.apps import apps
@@ -19,18 +21,30 @@ from django.db.migrations.state import ModelState
 
 from . import hooks
 from .adoption import Adoptions
+from .atomic import STOPS, check_atomic
 from .compare import same_operations
-from .exceptions import BlockedRewind, FileNotUsed, RewindError
+from .damage import Damage
+from .exceptions import (
+    BlockedRewind,
+    FileNotUsed,
+    NothingStored,
+    NotRecoverable,
+    RewindError,
+    RewindInterrupted,
+)
+from .halfway import how_far_back
 from .history import WHY_LEFT_ALONE, History, Standing
-from .isolation import Isolation
 from .loader import RewindLoader
 from .losses import Losses, Lost
 from .plan import children_in, closure, in_applied_order, parents_in
 from .preflight import check_reversible
+from .preparation import with_way_out
 from .revive import RecoveredMigration
 from .run import Survey
 from .status import Status, statuses
-from .store import Store, StoredMigration
+from .store import Store
+from .stored import StoredMigration, how_to_replace
+from .surroundings.isolation import Isolation
 from .types import Key, Plan, key_of, label
 
 __all__ = ["Rewind"]
@@ -61,10 +75,7 @@ class Rewind:
             raise CommandError("django-rewind is switched off: set DJANGO_REWIND_ENABLED to True to rewind.")
         self.loader: RewindLoader = self.executor.loader
         if not self.loader.store_is_ready:
-            raise CommandError(
-                f"Nothing is stored in the database '{connection.alias}' yet: run "
-                f"'manage.py migrate --database {connection.alias}' first."
-            )
+            raise NothingStored(connection.alias)
         if removed_apps is None or list(removed_apps):
             self.loader.removed_apps = None if removed_apps is None else frozenset(removed_apps)
             self.loader.build_graph()
@@ -74,6 +85,8 @@ class Rewind:
         self.adoptions = Adoptions(self.loader, self.history, Store(connection))
         # Whether what is on disk under another name is undone like everything else.
         self.undoes_renamed = False
+        # Called as soon as nothing stands in the way of a run any more.
+        self.begins: Callable[[], None] = lambda: None
 
     @property
     def renamed(self) -> dict[Key, Key]:
@@ -219,6 +232,21 @@ class Rewind:
         if run is not None and run.error is not None:
             raise run.error
         check_reversible(migration for migration, _ in plan)
+        self.check_as_signed(plan)
+
+    def check_as_signed(self, plan: Plan) -> None:
+        """
+        Compare what is stored of the plan with its digests, without executing any of it.
+
+        Raises:
+            NotRecoverable: something was changed after it was signed.
+        """
+        recovered = [key_of(migration) for migration, _ in plan if isinstance(migration, RecoveredMigration)]
+        if not recovered:
+            return
+        for key, reason in Damage(self.connection).among(recovered).items():
+            error = NotRecoverable(key, f"{reason}.", how_to_replace(key))
+            raise with_way_out(error) if key in self.loader.disk_migrations else error
 
     # Costs ------------------------------------------------------------------
 
@@ -314,7 +342,41 @@ class Rewind:
 
     # Running ----------------------------------------------------------------
 
-    def run(self, plan: Plan, *, verbosity: int, interactive: bool, stdout: Any, fake: bool = False) -> None:
+    def run(self, plan: Plan, *, fake: bool = False, **options: Any) -> None:
+        """
+        Run the plan, and say how far it has come if something stops it.
+
+        Args:
+            fake: only forget the records.
+            options: of `run_steps`.
+
+        Raises:
+            RewindError: it was refused; nothing has been changed.
+            RewindInterrupted: it has stopped on its way.
+        """
+        whole = self.beside.whole
+        try:
+            with nullcontext() if whole is None else whole.run("rewind"):
+                self.run_steps(plan, fake=fake, **options)
+        except RewindInterrupted:
+            raise
+        except STOPS as error:
+            changes = self.executor.recorder.changes
+            how_far = how_far_back(self.connection, plan, changes, self.beside.watch, fake=fake)
+            if isinstance(error, RewindError) and not how_far.undone:
+                raise
+            raise RewindInterrupted(error, how_far) from error
+
+    def run_steps(
+        self,
+        plan: Plan,
+        *,
+        verbosity: int,
+        interactive: bool,
+        stdout: Any,
+        fake: bool = False,
+        goes_on: bool = False,
+    ) -> None:
         """
         Run the plan, with the signals that `migrate` sends.
 
@@ -322,17 +384,27 @@ class Rewind:
         steps here are those of Django's `migrate` command.
 
         Args:
-            fake: only forget the records.
+            goes_on: whether more follows in the same transaction, if there is one.
         """
-        alias = self.connection.alias
+        alias, whole = self.connection.alias, self.beside.whole
         if not fake:
             self.beside.prepare(plan)
+            if whole is not None:
+                # Stored code is loaded by now.
+                check_atomic(self.connection, [migration for migration, _ in plan])
+        self.begins()
         state = self.executor._create_project_state(with_applied_migrations=True)
         emit_pre_migrate_signal(verbosity, interactive, alias, stdout=stdout, apps=state.apps, plan=plan)
         state = self.executor.migrate([], plan=plan, state=state.clone(), fake=fake)
         state.clear_delayed_apps_cache()
         _render_real_models(state.apps)
-        emit_post_migrate_signal(verbosity, interactive, alias, stdout=stdout, apps=state.apps, plan=plan)
+        send = partial(
+            emit_post_migrate_signal, verbosity, interactive, alias, stdout=stdout, apps=state.apps, plan=plan
+        )
+        if whole is None or goes_on:
+            send()
+        else:
+            whole.afterwards(send)
 
 
 def _may_differ(status: Status) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from django.db.migrations import Migration
@@ -14,7 +15,8 @@ from .history import Standing
 from .loader import RewindLoader
 from .plan import closure, parents_in
 from .revive import RecoveredMigration
-from .store import Store, StoredMigration
+from .store import Store
+from .stored import StoredMigration
 from .types import Key, Plan, key_of, label
 
 __all__ = ["Run", "Survey"]
@@ -57,6 +59,11 @@ class Run:
     @property
     def undone(self) -> set[Key]:
         return {key_of(migration) for migration, backwards in self.plan if backwards}
+
+    @cached_property
+    def has_stored_steps(self) -> bool:
+        """Whether stored code is among its steps; asked at each of them, when they are settled."""
+        return any(isinstance(migration, RecoveredMigration) for migration, _ in self.plan)
 
     @property
     def involves_stored_code(self) -> bool:

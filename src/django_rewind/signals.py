@@ -17,9 +17,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from django.apps import apps
+from django.db import transaction
 from django.dispatch import Signal
 
 from .types import Key, label
@@ -33,7 +35,7 @@ logger = logging.getLogger("django_rewind")
 pre_rewind_step = Signal()
 
 #: Sent when a migration has been undone and its record is gone, with the transaction
-#: of the step behind it.
+#: of the step behind it; of a run that is one transaction, when that is committed.
 post_rewind_step = Signal()
 
 #: Sent before the source of a migration that is about to be applied is stored. Nothing of
@@ -45,11 +47,20 @@ post_capture = Signal()
 
 
 @contextmanager
-def around_step(migration: Key, *, using: str, source: str) -> Iterator[None]:
-    """Announce that a migration is undone, and that it has been."""
+def around_step(migration: Key, *, using: str, source: str, is_part: bool = False) -> Iterator[None]:
+    """
+    Announce that a migration is undone, and that it has been.
+
+    Args:
+        is_part: whether it is committed with others: it has been undone only then.
+    """
     announce(pre_rewind_step, migration, using=using, source=source)
     yield
-    report(post_rewind_step, migration, using=using, source=source)
+    tell = partial(report, post_rewind_step, migration, using=using, source=source)
+    if is_part:
+        transaction.on_commit(tell, using=using)
+    else:
+        tell()
 
 
 def announce(signal: Signal, migration: Key, *, using: str, source: str) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from enum import Enum
+from functools import lru_cache
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
@@ -18,9 +19,21 @@ from django.utils.crypto import constant_time_compare, salted_hmac
 
 from . import conf
 
-__all__ = ["Verdict", "digest", "digest_of", "problem_with_keys", "sign", "verify"]
+__all__ = [
+    "IN_SHORT",
+    "Verdict",
+    "digest",
+    "digest_of",
+    "fingerprint_of_first_key",
+    "problem_with_keys",
+    "prove",
+    "proves",
+    "sign",
+    "verify",
+]
 
 _SALT = "django_rewind.signing"
+_SALT_OF_PROOFS = _SALT + ".proof"
 
 
 class Verdict(Enum):
@@ -30,7 +43,19 @@ class Verdict(Enum):
     UNSIGNED = "its stored source is not signed"
     FOREIGN = "its stored source was signed with another key"
     TAMPERED = "its stored source was changed after it was signed"
+    REPLAYED = "its stored source is an older one, put back in the place of a newer"
     NO_KEY = "its stored source cannot be verified without a key"
+
+
+# The same, where the stored source is what is spoken of.
+IN_SHORT = {
+    Verdict.VERIFIED: "verified",
+    Verdict.UNSIGNED: "not signed",
+    Verdict.FOREIGN: "signed with another key",
+    Verdict.TAMPERED: "changed after it was signed",
+    Verdict.REPLAYED: "older than what was stored last",
+    Verdict.NO_KEY: "there is no key to verify it",
+}
 
 
 def digest(text: str) -> str:
@@ -85,11 +110,46 @@ def verify(payload: Any, signature: str, fingerprint: str) -> Verdict:
     return Verdict.FOREIGN
 
 
-def _signature(payload: Any, key: str) -> str:
+def prove(payload: Any, fingerprint: str) -> str:
+    """
+    Return what ties a signed row to its record.
+
+    Args:
+        fingerprint: of the key that signed the row: the two are known, or foreign, together.
+
+    Raises:
+        ImproperlyConfigured: there is no key.
+    """
+    keys = conf.signing_keys()
+    key = next((one for one in keys if _fingerprint(one) == fingerprint), keys[0])
+    return _signature(payload, key, _SALT_OF_PROOFS)
+
+
+def proves(payload: Any, proof: str) -> bool:
+    """Say whether one of our keys has made this proof."""
+    if not proof or problem_with_keys():
+        return False
+    made = (_signature(payload, key, _SALT_OF_PROOFS) for key in conf.signing_keys())
+    return any(constant_time_compare(one, proof) for one in made)
+
+
+def fingerprint_of_first_key() -> str:
+    """
+    Return the fingerprint of the key that signs.
+
+    Raises:
+        ImproperlyConfigured: there is no key.
+    """
+    return _fingerprint(conf.signing_keys()[0])
+
+
+def _signature(payload: Any, key: str, salt: str = _SALT) -> str:
     text = json.dumps(payload, sort_keys=True, separators=(",", ":"))
-    return salted_hmac(_SALT, text, secret=key, algorithm="sha256").hexdigest()
+    return salted_hmac(salt, text, secret=key, algorithm="sha256").hexdigest()
 
 
+@lru_cache(maxsize=16)
 def _fingerprint(key: str) -> str:
+    # Asked for with every row that is signed, proven or verified.
     name = salted_hmac(_SALT + ".fingerprint", "", secret=key, algorithm="sha256")
     return name.hexdigest()[:16]

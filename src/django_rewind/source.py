@@ -20,13 +20,14 @@ from django.conf import settings
 from django.db.migrations import Migration
 from django.db.migrations.loader import MigrationLoader
 
-from .effects import effects_in, effects_of, flatten
-from .modules import SourceUnavailable, decode
-from .needs import NOTHING, Needs
+from .effects import are_effects, effects_in, effects_of, flatten, is_name_of_model
+from .printable import why
+from .surroundings.modules import SourceUnavailable, decode
+from .surroundings.needs import NOTHING, Needs
+from .syntax import LONGEST_TO_COMPARE
 from .types import Effect, Key
 
 __all__ = [
-    "NOT_DESCRIBED",
     "Metadata",
     "describe",
     "in_words",
@@ -42,10 +43,6 @@ _ACTION_LENGTH = 60
 
 # What places a migration in the graph, as attributes of its class.
 _ATTRIBUTES = {"dependencies", "run_before", "replaces", "initial", "atomic"}
-
-
-# How metadata are written down that were read out of a text by `parse`.
-NOT_DESCRIBED = '"django": ""'
 
 
 @dataclass(frozen=True)
@@ -116,32 +113,76 @@ class Metadata:
             ValueError: when the text does not have that form.
         """
         try:
-            data = json.loads(text)
+            data = _read_json(text)
             for name in ("dependencies", "run_before", "replaces"):
-                data[name] = _keys(data[name])
+                data[name] = _pairs(data[name])
             data["needs"] = Needs.from_data(data.get("needs", {}))
             metadata = cls(**data)
-        except (KeyError, TypeError, ValueError, RecursionError) as error:
-            raise ValueError(f"metadata cannot be read ({error})") from error
+        except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+            raise ValueError(f"metadata cannot be read ({why(error)})") from error
         for name, is_valid in _VALID.items():
             if not is_valid(data.get(name)):
                 raise ValueError(f"metadata cannot be read ({name} is not what it should be)")
         return metadata
 
 
-def _are_all(value: Any, *names: str) -> bool:
-    """Say whether a value is a list of objects that have these names."""
-    return isinstance(value, list) and all(
-        isinstance(one, dict) and all(name in one for name in names) for one in value
-    )
+# In characters. What is longer than the metadata of any migration would take memory without end.
+_LONGEST_METADATA = 4 * 1024 * 1024
+
+# Numbers are sizes: Python 3.9 takes minutes to read one of a million digits.
+_LONGEST_NUMBER = 19
+
+
+def _read_json(text: str) -> Any:
+    """
+    Return what a text of bounded size holds as JSON.
+
+    Raises:
+        ValueError, RecursionError: it holds none, or more than metadata have.
+    """
+    if len(text) > _LONGEST_METADATA:
+        raise ValueError(f"{len(text):,} characters are more than metadata have")
+    return json.loads(text, parse_int=_number, parse_constant=_number)
+
+
+def _number(digits: str) -> int:
+    if len(digits) > _LONGEST_NUMBER:
+        raise ValueError("a number is too long")
+    return int(digits)
+
+
+def _pairs(value: Any) -> list[Key]:
+    """
+    Return keys as JSON holds them.
+
+    Raises:
+        ValueError: there is something else.
+    """
+    is_list = isinstance(value, list) and all(isinstance(pair, list) for pair in value)
+    if not (is_list and all(isinstance(part, str) for pair in value for part in pair)):
+        raise ValueError("what it depends on is no list of pairs")
+    return [(app_label, name) for app_label, name in value]
+
+
+def _are_operations(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(one, dict) and _is_operation(**one) for one in value)
+
+
+def _is_operation(text: Any = None, reversible: Any = None, actions: Any = (), **others: Any) -> bool:
+    """Say whether this describes an operation, the way it is written down."""
+    are_two = isinstance(actions, (list, tuple)) and len(actions) in (0, 2)
+    are_texts = are_two and all(one is None or isinstance(one, str) for one in actions)
+    return isinstance(text, str) and isinstance(reversible, bool) and are_texts and not others
 
 
 # The attributes that JSON could hold in another form.
 _VALID: dict[str, Callable[[Any], bool]] = {
-    "initial": lambda value: value in (None, True, False),
+    "initial": lambda value: value is None or isinstance(value, bool),
     "atomic": lambda value: isinstance(value, bool),
-    "operations": lambda value: _are_all(value, "text", "reversible"),
-    "effects": lambda value: _are_all(value, "effect"),
+    "operations": _are_operations,
+    "effects": are_effects,
+    "django": lambda value: value is None or isinstance(value, str),
+    "python": lambda value: value is None or isinstance(value, str),
     "commit": lambda value: value is None or isinstance(value, str),
     "committed": lambda value: value is None or isinstance(value, str),
 }
@@ -237,12 +278,19 @@ def _sql(statements: Any) -> str | None:
     return None if statements is None else str(statements)[:_ACTION_LENGTH]
 
 
-def payload(key: Key, *, module: str, metadata: str, source_digest: str, provenance: str) -> list[str]:
-    """Return what a signature covers. The text is covered by its digest."""
-    return ["1", *key, module, metadata, source_digest, provenance]
+def payload(
+    key: Key, *, module: str, metadata: str, source_digest: str, provenance: str, serial: int = 0
+) -> list[str]:
+    """
+    Return what a signature covers. The text is covered by its digest.
+
+    Rows that were signed before there were serial numbers have none, and verify as they are.
+    """
+    numbered = [str(serial)] if serial else []
+    return ["1", *key, module, metadata, source_digest, provenance, *numbered]
 
 
-def parse(text: str) -> Metadata:
+def parse(text: str, *, longest: int = LONGEST_TO_COMPARE) -> Metadata:
     """
     Read the metadata out of a text without executing it.
 
@@ -250,9 +298,14 @@ def parse(text: str) -> Metadata:
     in git, which nobody has agreed to execute. What it does is described as far as
     the text spells it out.
 
+    Args:
+        longest: how many characters are read at most.
+
     Raises:
         ValueError: when an attribute is not written down as a literal.
     """
+    if len(text) > longest:
+        raise ValueError(f"its {len(text):,} characters are more than is read without executing it")
     try:
         tree = ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
@@ -307,7 +360,7 @@ def _assignments(body: ast.ClassDef) -> Iterator[tuple[str, ast.AST]]:
 def _spelled_out(name: str, node: ast.AST) -> Any:
     try:
         return _literal(node)
-    except (SyntaxError, TypeError, ValueError):
+    except (MemoryError, RecursionError, SyntaxError, TypeError, ValueError):
         raise ValueError(f"its '{name}' are computed, and it is not executed to find them out") from None
 
 
@@ -326,4 +379,8 @@ def _swappable(node: ast.expr) -> str:
     """Return the model of a swappable dependency: a literal, or an attribute of settings."""
     if isinstance(node, ast.Constant):
         return str(node.value)
-    return str(getattr(settings, ast.unparse(node).rpartition(".")[2]))
+    model = getattr(settings, ast.unparse(node).rpartition(".")[2])
+    if not is_name_of_model(model):
+        # A text that nobody has looked at must not have a secret written down.
+        raise TypeError("it is no model")
+    return str(model)

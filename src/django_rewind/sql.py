@@ -15,8 +15,10 @@ from django.db.migrations import Migration
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.recorder import MigrationRecorder
 
-from . import capture
+from .atomic import takes_back
 from .exceptions import RewindError, SqlNotKnown
+from .ledger import Happening
+from .outcome import forget_outcome
 from .recorder import RewindRecorder
 from .revive import source_of
 from .rewind import Rewind
@@ -53,7 +55,7 @@ def sql_of(rewind: Rewind, plan: Plan) -> list[str]:
     finally:
         rewind.beside.forget_stored_code()
         # Nothing has been run, and nobody will come to take what a run leaves.
-        capture.forget_outcome(rewind.connection)
+        forget_outcome(rewind.connection)
     return collector.lines
 
 
@@ -80,7 +82,7 @@ class _Collector:
         except Exception as error:
             raise SqlNotKnown(key, error) from error
         statements = [*editor.collected_sql, *self._records_of(state, migration, editor)]
-        if migration.atomic and self.connection.features.can_rollback_ddl:
+        if takes_back(self.connection, migration):
             ops = self.connection.ops
             statements = [ops.start_transaction_sql(), *statements, ops.end_transaction_sql()]
         self.lines += [f"-- {label(key)} ({_SOURCES[source_of(migration)]})", *statements, ""]
@@ -114,6 +116,9 @@ class _Notes(RewindRecorder):
 
     def record_unapplied(self, app: str, name: str) -> None:
         self.unrecorded.append((app, name))
+
+    def try_to_note(self, happening: Happening) -> None:
+        """Nothing has been run."""
 
 
 def _refuse_to_change(

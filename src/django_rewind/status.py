@@ -14,31 +14,26 @@ from typing import Any
 
 from django.db.migrations import Migration
 from django.template.defaultfilters import filesizeformat
-from django.utils.timezone import is_aware, localtime
 
 from . import conf
 from .adoption import Adoptions
+from .baseline import Baseline
 from .edits import Edits
 from .exceptions import NotRecoverable
-from .history import History, Standing
+from .history import DIFFERS, EDITED, NO_FILE, ON_DISK, History, Standing
 from .loader import loader_of
 from .models import Provenance
-from .needs import NOTHING, Needs
 from .plan import in_applied_order, parents_in
-from .signing import Verdict
+from .printable import in_local_time, printable_name
+from .signing import IN_SHORT, Verdict
 from .source import describe
-from .store import Store, StoredMigration, Verification
+from .store import Store
+from .stored import StoredMigration
+from .surroundings.needs import NOTHING, Needs
 from .types import Key
+from .verifications import Verification, Verifications
 
 __all__ = ["Status", "statuses"]
-
-# What a signature is worth, where that has to be said.
-_SIGNED = {
-    Verdict.UNSIGNED: "not signed",
-    Verdict.FOREIGN: "signed with another key",
-    Verdict.TAMPERED: "changed after it was signed",
-    Verdict.NO_KEY: "there is no key to verify it",
-}
 
 
 @dataclass(frozen=True)
@@ -80,7 +75,7 @@ class Status:
     @property
     def is_proven(self) -> bool:
         """Whether what is stored is known to be what ran."""
-        return self.stored is not None and self.is_applied and self.stored.record_id == self.record_id
+        return self.stored is not None and self.stored.is_proven_for(self.record_id)
 
     @property
     def is_edited(self) -> bool:
@@ -114,13 +109,13 @@ class Status:
     def of_file(self) -> str:
         """What the checkout says of it."""
         if self.differs:
-            return f"differs: {', '.join(self.differs)}"
+            return f"{DIFFERS}: {', '.join(self.differs)}"
         if self.is_edited:
-            return "edited"
+            return EDITED
         if self.on_disk:
-            return "on disk"
+            return ON_DISK
         if self.standing is None:
-            return "no file"
+            return NO_FILE
         return f"{self.standing.value}, known" if self.is_forgotten else self.standing.value
 
     @property
@@ -130,11 +125,12 @@ class Status:
             return "excluded" if self.is_excluded else "not stored"
         words = [_provenance(self.stored)]
         if self.stored.stored_at is not None:
-            words[0] += f" {_local(self.stored.stored_at):%Y-%m-%d %H:%M}"
-        if self.is_applied and not self.is_proven:
+            words[0] += f" {in_local_time(self.stored.stored_at):%Y-%m-%d %H:%M}"
+        is_tampered = self.stored.strict_verdict is Verdict.TAMPERED
+        if self.is_applied and not self.is_proven and not is_tampered:
             words.append("unproven")
-        if self.stored.verdict in _SIGNED:
-            words.append(_SIGNED[self.stored.verdict])
+        if self.stored.strict_verdict is not Verdict.VERIFIED:
+            words.append(IN_SHORT[self.stored.strict_verdict])
         return ", ".join(words)
 
     @property
@@ -146,7 +142,7 @@ class Status:
         if self.stored is not None and self.problem and not self.may_stay_as_it_is:
             notes.append(f"cannot be recovered: {self.problem}")
         if self.adoptable_as is not None:
-            notes.append(f"{self.adoptable_as[1]} does the same: see rewind --adopt")
+            notes.append(f"{printable_name(self.adoptable_as[1])} does the same: see rewind --adopt")
         return notes
 
     def as_data(self) -> dict[str, Any]:
@@ -166,7 +162,7 @@ class Status:
             "stored_at": self.stored.stored_at if self.stored else None,
             "provenance": self.stored.provenance if self.stored else None,
             "proven": self.is_proven,
-            "signature": self.stored.verdict.name.lower() if self.stored else None,
+            "signature": self.stored.strict_verdict.name.lower() if self.stored else None,
             "carries": [{"kind": one.kind, "name": one.name, "size": one.size} for one in self.needs.carried],
             "verified_at": self.verified.verified_at if self.verified else None,
             "recoverable": not self.verified.problem if self.verified else None,
@@ -181,15 +177,11 @@ def _provenance(stored: StoredMigration) -> str:
         commit = stored.metadata.commit[:10] if stored.provenance == Provenance.GIT else ""
     except ValueError:
         commit = ""
-    return f"{stored.provenance} {commit}".rstrip()
-
-
-def _local(moment: datetime) -> datetime:
-    return localtime(moment) if is_aware(moment) else moment
+    return printable_name(f"{stored.provenance} {commit}".rstrip())
 
 
 def _carries(needs: Needs) -> str:
-    names = [one.name for one in needs.carried]
+    names = [printable_name(one.name) for one in needs.carried]
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     # A space that does not break would not align.
     size = filesizeformat(needs.size).replace("\xa0", " ")
@@ -217,8 +209,8 @@ class _Survey:
         self.store = Store(connection)
         self.history: History = self.loader.history or self.loader.read_history()
         is_ready = self.loader.store_is_ready
-        self.verifications = self.store.verifications() if is_ready else {}
-        self.forgotten = self.store.forgotten() if is_ready else set()
+        self.verifications = Verifications(connection).newest() if is_ready else {}
+        self.forgotten = Baseline(connection).forgotten() if is_ready else set()
         self.edits = Edits(self.store)
         self.edited = set(self.edits.among(self._proven_with_file()))
         self.adoptions = Adoptions(self.loader, self.history, self.store).pairs

@@ -1,13 +1,14 @@
 """
-What happens once in a database, when `0003_take_over` is applied to it.
+What happens once in a database, when `0003_take_over` and `0006_ledger` are applied to it.
 
-It works on the models as that migration knows them, not on those of today.
-Someone who can delete our record of that migration could have rows signed by
-having it applied again; SECURITY.md says what follows from that.
+It works on the models as those migrations know them, not on those of today.
+Someone who can delete our records of these migrations could have rows signed or proven
+by having them applied again; SECURITY.md says what follows from that.
 """
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from django.core.management.base import CommandError
@@ -15,10 +16,13 @@ from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 
 from . import signing
+from .outcome import record_ids
+from .signing import Verdict
 from .source import module_of, parse, payload
+from .stored import proof_of
 from .types import Key
 
-__all__ = ["remember_baseline", "sign_inherited"]
+__all__ = ["forget_serials", "prove_recorded", "refuse_without_a_key", "remember_baseline", "sign_inherited"]
 
 
 def sign_inherited(apps: Any, connection: Any) -> None:
@@ -32,7 +36,8 @@ def sign_inherited(apps: Any, connection: Any) -> None:
         CommandError: there is no key, and it is done only once.
     """
     rows = apps.get_model("django_rewind", "MigrationCode")._base_manager.using(connection.alias)
-    records = {key: record.pk for key, record in MigrationRecorder(connection).applied_migrations().items()}
+    _set_aside_its_own(apps, rows)
+    records = record_ids(connection)
     unsigned = list(rows.filter(signature=""))
     problem = signing.problem_with_keys()
     if unsigned and problem:
@@ -40,23 +45,101 @@ def sign_inherited(apps: Any, connection: Any) -> None:
     for row in unsigned:
         key = (row.app_label, row.migration_name)
         try:
-            row.metadata = parse(row.source_code).as_text()
+            row.metadata = parse(row.source_code, longest=sys.maxsize).as_text()
         except ValueError:
             continue
         row.module = _module_of(key)
         row.provenance = "inherited"
         row.digest = signing.digest(row.source_code)
         row.record_id = records.get(key)
-        row.signature, row.key_fingerprint = signing.sign(
-            payload(
-                key,
-                module=row.module,
-                metadata=row.metadata,
-                source_digest=row.digest,
-                provenance=row.provenance,
-            )
-        )
+        row.signature, row.key_fingerprint = signing.sign(_signed(row))
         row.save(using=connection.alias)
+
+
+def _set_aside_its_own(apps: Any, rows: Any) -> None:
+    """
+    Keep what version 0.1.0 stored of its own migration as an earlier text.
+
+    Ours makes the same table in other words: it would differ for ever, with nothing to be done about it.
+    `reconcile` stores ours.
+    """
+    history = apps.get_model("django_rewind", "MigrationCodeHistory")._base_manager.using(rows.db)
+    own = rows.filter(app_label="django_rewind", signature="")
+    for row in own:
+        history.create(
+            app_label=row.app_label,
+            migration_name=row.migration_name,
+            source_code=row.source_code,
+            stored_at=row.stored_at,
+            provenance="inherited",
+            digest=signing.digest(row.source_code),
+        )
+    own.delete()
+
+
+def refuse_without_a_key(apps: Any, connection: Any) -> None:
+    """
+    Look, before anything is altered, whether what is stored can be tied to its records.
+
+    Raises:
+        CommandError: there is no key, and it is done only once.
+    """
+    problem = signing.problem_with_keys()
+    if problem and _recorded(apps, connection).exists():
+        raise CommandError(f"What is stored cannot be tied to its records. {problem}")
+
+
+def _recorded(apps: Any, connection: Any) -> Any:
+    rows = apps.get_model("django_rewind", "MigrationCode")._base_manager.using(connection.alias)
+    return rows.filter(record_id__isnull=False).exclude(signature="")
+
+
+def prove_recorded(apps: Any, connection: Any) -> None:
+    """
+    Tie what was stored before there were proofs to the record that it names.
+
+    What does not verify is left as it is, and refused.
+    """
+    for row in _recorded(apps, connection).filter(proof="").defer("source_code"):
+        if _verifies(row):
+            key = (row.app_label, row.migration_name)
+            row.proof = proof_of(key, row.signature, row.key_fingerprint, row.record_id)
+            row.save(using=connection.alias, update_fields=["proof"])
+
+
+def forget_serials(apps: Any, connection: Any) -> None:
+    """
+    Sign without their serial numbers what verifies with them: the column is about to go.
+
+    Raises:
+        CommandError: there is no key.
+    """
+    rows = apps.get_model("django_rewind", "MigrationCode")._base_manager.using(connection.alias)
+    numbered = list(rows.filter(serial__gt=0).defer("source_code"))
+    problem = signing.problem_with_keys()
+    if numbered and problem:
+        raise CommandError(f"What is stored cannot be signed as it was before. {problem}")
+    for row in numbered:
+        if _verifies(row):
+            row.serial = 0
+            row.signature, row.key_fingerprint = signing.sign(_signed(row))
+            row.save(using=connection.alias, update_fields=["serial", "signature", "key_fingerprint"])
+
+
+def _verifies(row: Any) -> bool:
+    return signing.verify(_signed(row), row.signature, row.key_fingerprint) is Verdict.VERIFIED
+
+
+def _signed(row: Any) -> list[str]:
+    return payload(
+        (row.app_label, row.migration_name),
+        module=row.module,
+        metadata=row.metadata,
+        source_digest=row.digest,
+        provenance=row.provenance,
+        # As 0003 knows the model, it has no such column yet.
+        serial=getattr(row, "serial", 0),
+    )
 
 
 def _module_of(key: Key) -> str:

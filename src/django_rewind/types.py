@@ -7,6 +7,8 @@ from typing import Any, Optional
 
 from django.db.migrations import Migration
 
+from .printable import printable_name
+
 # (app label, migration name), as Django's graph and recorder have it.
 Key = tuple[str, str]
 
@@ -24,8 +26,8 @@ Effect = dict[str, Any]
 
 
 def label(key: Key) -> str:
-    """Return the key the way Django prints a migration: ``shop.0001_initial``."""
-    return f"{key[0]}.{key[1]}"
+    """Return the key the way Django prints a migration, to be read: ``shop.0001_initial``."""
+    return f"{printable_name(key[0])}.{printable_name(key[1])}"
 
 
 def key_of(migration: Migration) -> Key:

@@ -19,12 +19,15 @@ from django.utils.timezone import now
 from .compare import same_operations
 from .edits import Edits, text_on_disk
 from .exceptions import NotRecoverable
-from .gather import Collector
-from .isolation import Isolation
 from .revive import RecoveredMigration
 from .status import Status, differences, statuses
-from .store import Store, StoredMigration, Verification, why_unusable
+from .store import Store
+from .stored import StoredMigration, why_unusable
+from .surroundings.gather import Collector
+from .surroundings.isolation import Isolation
+from .tables import in_batches
 from .types import Key, label
+from .verifications import Verification, Verifications
 
 __all__ = ["Finding", "Verifier", "diff"]
 
@@ -57,6 +60,10 @@ class Finding:
         return {**self.status.as_data(), "recoverable": not self.problem, **found}
 
 
+# How many texts are in memory together.
+_AT_ONCE = 100
+
+
 class Verifier:
     """
     Verify the migrations of one database, and note what came of it.
@@ -68,6 +75,7 @@ class Verifier:
 
     def __init__(self, connection: Any, app_labels: Container[str] | None = None) -> None:
         self.store = Store(connection)
+        self.noted = Verifications(connection)
         self.edits = Edits(self.store)
         self.statuses = [one for one in statuses(connection, app_labels) if one.stored or one.is_applied]
         self._isolation = Isolation(Collector())
@@ -75,20 +83,23 @@ class Verifier:
     def findings(self) -> Iterator[Finding]:
         """Load one after the other, and yield what came of each."""
         noted: list[Verification] = []
-        for status in self.statuses:
-            yield self._verified(status, noted)
-            self._isolation.close()
+        for batch in in_batches(self.statuses, _AT_ONCE):
+            texts = self.store.texts(one.key for one in batch if one.stored and not _reason_against(one))
+            for status in batch:
+                yield self._verified(status, texts.pop(status.key, None), noted)
+                self._isolation.close()
+                self._isolation.forget_texts()
         try:
-            self.store.note_verifications(noted)
+            self.noted.note(noted)
         except DatabaseError:
             # A database that may only be read: what came of it was said all the same.
             pass
 
-    def _verified(self, status: Status, noted: list[Verification]) -> Finding:
+    def _verified(self, status: Status, text: str | None, noted: list[Verification]) -> Finding:
         if status.stored is None:
             return Finding(status, *_why_not_stored(status))
         try:
-            loaded = self._load(status, status.stored)
+            loaded = self._load(status, status.stored, text)
             problem, next_step = "", ""
             differs = _differs(status, status.stored, loaded)
         except NotRecoverable as error:
@@ -101,14 +112,20 @@ class Verifier:
         noted.append(verification)
         return Finding(replace(status, verified=verification, differs=differs), problem, next_step)
 
-    def _load(self, status: Status, stored: StoredMigration) -> Migration:
-        error = status.reason_against or why_unusable(stored)
+    def _load(self, status: Status, stored: StoredMigration, text: str | None) -> Migration:
+        error = _reason_against(status)
         if error is not None:
             raise error
         migration = RecoveredMigration(stored, self.store, self._isolation)
+        migration.text = text
         migration.load()
         migration.check_functions()
         return migration.loaded
+
+
+def _reason_against(status: Status) -> NotRecoverable | None:
+    """Return what is known against a stored migration before its text is read."""
+    return status.reason_against or (why_unusable(status.stored) if status.stored else None)
 
 
 def _differs(status: Status, stored: StoredMigration, loaded: Migration) -> tuple[str, ...]:

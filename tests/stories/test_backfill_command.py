@@ -9,7 +9,7 @@ import pytest
 
 from tests.helpers import Project, add, create, python
 
-pytestmark = pytest.mark.git
+pytestmark = [pytest.mark.deep, pytest.mark.once]
 
 PRICE = add("product", "price", "IntegerField(default=7)")
 STOCK = add("product", "stock", "IntegerField(default=3)")
@@ -255,7 +255,7 @@ def test_json(old):
 
     (stored,) = document(result)["stored"]
     commit = old.git("rev-parse", "feature").strip()
-    assert (stored["app_label"], stored["name"], stored["provenance"]) == ("shop", "0002_price", "git")
+    assert (stored["app"], stored["name"], stored["provenance"]) == ("shop", "0002_price", "git")
     assert stored["git"]["commit"] == commit
     assert stored["git"]["path"] == "shop/migrations/0002_price.py"
     assert document(result)["not_found"] == []
@@ -496,7 +496,8 @@ def test_only_some_are_found(old):
 
     assert result.returncode == 1
     assert [one["name"] for one in document(result)["stored"]] == ["0002_price"]
-    assert [one["name"] for one in document(result)["not_found"]] == ["0003_stock"]
+    (lost,) = document(result)["not_found"]
+    assert (lost["app"], lost["name"]) == ("shop", "0003_stock")
     assert "shop.0002_price" in old.stored()
 
 

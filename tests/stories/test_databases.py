@@ -6,6 +6,8 @@ import pytest
 
 from tests.helpers import Project, add, alter
 
+pytestmark = pytest.mark.deep
+
 PRICE = add("product", "price", "IntegerField(default=7)")
 STOCK = add("product", "stock", "IntegerField(default=3)")
 KEEP_OUT = """
@@ -149,6 +151,24 @@ def test_our_table_left_after_a_zero_of_the_records(shop):
 
     assert set(shop.stored()) >= before
     shop.manage("migrate")
+
+
+def test_our_tables_left_where_all_else_is_gone(shop):
+    """Emptied records and dropped tables, as a test runner leaves them, and ours are there: they are recorded again."""
+    before = shop.schema()
+    shop.execute("DROP TABLE shop_product")
+    shop.execute("DELETE FROM django_migrations")
+
+    result = shop.manage("migrate")
+
+    assert "Applying django_rewind.0001_initial... FAKED" in result.stdout
+    assert shop.schema() == before
+    with shop.on_branch("feature"):
+        shop.migration("shop.0002_price", PRICE, after="0001_initial")
+        shop.manage("migrate")
+    shop.manage("verify_migrations")
+    shop.manage("migrate", "shop", "0001")
+    assert shop.schema() == before
 
 
 def test_schemas_of_postgresql(new_shop):

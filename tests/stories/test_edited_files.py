@@ -6,6 +6,8 @@ import pytest
 
 from tests.helpers import Project, add, alter, apart, python
 
+pytestmark = pytest.mark.deep
+
 PRICE = add("product", "price", "IntegerField(default=7)")
 COST = add("product", "cost", "IntegerField(default=7)")
 STOCK = add("product", "stock", "IntegerField(default=3)")

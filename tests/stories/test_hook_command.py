@@ -13,8 +13,9 @@ import pytest
 
 from django_rewind.githook import Choices, Hook, State, WorkTree
 from tests.helpers import Project, add, create, python
+from tests.stories.conftest import copied
 
-pytestmark = pytest.mark.git
+pytestmark = [pytest.mark.alone, pytest.mark.deep, pytest.mark.once]
 
 PRICE = add("product", "price", "IntegerField(default=7)")
 LACKING = (
@@ -45,9 +46,7 @@ def git(project: Project, *args: str, at: Path | None = None, **environ: str) ->
 @pytest.fixture
 def left(on_feature: Project, tmp_path: Path) -> Iterator[Project]:
     """A shop with the hook, on feature, whose 0002 is applied and has no file on main."""
-    project = Project.copy_of(on_feature, tmp_path)
-    yield project
-    project.close()
+    yield from copied(on_feature, tmp_path)
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,8 @@ import pytest
 
 from tests.helpers import Project, add, alter, apart, create, python, remove
 
+pytestmark = pytest.mark.deep
+
 FIELDS = {name: add("product", name, "IntegerField(default=7)") for name in ("price", "stock", "cost")}
 NAMES = ["0002_price", "0003_stock", "0004_cost"]
 IRREVERSIBLE = {

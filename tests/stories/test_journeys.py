@@ -6,6 +6,8 @@ import pytest
 
 from tests.helpers import Project, add, alter, create, python
 
+pytestmark = pytest.mark.usefixtures("real_processes")
+
 PRICE = add("product", "price", "IntegerField(default=7)")
 STOCK = add("product", "stock", "IntegerField(default=3)")
 

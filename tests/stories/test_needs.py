@@ -8,6 +8,8 @@ import pytest
 
 from tests.helpers import Project, add, create, python
 
+pytestmark = [pytest.mark.deep, pytest.mark.once]
+
 PRICE = add("product", "price", "IntegerField(default=7)")
 #: The project as the process that rewinds sees it before and after, printed as one line each.
 LOOK = """

@@ -7,16 +7,7 @@ import pytest
 
 from tests.helpers import add, create
 
-PRICE = add("product", "price", "IntegerField(default=7)")
-
-
-@pytest.fixture
-def left(shop):
-    """A shop on main, with feature's 0002 applied and missing."""
-    with shop.on_branch("feature"):
-        shop.migration("shop.0002_price", PRICE, after="0001_initial")
-        shop.manage("migrate")
-    return shop
+pytestmark = [pytest.mark.deep, pytest.mark.once]
 
 
 def test_fake_backwards(left):

@@ -17,6 +17,8 @@ from tests.helpers import (
     rename_model,
 )
 
+pytestmark = pytest.mark.deep
+
 PRICE = add("product", "price", "IntegerField(default=7)")
 LINK = "ForeignKey('shop.Product', models.CASCADE)"
 WIDER = alter("product", "name", "CharField(max_length=100)")

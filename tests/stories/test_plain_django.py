@@ -8,6 +8,8 @@ import pytest
 
 from tests.helpers import Project, Result, add, create, python
 
+pytestmark = pytest.mark.usefixtures("real_processes")
+
 PRICE = add("product", "price", "IntegerField(default=7)")
 
 
@@ -145,3 +147,25 @@ def test_models_that_changed(twins):
     same(twins, "migrate")
 
     same(twins, "migrate")
+
+
+def test_what_a_process_that_does_not_migrate_imports_of_us(shop, monkeypatch):
+    """A server, a shell and a worker do without what only an executor uses."""
+    monkeypatch.setenv("REWIND_FORK", "0")
+    shown = shop.run("import sys; print(*sorted(n for n in sys.modules if n.startswith('django_rewind.')))")
+    names = "apps checks conf hooks loaddata models printable signing tables types"
+    assert shown.stdout.split() == [f"django_rewind.{name}" for name in names.split()]
+
+
+def test_what_a_migrate_with_nothing_to_do_imports_of_us(shop, monkeypatch):
+    """Nothing of what it takes to store, to load or to refuse something."""
+    monkeypatch.setenv("REWIND_FORK", "0")
+    shop.manage("migrate")
+    shown = shop.run(
+        "import sys; from django.core.management import call_command; call_command('migrate', verbosity=0); "
+        "print(*sorted(n for n in sys.modules if n.startswith('django_rewind.')))"
+    )
+    names = "apps checks conf hooks loaddata management models printable signing tables types"
+    of_an_executor = "baseline exceptions executor inventory loader messages outcome plan reconcile recorder"
+    of_ours = {name.split(".")[1] for name in shown.stdout.split()} - {"migrations"}
+    assert of_ours == {*names.split(), *of_an_executor.split(), "signals"}

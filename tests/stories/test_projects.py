@@ -8,6 +8,8 @@ import pytest
 
 from tests.helpers import Project, add, create, python
 
+pytestmark = pytest.mark.deep
+
 PRICE = add("product", "price", "IntegerField(default=7)")
 STOCK = add("product", "stock", "IntegerField(default=3)")
 

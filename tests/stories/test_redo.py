@@ -8,6 +8,8 @@ import pytest
 
 from tests.helpers import Project, add, create, python
 
+pytestmark = [pytest.mark.deep, pytest.mark.once]
+
 PRICE = add("product", "price", "IntegerField(default=7)")
 COST = add("product", "cost", "IntegerField(default=7)")
 STOCK = add("product", "stock", "IntegerField(null=True)")

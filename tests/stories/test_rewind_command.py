@@ -8,17 +8,10 @@ import pytest
 
 from tests.helpers import add, apart, create, python
 
+pytestmark = [pytest.mark.deep, pytest.mark.once]
+
 PRICE = add("product", "price", "IntegerField(default=7)")
 STOCK = add("product", "stock", "IntegerField(default=3)")
-
-
-@pytest.fixture
-def left(shop):
-    """A shop on main, with feature's 0002 applied and missing."""
-    with shop.on_branch("feature"):
-        shop.migration("shop.0002_price", PRICE, after="0001_initial")
-        shop.manage("migrate")
-    return shop
 
 
 def test_nothing_to_rewind(shop):
@@ -635,3 +628,23 @@ def test_options_that_make_no_sense(left, args):
 def test_unknown_database(left):
     """It is refused by name."""
     left.refused("rewind", "--database", "nowhere", naming="nowhere")
+
+
+@pytest.mark.parametrize("more", [(), ("--adopt",)])
+def test_migrate_on_an_empty_database(new_shop, more):
+    """A script that makes a database what the checkout expects need not know whether it is new."""
+    new_shop.manage("rewind", "--migrate", "--noinput", *more)
+
+    assert new_shop.applied("shop") == ["0001_initial"]
+    assert "shop.0001_initial" in new_shop.stored()
+    assert "Nothing to" in new_shop.manage("rewind", "--migrate", "--noinput", *more).stdout
+
+
+@pytest.mark.parametrize("args", [("--noinput",), ("--plan",), ("--check",)])
+def test_empty_database(new_shop, args):
+    """Without `--migrate`, and where it is only to be shown, nothing is made."""
+    refused = new_shop.attempt("rewind", *args)
+
+    assert refused.returncode == 1
+    assert "Nothing is stored in the database 'default' yet" in refused.stderr
+    assert new_shop.tables() <= {"django_migrations"}

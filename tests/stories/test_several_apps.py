@@ -6,6 +6,8 @@ import pytest
 
 from tests.helpers import Project, add, alter, create, drop, python, remove, rename_model
 
+pytestmark = pytest.mark.deep
+
 PRICE = add("product", "price", "IntegerField(default=7)")
 STOCK = add("product", "stock", "IntegerField(default=3)")
 LINK = "ForeignKey('shop.Product', models.CASCADE)"
@@ -143,7 +145,7 @@ def test_forward_above_a_hole(hole):
     "sql, reason",
     [
         ("UPDATE django_migrations_code SET module = 'other' WHERE {}", "changed after it was signed"),
-        ("DELETE FROM django_migrations_code WHERE {}", "never stored"),
+        ("DELETE FROM django_migrations_code WHERE {}", "is not stored"),
     ],
 )
 def test_hole_that_cannot_be_recovered(hole, sql, reason):
@@ -170,7 +172,7 @@ def test_hole_beside_another_that_cannot_be_recovered(hole):
     hole.delete("shop/migrations/0002_price.py")
     hole.execute("DELETE FROM django_migrations_code WHERE migration_name = '0002_price'")
 
-    result = hole.refused("migrate", "cart", "0001", naming=("shop.0002_price", "never stored"))
+    result = hole.refused("migrate", "cart", "0001", naming=("shop.0002_price", "is not stored"))
 
     assert "cart.0002_gift" not in result.stderr
 
@@ -459,3 +461,37 @@ def test_removed_app_whose_model_points_to_a_renamed_one(cart):
     assert "cart_line" not in cart.tables()
     cart.manage("migrate", "shop", "zero")
     assert not {"shop_item", "shop_product"} & cart.tables()
+
+
+@pytest.mark.parametrize(
+    "culprit, args",
+    [("shop.0003_price", ("rewind", "--noinput")), ("shop.0003_main", ("migrate", "shop", "0002"))],
+)
+def test_model_that_cannot_be_rendered_on_the_way(shop, culprit, args):
+    """
+    Main, without us, has given a base the field that a missing migration gave its child.
+
+    Only while the states of the steps are rendered does Django see that they clash: it is
+    said by name, and nothing is changed.
+    """
+    parent = "models.OneToOneField('shop.Product', models.CASCADE, parent_link=True, primary_key=True)"
+    book = f"migrations.CreateModel('Book', [('product_ptr', {parent})], bases=('shop.product',))"
+    shop.migration("shop.0002_book", book, after="0001_initial")
+    shop.commit()
+    shop.manage("migrate")
+    with shop.on_branch("feature"):
+        shop.migration("shop.0003_price", add("book", "price", "IntegerField(default=7)"), after="0002_book")
+        shop.manage("migrate")
+    shop.migration("shop.0003_main", add("product", "price", "IntegerField(default=9)"), after="0002_book")
+    shop.configure(DJANGO_REWIND_ENABLED=False)
+    shop.manage("migrate")
+    shop.configure(DJANGO_REWIND_ENABLED=True)
+    before = shop.schema(), shop.applied("shop")
+
+    result = shop.attempt(*args)
+
+    assert result.returncode == 1
+    assert "Traceback" not in result.output
+    assert f"{culprit} fails with FieldError" in result.stderr
+    assert "Nothing has been changed." in result.stderr
+    assert (shop.schema(), shop.applied("shop")) == before

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from tests.helpers import Project, add
+
+pytestmark = [pytest.mark.deep, pytest.mark.once]
 
 PRICE = add("product", "price", "IntegerField(default=7)")
 

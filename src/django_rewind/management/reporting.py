@@ -9,6 +9,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DEFAULT_DB_ALIAS, connections
 
+from django_rewind.printable import printable
+
 __all__ = ["JSON_FORMAT", "ReportingCommand"]
 
 #: The version of the shape of what is written as JSON; the documentation describes it.
@@ -63,7 +65,15 @@ class ReportingCommand(BaseCommand):
         """Write what was found, by alias."""
         name = type(self).__module__.rpartition(".")[2]
         document = {"format": JSON_FORMAT, "command": name, "databases": databases}
-        self.stdout.write(json.dumps(document, indent=2, default=str))
+        # The one control character that JSON does not escape.
+        self.stdout.write(json.dumps(document, indent=2, default=str).replace("\x7f", "\\u007f"))
+
+    def as_it_may_be_sent(self, text: str) -> str:
+        """Return stored text: for a terminal without control characters, else as it is."""
+        if self.stdout.isatty():
+            return printable(text.replace("\r\n", "\n"))
+        # Halves of characters cannot be written.
+        return text.encode("utf-8", "backslashreplace").decode()
 
     def progress(self, things: Iterable[Any], what: str, total: int) -> Iterator[Any]:
         """Yield the things, and show on a terminal how far it is."""

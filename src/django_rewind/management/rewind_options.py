@@ -7,13 +7,14 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
-__all__ = ["add_arguments", "only_shows", "refuse_nonsense"]
+__all__ = ["add_arguments", "in_words", "only_shows", "refuse_nonsense"]
 
 _ONLY_SHOW = ("plan", "check", "sql")
 
 # Options, by their names in the code, that leave no sense to each other.
 _CONTRADICTIONS = [
     ("redo", "redo_differing"),
+    *(("atomic", other) for other in ("sql", "adopt")),
     *((show, "migrate") for show in _ONLY_SHOW),
     *(("sql", other) for other in ("plan", "check", "fake", "redo", "redo_differing")),
     *(("adopt", other) for other in ("sql", "fake", "redo", "redo_differing", "use_file", "no_adopt")),
@@ -87,12 +88,31 @@ def add_arguments(parser: Any) -> None:
         action="store_true",
         help="With --noinput and DEBUG off: rows may be lost, and that is meant.",
     )
+    parser.add_argument(
+        "--atomic",
+        action="store_true",
+        help="All of it or nothing: everything that is undone, and applied again, in one transaction.",
+    )
     parser.add_argument("--migrate", action="store_true", help="Run 'migrate' when the rewind is done.")
+    parser.add_argument(
+        "--lock-timeout",
+        type=float,
+        metavar="SECONDS",
+        help="Wait so long for another process that works on this database; 0 does not wait. "
+        "Without it, wait without end.",
+    )
 
 
 def only_shows(options: dict[str, Any]) -> bool:
     """Say whether this is a run in which nothing stored is executed."""
     return bool(options["plan"] or options["check"])
+
+
+def in_words(options: dict[str, Any]) -> str:
+    """Return the call again, for those who wait for it and for the ledger."""
+    given = [options["app_label"], options["migration_name"]]
+    flags = ("fake", "redo", "redo_differing", "adopt", "no_adopt", "include_removed_apps", "migrate")
+    return " ".join(["rewind", *filter(None, given), *(_option(name) for name in flags if options[name])])
 
 
 def refuse_nonsense(options: dict[str, Any]) -> None:
@@ -120,6 +140,8 @@ def _problems(options: dict[str, Any]) -> Iterator[str]:
         yield "--redo takes an app and the name of a migration: 'rewind --redo app_label migration_name'."
     if options["redo_differing"] and name:
         yield "--redo-differing takes no name of a migration; --redo does."
+    if options["lock_timeout"] is not None and not options["lock_timeout"] >= 0:
+        yield "--lock-timeout takes a number of seconds, 0 or more."
     for named in options["use_file"]:
         if not all(named.partition(".")):
             yield f"--use-file takes a migration as app_label.migration_name, not '{named}'."

@@ -104,15 +104,14 @@ def _as_data(backfill: Backfill, *, is_dry: bool) -> dict[str, Any]:
         "dry_run": is_dry,
         "stored": [_one_as_data(one) for one in backfill.found],
         "not_found": [
-            {"app_label": key[0], "name": key[1], "reason": reason}
-            for key, reason in sorted(backfill.lost.items())
+            {"app": key[0], "name": key[1], "reason": reason} for key, reason in sorted(backfill.lost.items())
         ],
     }
 
 
 def _one_as_data(one: Backfilled) -> dict[str, Any]:
     data: dict[str, Any] = {
-        "app_label": one.key[0],
+        "app": one.key[0],
         "name": one.key[1],
         "provenance": str(one.entry.provenance),
         "carries": [carried.name for carried in one.entry.metadata.needs.carried],

@@ -49,7 +49,7 @@ class Command(ReportingCommand):
         found = restore.look(restore.wanted(options["app_label"], options["migration_name"]))
         error = None
         try:
-            found.check() if options["dry_run"] else found.write()
+            found.check() if options["dry_run"] else restore.write(found)
         except CommandError as one:
             error = one
         if options["format"] == "json":

@@ -5,18 +5,25 @@ from typing import Any
 
 from django.apps import apps
 from django.conf import settings
-from django.core.management import call_command
 from django.core.management.base import CommandError, no_translations
 from django.core.management.commands.migrate import Command as MigrateCommand
 
-from django_rewind.exceptions import UNCHANGED, RedoInterrupted
+from django_rewind.atomic import Whole, check_atomic
+from django_rewind.exceptions import UNCHANGED, NothingStored, RewindError, RewindInterrupted
+from django_rewind.lock import Lock
+from django_rewind.management.asking import agrees
+from django_rewind.management.interrupts import heeding_termination
+from django_rewind.management.migrating import migrate
 from django_rewind.management.reporting import ReportingCommand
-from django_rewind.management.rewind_options import add_arguments, only_shows, refuse_nonsense
+from django_rewind.management.rewind_options import add_arguments, in_words, only_shows, refuse_nonsense
 from django_rewind.management.rewind_text import lines, lines_of_adoption, question, remarks
+from django_rewind.management.trusting import asking_for_trust
 from django_rewind.outline import Outline, left_alone, steps_of
 from django_rewind.redo import Redo, redo_differing, redo_one
 from django_rewind.rewind import Rewind
 from django_rewind.sql import sql_of
+from django_rewind.step import note_refusal
+from django_rewind.tables import APP_LABEL
 from django_rewind.types import Plan, key_of, label
 
 _ADD_MIGRATE = "Add --migrate to apply first what is not applied, or migrate to that and adopt again."
@@ -47,14 +54,34 @@ class Command(ReportingCommand):
             progress(self, *args, **kwargs)
 
     @no_translations
+    @asking_for_trust
     def handle(self, **options: Any) -> None:
         refuse_nonsense(options)
         self.options = options
+        try:
+            self._handle(options)
+        except RewindError as error:
+            if not (only_shows(options) or options["sql"]):
+                note_refusal(self.connections(options)[0], error)
+            raise
+
+    def _handle(self, options: dict[str, Any]) -> None:
         self.verbosity: int = options["verbosity"]
         is_json = options["format"] == "json"
         #: Where everything goes that is not what was asked for.
         self.talk = self.stderr if is_json or options["sql"] else self.stdout
-        self.rewind = self._make_rewind()
+        (connection,) = self.connections(options)
+        self.whole = Whole(connection) if options["atomic"] else None
+        if only_shows(options) or options["sql"]:
+            self._work(options)
+            return
+        # Before anything is read: what another process does meanwhile changes all of it.
+        self.lock = Lock(connection, self._say, options["lock_timeout"])
+        with self.lock:
+            self._work(options)
+
+    def _work(self, options: dict[str, Any]) -> None:
+        self.rewind = self._make_first_rewind()
         if options["adopt"]:
             self._adopt()
             if not options["migrate"]:
@@ -74,6 +101,16 @@ class Command(ReportingCommand):
 
     # Planning ---------------------------------------------------------------
 
+    def _make_first_rewind(self) -> Rewind:
+        """Have our tables made first, where all is to be migrated anyway."""
+        try:
+            return self._make_rewind()
+        except NothingStored:
+            if not self.options["migrate"] or only_shows(self.options):
+                raise
+        self._migrate(APP_LABEL)
+        return self._make_rewind()
+
     def _make_rewind(self) -> Rewind:
         (connection,) = self.connections(self.options)
         app_label = self.options["app_label"]
@@ -84,7 +121,13 @@ class Command(ReportingCommand):
             removed_apps = [app_label]
         rewind = Rewind(connection, self.migration_progress_callback, removed_apps)
         rewind.undoes_renamed = self.options["no_adopt"]
+        rewind.beside.whole = self.whole
+        rewind.begins = self._note_beginning
         return rewind
+
+    def _note_beginning(self) -> None:
+        """Whoever waits for this run can read in the ledger whose it is."""
+        self.lock.note(in_words(self.options))
 
     # Adopting ---------------------------------------------------------------
 
@@ -173,6 +216,8 @@ class Command(ReportingCommand):
     # Showing ----------------------------------------------------------------
 
     def _report(self, plan: Plan) -> None:
+        if not self.options["fake"]:
+            self.rewind.check_as_signed(plan)
         outline = self._outline(plan)
         if self.options["format"] == "json":
             self.write_json({self.options["database"]: outline.as_data()})
@@ -214,6 +259,7 @@ class Command(ReportingCommand):
         """
         if not outline.fake:
             self.rewind.check(plan)
+            self._check_atomic(plan)
         if self.options["interactive"]:
             self._show(outline)
             if not self._ask(question(outline, self.options["database"])):
@@ -232,14 +278,13 @@ class Command(ReportingCommand):
         if lost and self.verbosity >= 1:
             self.stdout.write(f"This loses what is in {lost}.", self.style.WARNING)
 
+    def _check_atomic(self, plan: Plan) -> None:
+        if self.whole is not None:
+            files = self.redo.files if self.redo else []
+            check_atomic(self.whole.connection, [*(migration for migration, _ in plan), *files])
+
     def _ask(self, question: str) -> bool:
-        try:
-            return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
-        except EOFError:
-            raise CommandError(
-                "There is nobody to ask. Use --noinput to rewind without a question.\n"
-                "Nothing has been changed."
-            ) from None
+        return agrees(question, "There is nobody to ask. Use --noinput to rewind without a question.")
 
     def _run_steps(self, plan: Plan) -> None:
         options = {
@@ -252,30 +297,37 @@ class Command(ReportingCommand):
             self.rewind.run(plan, fake=self.options["fake"], **options)
             return
         self.redo.check()
-        if plan:
-            self._head("Rewinding:")
-            self.redo.run_undo(**options)
-        if self.redo.applies:
-            self._head("Applying from files:")
-            self.redo.run_apply(self._make_rewind, **options)
+        self.redo.run(self._make_rewind, self._head, **options)
 
     def _run(self, plan: Plan) -> None:
         try:
-            self._run_steps(plan)
-        except RedoInterrupted:
+            with heeding_termination():
+                self._run_steps(plan)
+        except RewindInterrupted as stop:
             # The line of the step that failed has no end yet.
             self._head("")
+            if isinstance(stop.error, KeyboardInterrupt) and not getattr(
+                self, "_called_from_command_line", False
+            ):
+                # It is not for us to keep the program that called from hearing of it.
+                self.stderr.write(str(stop))
+                raise stop.error from None
             raise
+
+    def _say(self, line: str) -> None:
+        if self.verbosity >= 1:
+            self.stdout.write(line)
+            self.stdout.flush()
 
     def _head(self, text: str) -> None:
         if self.verbosity >= 1:
             self.stdout.write(text, self.style.MIGRATE_HEADING)
 
     def _migrate(self, *target: str) -> None:
-        call_command(
-            "migrate",
+        (connection,) = self.connections(self.options)
+        migrate(
+            connection,
             *target,
-            database=self.options["database"],
             interactive=self.options["interactive"],
             verbosity=self.verbosity,
             # Not ours, which would end each line of progress.

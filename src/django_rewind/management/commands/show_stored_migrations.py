@@ -1,15 +1,18 @@
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from django.core.management.base import CommandError
 
 from django_rewind.management.reporting import ReportingCommand
+from django_rewind.matching import the_one
+from django_rewind.printable import printable, printable_name
 from django_rewind.signing import Verdict
 from django_rewind.status import Status, statuses
 from django_rewind.store import Store
-from django_rewind.types import Key, label
+from django_rewind.stored import StoredMigration
+from django_rewind.timeline import timelines
+from django_rewind.types import label
 
 
 class Command(ReportingCommand):
@@ -36,10 +39,30 @@ class Command(ReportingCommand):
             help="Print the stored source of one migration, by name or prefix.",
         )
 
+        parser.add_argument(
+            "--digest",
+            default="",
+            metavar="PREFIX",
+            help="With --source: print the text with this digest, which may be an earlier one.",
+        )
+        parser.add_argument(
+            "--history",
+            nargs=2,
+            metavar=("APP_LABEL", "NAME"),
+            help="Show what happened to one migration, by name or prefix, and which texts were stored for it.",
+        )
+
     def handle(self, *args: Any, **options: Any) -> None:
+        if options["digest"] and not options["source"]:
+            raise CommandError("--digest chooses a text of --source APP_LABEL NAME.", returncode=2)
         if options["source"]:
             self._print_source(options)
-            return
+        elif options["history"]:
+            self._show_history(options)
+        else:
+            self._show_all(options)
+
+    def _show_all(self, options: dict[str, Any]) -> None:
         found = {
             connection.alias: statuses(connection, options["app_label"] or None)
             for connection in self.connections(options)
@@ -65,19 +88,19 @@ class Command(ReportingCommand):
     def _show(self, listed: list[Status]) -> None:
         if not listed:
             self.stdout.write("(no migrations)", self.style.ERROR)
-        columns = zip(*((one.key[1], one.of_file, one.of_store) for one in listed))
+        columns = zip(*((printable_name(one.key[1]), one.of_file, one.of_store) for one in listed))
         widths = [max(map(len, column)) for column in columns]
         app_label = ""
         for one in listed:
             if one.key[0] != app_label:
                 app_label = one.key[0]
-                self.stdout.write(app_label, self.style.MIGRATE_LABEL)
+                self.stdout.write(printable_name(app_label), self.style.MIGRATE_LABEL)
             self.stdout.write(self._line(one, widths))
 
     def _line(self, one: Status, widths: list[int]) -> str:
         box = "[X]" if one.is_applied else "[ ]"
         columns = [
-            f"{one.key[1]:<{widths[0]}}",
+            f"{printable_name(one.key[1]):<{widths[0]}}",
             self._of_file(one)(f"{one.of_file:<{widths[1]}}"),
             self._of_store(one)(f"{one.of_store:<{widths[2]}}"),
             *one.notes,
@@ -94,20 +117,29 @@ class Command(ReportingCommand):
             return self.style.ERROR
         return self.style.WARNING if one.is_applied and not one.is_proven and not one.is_excluded else str
 
+    # One history ------------------------------------------------------------
+
+    def _show_history(self, options: dict[str, Any]) -> None:
+        found = timelines(self.connections(options), *options["history"])
+        if options["format"] == "json":
+            self.write_json({alias: {"history": timeline.as_data()} for alias, timeline in found.items()})
+            return
+        for alias, timeline in found.items():
+            self.stdout.write(f"{label(timeline.key)} in the database '{alias}':", self.style.MIGRATE_HEADING)
+            for line in timeline.lines():
+                self.stdout.write(printable(line))
+
     # One source -------------------------------------------------------------
 
     def _print_source(self, options: dict[str, Any]) -> None:
         (connection, *others) = self.connections(options)
         if others:
             raise CommandError("--source prints from one database: name it with --database.")
-        store = Store(connection)
-        rows = store.rows()
-        key = _find(rows, *options["source"])
-        row = rows[key]
+        row, text = _text(Store(connection), options["source"], options["digest"])
         if row.verdict is not Verdict.VERIFIED:
-            self.stderr.write(self.style.WARNING(f"Warning: of {label(key)}, {row.verdict.value}."))
-        text = store.texts([key])[key]
-        self.stdout.write(self._highlighted(text), ending="" if text.endswith("\n") else "\n")
+            self.stderr.write(self.style.WARNING(f"Warning: of {label(row.key)}, {row.verdict.value}."))
+        shown = self._highlighted(self.as_it_may_be_sent(text))
+        self.stdout.write(shown, ending="" if text.endswith("\n") else "\n")
 
     def _highlighted(self, text: str) -> str:
         """Colour a text where colours are wanted and Pygments is installed."""
@@ -134,14 +166,27 @@ def _is_wanted(one: Status, options: dict[str, Any]) -> bool:
     return not wanted or any(asked[name] for name in wanted)
 
 
-def _find(keys: Iterable[Key], app_label: str, prefix: str) -> Key:
-    """Return the one stored migration with this name, or else with this prefix."""
-    of_app = [key for key in keys if key[0] == app_label]
-    found = [key for key in of_app if key[1] == prefix] or [
-        key for key in of_app if key[1].startswith(prefix)
-    ]
-    if not found:
-        raise CommandError(f"No migration '{prefix}' of an app '{app_label}' is stored.")
-    if len(found) > 1:
-        raise CommandError(f"More than one stored migration of '{app_label}' matches '{prefix}'.")
-    return found[0]
+def _text(store: Store, name: list[str], digest: str) -> tuple[StoredMigration, str]:
+    """
+    Return the stored migration and its text, or an earlier one with this digest.
+
+    Raises:
+        CommandError: there is none, or more than one.
+    """
+    rows = store.rows()
+    earlier = store.earlier(name[0]) if digest else []
+    nothing = f"No migration '{name[1]}' of an app '{name[0]}' is stored."
+    key = the_one({*rows, *(one.stored.key for one in earlier)}, *name, otherwise=nothing)
+    row = rows.get(key)
+    if row is not None and row.digest.startswith(digest):
+        return row, store.texts([key])[key]
+    found = {
+        one.stored.digest: one
+        for one in earlier
+        if one.stored.key == key and one.stored.digest.startswith(digest)
+    }
+    if len(found) != 1:
+        how_many = "More than one text" if found else "No text"
+        raise CommandError(f"{how_many} of {label(key)} has a digest that begins with '{digest}'.")
+    (one,) = found.values()
+    return one.stored, store.earlier_text(one.pk)

@@ -6,9 +6,14 @@ from django.core.management.base import CommandError
 from django.db import connections
 
 from django_rewind import capture
+from django_rewind.baseline import Baseline
 from django_rewind.management.reporting import ReportingCommand
+from django_rewind.management.trusting import sign
+from django_rewind.matching import the_one
+from django_rewind.printable import printable_name
 from django_rewind.status import Status, statuses
 from django_rewind.store import Store
+from django_rewind.trust import Trust
 from django_rewind.types import label
 from django_rewind.verification import Finding, Verifier, diff
 
@@ -36,8 +41,21 @@ class Command(ReportingCommand):
             help="Note that a migration without file and source is known to be so, and accepted.",
             **names,
         )
+        parser.add_argument(
+            "--sign",
+            nargs="*",
+            metavar=("APP_LABEL", "NAME"),
+            help=(
+                "Show what none of our keys has signed, of an app or one migration of it, and sign what "
+                "is agreed to. What an older key of the list has signed is signed with the first."
+            ),
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
+        _refuse_nonsense(options)
+        if options["sign"] is not None:
+            self._sign(options)
+            return
         for name, work in (("accept", self._accept), ("forget", self._forget)):
             if options[name]:
                 (connection, *others) = self.connections(options)
@@ -97,14 +115,20 @@ class Command(ReportingCommand):
         if not options["diff"]:
             self.stdout.write(
                 "  See --diff. What ran will be reversed; 'manage.py verify_migrations --accept "
-                f"{app_label} {name}' makes it the file instead."
+                f"{printable_name(app_label)} {printable_name(name)}' makes it the file instead."
             )
             return
         styles = {"+": self.style.SUCCESS, "-": self.style.ERROR, "@": self.style.MIGRATE_LABEL}
         for line in diff(one.status, store):
-            self.stdout.write(styles.get(line[:1], str)(line))
+            self.stdout.write(styles.get(line[:1], str)(self.as_it_may_be_sent(line)))
 
     # Decisions --------------------------------------------------------------
+
+    def _sign(self, options: dict[str, Any]) -> None:
+        (connection, *others) = self.connections(options)
+        if others:
+            raise CommandError("--sign works on one database: name it with --database.", returncode=2)
+        sign(self, Trust(connection, *options["sign"]))
 
     def _accept(self, connection: Any, status: Status) -> None:
         name = label(status.key)
@@ -129,11 +153,29 @@ class Command(ReportingCommand):
             raise CommandError(
                 f"{name} is stored and can be undone: run 'manage.py rewind {status.key[0]}' instead of forgetting it."
             )
-        Store(connection).forget(status.key, status.record_id)
+        Baseline(connection).forget(status.key, status.record_id)
         self.stdout.write(f"{name} is known to be without a file, and is left as it is from now on.")
 
     def _warn(self, line: str) -> None:
         self.stderr.write(self.style.WARNING(f"Warning: {line}"))
+
+
+def _refuse_nonsense(options: dict[str, Any]) -> None:
+    """
+    Refuse what contradicts `--sign`, before anything is read.
+
+    Raises:
+        CommandError: with exit status 2, as for an option that there is not.
+    """
+    if options["sign"] is None:
+        return
+    others = [name for name in ("accept", "forget", "diff", "strict") if options[name]]
+    if options["format"] == "json":
+        raise CommandError("--sign asks, and --format json is for scripts.", returncode=2)
+    if others:
+        raise CommandError(f"--sign and --{others[0]} contradict each other.", returncode=2)
+    if options["app_label"] or len(options["sign"]) > 2:
+        raise CommandError("--sign takes an app and the name of a migration, or less.", returncode=2)
 
 
 def _counts(one: Finding, options: dict[str, Any]) -> bool:
@@ -142,11 +184,6 @@ def _counts(one: Finding, options: dict[str, Any]) -> bool:
 
 def _find(connection: Any, app_label: str, name: str) -> Status:
     """Return the one migration with this name, or else with this prefix."""
-    of_app = statuses(connection, [app_label])
-    found = [one for one in of_app if one.key[1] == name] or [
-        one for one in of_app if one.key[1].startswith(name)
-    ]
-    if len(found) != 1:
-        how_many = "More than one migration" if found else "No migration"
-        raise CommandError(f"{how_many} of an app '{app_label}' matches '{name}'.")
-    return found[0]
+    of_app = {one.key: one for one in statuses(connection, [app_label])}
+    nothing = f"No migration of an app '{app_label}' matches '{name}'."
+    return of_app[the_one(of_app, app_label, name, otherwise=nothing)]

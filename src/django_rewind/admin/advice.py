@@ -1,0 +1,152 @@
+"""What a state means, in words, and which commands help, ready to be copied."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import DEFAULT_DB_ALIAS
+from django.utils.translation import gettext as _
+
+from django_rewind.printable import printable_name
+from django_rewind.signing import Verdict
+
+from .changelist import Known
+from .states import SETTLED, FileState, Knowledge
+
+__all__ = ["Advice", "Command", "advice"]
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command, and what it is good for."""
+
+    what_for: str
+    line: str
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What is to be said of a migration, sentence by sentence, and what can be done."""
+
+    sentences: list[str]
+    commands: list[Command]
+    # Whether somebody has to look.
+    is_urgent: bool
+
+
+def advice(known: Known, alias: str) -> Advice:
+    """Return what is to be said of a stored migration in a database."""
+    verdict = known.stored.strict_verdict
+    is_sound = verdict is Verdict.VERIFIED
+    sentences = [*_on_file(known), *([] if is_sound else _on_signature(verdict)), *_on_verification(known)]
+    commands = [*([] if is_sound else _to_trust(known)), *_to_act(known)]
+    if any(part.startswith("-") for part in known.key):
+        # To be copied: a name that somebody made up must not be an option.
+        commands = []
+    has_problem = known.verified is not None and bool(known.verified.problem) and known.is_applied
+    return Advice(
+        sentences=sentences,
+        commands=[Command(what_for, _line(words, alias)) for what_for, words in commands],
+        is_urgent=known.state not in SETTLED or not is_sound or has_problem,
+    )
+
+
+def _on_file(known: Known) -> Iterator[str]:
+    if known.state is FileState.ON_DISK and known.is_applied:
+        yield _("It is applied, and its file does what is stored.")
+    elif known.state is FileState.ON_DISK:
+        yield _("It is not applied; its file is on disk.")
+    else:
+        yield _meaning(known.state)
+
+
+def _meaning(state: FileState) -> str:
+    return {
+        FileState.EDITED: _(
+            "It is applied, and its file, or what the file needs, was edited since. "
+            "Whether it would do something else has not been found out."
+        ),
+        FileState.DIFFERS: _(
+            "It is applied, and its file would do something else than what ran. What ran is what would be undone."
+        ),
+        FileState.UNREADABLE: _("It is applied, and its file cannot be read as text."),
+        FileState.MISSING: _(
+            "It is applied, and there is no file of it in this checkout. It can be undone with what is stored."
+        ),
+        FileState.IN_USE: _(
+            "It is applied, and there is no file of it in this checkout. An installed model uses its table, "
+            "so that it is undone only where a target is named."
+        ),
+        FileState.REPLACED: _("A squashed migration stands for it. There is nothing to do."),
+        FileState.SUPERSEDED: _(
+            "It is applied, and a migration on disk has taken over what it made. "
+            "It is never undone by itself. There is nothing to do."
+        ),
+        FileState.BASELINE: _("It is applied, and had no file already when django-rewind was installed."),
+        FileState.REMOVED_APP: _("It is applied, and its app is not installed any more."),
+        FileState.DISABLED: _(
+            "It is applied, and the migrations of its app are disabled in MIGRATION_MODULES."
+        ),
+        FileState.NO_FILE: _("It is not applied, and there is no file of it in this checkout."),
+    }[state]
+
+
+def _on_signature(verdict: Verdict) -> Iterator[str]:
+    yield _("Its signature says: %(verdict)s.") % {"verdict": Knowledge[verdict.name].label}
+    if verdict in (Verdict.TAMPERED, Verdict.REPLAYED):
+        yield _("It is never used like that.")
+
+
+def _on_verification(known: Known) -> Iterator[str]:
+    if known.verified is None:
+        yield _("Whether it can be recovered has not been verified as it is now.")
+    elif known.verified.problem:
+        yield _("When it was verified last it could not be recovered: %(problem)s") % {
+            "problem": known.verified.problem
+        }
+        if known.verified.next_step:
+            yield known.verified.next_step
+    else:
+        yield _("When it was verified last it could be recovered.")
+
+
+_Words = tuple[str, list[str]]
+
+
+def _to_trust(known: Known) -> Iterator[_Words]:
+    verdict = known.stored.strict_verdict
+    if verdict in (Verdict.FOREIGN, Verdict.UNSIGNED):
+        yield _("Look at it and sign it"), ["verify_migrations", "--sign", *known.key]
+    elif verdict is not Verdict.NO_KEY:
+        yield _("Replace it by its file"), ["backfill_migration_code", known.key[0]]
+        yield _("Look for it in git"), ["backfill_migration_code", known.key[0], "--from-git"]
+
+
+def _to_act(known: Known) -> Iterator[_Words]:
+    app_label, name = known.key
+    if known.state is FileState.MISSING:
+        yield _("See what undoing would do"), ["rewind", "--plan"]
+        yield _("Undo what has no file"), ["rewind"]
+    if known.state in (FileState.MISSING, FileState.IN_USE, FileState.BASELINE, FileState.NO_FILE):
+        yield _("Write its file again"), ["restore_migrations", app_label, name]
+    if known.state is FileState.REMOVED_APP:
+        yield _("See what undoing would do"), ["rewind", "--plan", "--include-removed-apps"]
+    if known.state in (FileState.EDITED, FileState.DIFFERS):
+        yield _("See what its file would do otherwise"), ["verify_migrations", app_label, "--diff"]
+        yield _("Undo what ran and apply the file"), ["rewind", "--redo", app_label, name]
+        yield (
+            _("Accept the file in the place of what ran"),
+            ["verify_migrations", "--accept", app_label, name],
+        )
+    elif known.verified is None and known.is_applied:
+        yield _("Verify it"), ["verify_migrations", app_label]
+    if known.state is FileState.ON_DISK and not known.is_applied:
+        yield _("Apply it"), ["migrate", app_label, name]
+
+
+def _line(words: list[Any], alias: str) -> str:
+    database = [] if alias == DEFAULT_DB_ALIAS else ["--database", alias]
+    return shlex.join(["python", "manage.py", *(printable_name(word) for word in [*words, *database])])

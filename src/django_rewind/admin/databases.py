@@ -1,0 +1,56 @@
+"""Which database a request looks at."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlencode
+
+from django.db import connections, router
+from django.http import HttpRequest
+
+from django_rewind.models import MigrationCode
+from django_rewind.store import Store
+
+from .survey import Survey
+
+__all__ = ["DATABASE", "alias_of", "aliases", "connection_of", "in_database", "survey_of"]
+
+# The parameter in an address.
+DATABASE = "database"
+
+
+def alias_of(request: HttpRequest) -> str:
+    """Return the database that was asked for, or the one that the routers read stored migrations from."""
+    wanted = request.GET.get(DATABASE, "")
+    if wanted in connections.databases and Store(connections[wanted]).is_allowed:
+        return wanted
+    return _by_default()
+
+
+def _by_default() -> str:
+    return str(router.db_for_read(MigrationCode))
+
+
+def aliases() -> list[str]:
+    """Return the databases to choose from; none where there is no choice."""
+    found = [alias for alias in connections if Store(connections[alias]).is_allowed]
+    return found if len(found) > 1 else []
+
+
+def connection_of(request: HttpRequest) -> Any:
+    return connections[alias_of(request)]
+
+
+def survey_of(request: HttpRequest) -> Survey:
+    """Return what is known of the database, read once for a request."""
+    name = f"_rewind_survey_{alias_of(request)}"
+    if not hasattr(request, name):
+        setattr(request, name, Survey(connection_of(request)))
+    survey: Survey = getattr(request, name)
+    return survey
+
+
+def in_database(address: str, alias: str, **values: object) -> str:
+    """Return an address in the admin that stays with the database."""
+    query = {**({} if alias == _by_default() else {DATABASE: alias}), **values}
+    return f"{address}?{urlencode(query)}" if query else address

@@ -1,0 +1,341 @@
+"""All that is known of one stored migration, for its page. Nothing stored is executed for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+
+from django_rewind.edits import Edits
+from django_rewind.ledger import Ledger
+from django_rewind.models import Event, MigrationCode, MigrationEvent
+from django_rewind.printable import printable, printable_name
+from django_rewind.source import Metadata
+from django_rewind.stored import EarlierText
+from django_rewind.surroundings.needs import Carried
+from django_rewind.types import Key, label
+
+from .addresses import address_of, app_address
+from .advice import Advice, advice
+from .changelist import Known, known_of
+from .highlight import highlighted
+from .sidebyside import Row, TooLong, rows_of
+from .states import FileState, as_html
+from .survey import Survey
+from .words import moment, provenance, signature
+
+__all__ = ["Detail"]
+
+# What of the contents that go with a migration is shown on its page, in bytes.
+_LONGEST_CONTENT = 200_000
+
+STORED = "stored"
+FILE = "file"
+
+
+@dataclass(frozen=True)
+class Linked:
+    """Another migration, with its page if it is stored."""
+
+    name: str
+    address: str
+    state: SafeString | str
+
+
+@dataclass(frozen=True)
+class Content:
+    """What goes with a migration, and its lines where it is a text."""
+
+    carried: Carried
+    name: str
+    lines: list[SafeString]
+
+
+@dataclass(frozen=True)
+class Moment:
+    """An entry of the ledger, in words."""
+
+    at: str
+    what: str
+    who: str
+    circumstances: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class Text:
+    """A text that can be compared with others: the one of now, of the file, or an earlier one."""
+
+    value: str
+    word: str
+    is_before: bool = False
+    is_after: bool = False
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two texts side by side; `problem` says why they are not."""
+
+    before: str
+    after: str
+    rows: list[Row]
+    problem: str = ""
+
+
+class Detail:
+    """
+    One stored migration.
+
+    Args:
+        row: as it was read.
+        survey: of its database.
+        wanted: which texts to compare, as the address says: from, to.
+    """
+
+    def __init__(self, row: MigrationCode, survey: Survey, wanted: tuple[str, str], admin_name: str) -> None:
+        self.row = row
+        self.survey = survey
+        self.wanted = wanted
+        self.admin_name = admin_name
+        self.key: Key = (row.app_label, row.migration_name)
+        self.alias: str = survey.connection.alias
+        survey.compare([self.key])
+        if self.key not in survey.disk.keys:
+            survey.read([self.key[0]])
+
+    @cached_property
+    def known(self) -> Known:
+        """What is known of it, with what it needs, which the list does not look at."""
+        known = known_of(self.row, self.survey)
+        return replace(known, state=self._state(known))
+
+    def _state(self, known: Known) -> FileState:
+        glimpse = self.survey.stored.get(self.key)
+        if glimpse is None or known.state not in (FileState.ON_DISK, FileState.EDITED, FileState.DIFFERS):
+            return known.state
+        if not self.survey.is_compared(glimpse):
+            return known.state
+        edits = Edits(self.survey.store)
+        if self.survey.disk.is_as_stored(glimpse) and not edits.has_drifted(known.stored):
+            return FileState.ON_DISK
+        verified = known.verified
+        is_of_now = verified is not None and verified.file_digest == edits.fingerprint(
+            known.stored, self.file_text or ""
+        )
+        if verified is None or verified.problem or not is_of_now:
+            return FileState.EDITED
+        return FileState.DIFFERS if verified.differs else FileState.ON_DISK
+
+    @property
+    def state(self) -> SafeString:
+        return as_html(self.known.state.value, self.known.state.label)
+
+    @property
+    def is_applied(self) -> SafeString:
+        if not self.known.is_applied:
+            return as_html("unapplied", _("not applied"))
+        return as_html("applied", _("applied"))
+
+    @cached_property
+    def advice(self) -> Advice:
+        return advice(self.known, self.alias)
+
+    # Facts ------------------------------------------------------------------
+
+    @property
+    def facts(self) -> list[tuple[str, Any]]:
+        stored = self.known.stored
+        record = self.survey.records.get(self.key)
+        verified = self.known.verified
+        return [
+            (_("database"), self.alias),
+            (_("module"), printable_name(stored.module)),
+            (_("applied"), moment(record.applied) if record else "-"),
+            (_("record"), str(record.pk) if record else "-"),
+            (_("proven for the record"), str(stored.record_id or "-")),
+            (_("stored at"), moment(stored.stored_at)),
+            (_("provenance"), provenance(stored.provenance)),
+            (_("signature"), signature(stored.strict_verdict)),
+            (_("key fingerprint"), printable_name(stored.key_fingerprint) or "-"),
+            (_("serial number"), str(stored.serial)),
+            (_("digest"), printable_name(stored.digest)),
+            (_("verified last"), moment(verified.verified_at) if verified else "-"),
+            *self._versions(),
+        ]
+
+    def _versions(self) -> Iterator[tuple[str, str]]:
+        if self.metadata is not None:
+            if self.metadata.django:
+                yield "Django", printable_name(self.metadata.django)
+            if self.metadata.python:
+                yield "Python", printable_name(self.metadata.python)
+            if self.metadata.commit:
+                yield _("commit"), printable_name(self.metadata.commit)
+
+    @cached_property
+    def metadata(self) -> Metadata | None:
+        """What stands beside the text; None where that cannot be read."""
+        try:
+            return self.known.stored.metadata
+        except ValueError:
+            return None
+
+    # Texts ------------------------------------------------------------------
+
+    @cached_property
+    def text(self) -> str:
+        return self.survey.store.texts([self.key]).get(self.key, "")
+
+    @cached_property
+    def file_text(self) -> str | None:
+        return self.survey.disk.text(self.key)
+
+    @cached_property
+    def source(self) -> list[SafeString]:
+        return highlighted(self.text)
+
+    @cached_property
+    def earlier(self) -> list[EarlierText]:
+        return [one for one in self.survey.store.earlier(self.key[0]) if one.stored.key == self.key]
+
+    @cached_property
+    def _choices(self) -> dict[str, str]:
+        """The texts that there are, by what stands for them in an address."""
+        found = {str(one.pk): _replaced(one) for one in self.earlier}
+        found[STORED] = _("stored now")
+        if self.key in self.survey.disk.keys:
+            found[FILE] = _("the file")
+        return found
+
+    @cached_property
+    def _compared(self) -> tuple[str, str] | None:
+        before, after = self.wanted
+        if before in self._choices and after in self._choices:
+            return before, after
+        is_other = self.known.state in (FileState.EDITED, FileState.DIFFERS)
+        return (STORED, FILE) if is_other and FILE in self._choices else None
+
+    @property
+    def texts(self) -> list[Text]:
+        """The texts to choose from; none where there is only one."""
+        before, after = self._compared or (next(iter(self._choices)), [*self._choices][-1])
+        texts = [Text(value, word, value == before, value == after) for value, word in self._choices.items()]
+        return texts if len(texts) > 1 else []
+
+    @cached_property
+    def comparison(self) -> Comparison | None:
+        if self._compared is None:
+            return None
+        before, after = self._compared
+        words = self._choices[before], self._choices[after]
+        try:
+            return Comparison(*words, rows_of(self._text_of(before), self._text_of(after)))
+        except TooLong:
+            return Comparison(*words, [], _("They are too long to be compared here."))
+
+    def _text_of(self, choice: str) -> str:
+        if choice == STORED:
+            return self.text
+        return (self.file_text or "") if choice == FILE else self.survey.store.earlier_text(int(choice))
+
+    @property
+    def picture(self) -> str:
+        return f"{app_address(self.key[0], self.alias, self.admin_name)}#m{self.row.pk}"
+
+    # Relations --------------------------------------------------------------
+
+    @property
+    def dependencies(self) -> list[Linked]:
+        return self._linked(self.metadata.dependencies if self.metadata else [])
+
+    @property
+    def replaces(self) -> list[Linked]:
+        return self._linked(self.metadata.replaces if self.metadata else [])
+
+    @property
+    def dependents(self) -> list[Linked]:
+        found = self.survey.store.mentioning(self.key[1])
+        return self._linked(sorted(key for key, stored in found.items() if self.key in _parents(stored)))
+
+    def _linked(self, keys: Iterable[Key]) -> list[Linked]:
+        keys = list(keys)
+        self.survey.compare(keys)
+        return [Linked(label(key), self._address(key), self._state_of(key)) for key in keys]
+
+    def _address(self, key: Key) -> str:
+        stored = self.survey.stored.get(key)
+        return address_of(stored.pk, self.alias, self.admin_name) if stored else ""
+
+    def _state_of(self, key: Key) -> SafeString | str:
+        state = self.survey.state(key) if key in self.survey.stored else None
+        return as_html(state.value, state.label) if state else ""
+
+    # What goes with it ------------------------------------------------------
+
+    @cached_property
+    def contents(self) -> list[Content]:
+        needs = self.metadata.needs if self.metadata else None
+        carried = needs.carried if needs else []
+        shown = [one.digest for one in carried if one.size <= _LONGEST_CONTENT]
+        contents = self.survey.store.contents(shown) if shown else {}
+        return [Content(one, printable_name(one.name), _content(contents.get(one.digest))) for one in carried]
+
+    @property
+    def left_out(self) -> list[tuple[str, str]]:
+        found = self.metadata.needs.left_out if self.metadata else {}
+        return [(printable_name(name), printable(why)) for name, why in found.items()]
+
+    # Ledger -----------------------------------------------------------------
+
+    @property
+    def timeline(self) -> list[Moment]:
+        return [_moment(event) for event in Ledger(self.survey.connection).of(self.key)]
+
+
+def _parents(stored: Any) -> list[Key]:
+    try:
+        return list(stored.metadata.dependencies)
+    except ValueError:
+        return []
+
+
+def _replaced(one: EarlierText) -> str:
+    values = {"digest": printable_name(one.stored.digest)[:12], "moment": moment(one.replaced_at)}
+    return _("%(digest)s, replaced %(moment)s") % values
+
+
+def _content(content: bytes | None) -> list[SafeString]:
+    """Return the lines of a text; none of what is none."""
+    if content is None or len(content) > _LONGEST_CONTENT:
+        return []
+    try:
+        return highlighted(content.decode())
+    except UnicodeDecodeError:
+        return []
+
+
+def _moment(event: MigrationEvent) -> Moment:
+    words = {str(value): str(word) for value, word in Event.choices}
+    what = [words.get(event.event, printable_name(event.event))]
+    if event.source == "stored":
+        what.append(_("from stored code"))
+    if isinstance(event.seconds, float):
+        what.append(_("in %(seconds).3f s") % {"seconds": event.seconds})
+    return Moment(
+        at=moment(event.at),
+        what=", ".join(what),
+        who=printable_name("@".join(filter(None, [event.os_user, event.host]))),
+        circumstances=_circumstances(event),
+        detail=printable(event.detail),
+    )
+
+
+def _circumstances(event: MigrationEvent) -> str:
+    git = " ".join(filter(None, [event.branch, event.commit[:10]]))
+    text = _("text %(digest)s") % {"digest": event.digest[:12]} if event.digest else ""
+    versions = f"Django {event.django}, Python {event.python}"
+    return printable_name("; ".join(filter(None, [git, versions, text])))

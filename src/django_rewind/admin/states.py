@@ -1,0 +1,105 @@
+"""How a stored migration stands to its file, each state as a word and a sign that needs no colour."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import TextChoices
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+
+from django_rewind import history
+from django_rewind.history import Standing
+from django_rewind.signing import IN_SHORT, Verdict
+
+__all__ = ["OF_STANDING", "SETTLED", "FileState", "Knowledge", "as_html", "sign_of"]
+
+
+def _words(standing: Standing) -> Any:
+    return _(standing.value)
+
+
+def _of_signature(verdict: Verdict) -> Any:
+    return _(IN_SHORT[verdict])
+
+
+class FileState(TextChoices):
+    """What the checkout says of a stored migration, in the words of the commands."""
+
+    ON_DISK = "on-disk", _(history.ON_DISK)
+    EDITED = "edited", _(history.EDITED)
+    DIFFERS = "differs", _(history.DIFFERS)
+    UNREADABLE = "unreadable", _("unreadable")
+    MISSING = "missing", _words(Standing.MISSING)
+    IN_USE = "in-use", _words(Standing.IN_USE)
+    REPLACED = "replaced", _words(Standing.REPLACED)
+    SUPERSEDED = "superseded", _words(Standing.SUPERSEDED)
+    BASELINE = "baseline", _words(Standing.BASELINE)
+    REMOVED_APP = "app-removed", _words(Standing.REMOVED_APP)
+    DISABLED = "disabled", _words(Standing.LEFT_ALONE)
+    NO_FILE = "no-file", _(history.NO_FILE)
+
+
+class Knowledge(TextChoices):
+    """What a signature is worth, in the words of the commands."""
+
+    VERIFIED = "verified", _of_signature(Verdict.VERIFIED)
+    UNSIGNED = "unsigned", _of_signature(Verdict.UNSIGNED)
+    FOREIGN = "foreign", _of_signature(Verdict.FOREIGN)
+    TAMPERED = "tampered", _of_signature(Verdict.TAMPERED)
+    REPLAYED = "replayed", _of_signature(Verdict.REPLAYED)
+    NO_KEY = "no_key", _of_signature(Verdict.NO_KEY)
+
+
+OF_STANDING = {
+    Standing.MISSING: FileState.MISSING,
+    Standing.IN_USE: FileState.IN_USE,
+    Standing.REPLACED: FileState.REPLACED,
+    Standing.SUPERSEDED: FileState.SUPERSEDED,
+    Standing.BASELINE: FileState.BASELINE,
+    Standing.REMOVED_APP: FileState.REMOVED_APP,
+    Standing.LEFT_ALONE: FileState.DISABLED,
+}
+
+# What nobody has to do anything about.
+SETTLED = (
+    FileState.ON_DISK,
+    FileState.REPLACED,
+    FileState.SUPERSEDED,
+    FileState.DISABLED,
+    FileState.NO_FILE,
+)
+
+_SIGNS = {
+    "on-disk": "✓",
+    "edited": "≈",
+    "differs": "≠",
+    "unreadable": "?",
+    "missing": "✗",
+    "in-use": "⊞",
+    "replaced": "⊂",
+    "superseded": "⊃",
+    "baseline": "◇",
+    "app-removed": "⊘",
+    "disabled": "‖",
+    "no-file": "∅",
+    "applied": "●",
+    "unapplied": "○",
+    **{value: "✓" if value == "verified" else "!" for value in Knowledge.values},
+}
+
+
+def sign_of(state: str) -> str:
+    """Return the sign of a state, which can be told from the others without colour."""
+    return _SIGNS[str(state)]
+
+
+def as_html(state: str, word: object) -> SafeString:
+    """Return a state as its sign, which is not read aloud, and its word."""
+    return format_html(
+        '<span class="rewind-state rewind-is-{}"><span class="rewind-sign" aria-hidden="true">{}</span> {}</span>',
+        state,
+        sign_of(state),
+        word,
+    )

@@ -1,0 +1,32 @@
+"""What is stored, in the words and forms that the pages show."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.template.defaultfilters import date
+from django.utils.safestring import SafeString
+
+from django_rewind.models import Provenance
+from django_rewind.printable import in_local_time, printable_name
+from django_rewind.signing import Verdict
+
+from .states import Knowledge, as_html
+
+__all__ = ["moment", "provenance", "signature"]
+
+
+def moment(value: Any, form: str = "DATETIME_FORMAT") -> str:
+    """Return a time as Django shows one."""
+    return date(in_local_time(value), form) if value else "-"
+
+
+def provenance(value: str) -> str:
+    """Return where a text came from."""
+    return str(dict(Provenance.choices).get(value, printable_name(value)))
+
+
+def signature(verdict: Verdict) -> SafeString:
+    """Return what a signature is worth as a sign and a word."""
+    word = Knowledge[verdict.name]
+    return as_html(word.value, word.label)

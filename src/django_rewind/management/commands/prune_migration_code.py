@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+from datetime import datetime, time
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import CommandError
+from django.utils.dateparse import parse_date, parse_datetime
+from django.utils.timezone import is_aware, localtime, make_aware, make_naive, now
+
+from django_rewind.exceptions import UNCHANGED
+from django_rewind.management.asking import agrees
+from django_rewind.management.reporting import ReportingCommand
+from django_rewind.pruning import Leftovers, Pruning
+from django_rewind.types import Key, label
+
+
+class Command(ReportingCommand):
+    help = (
+        "Discard what is kept of migrations that have not been applied since a date: their stored "
+        "source, earlier texts, their entries in the ledger, and contents that nothing refers to any "
+        "more. What is applied is never touched. Exits with status 2 if the call makes no sense."
+    )
+
+    may_look_at_all_databases = False
+
+    def add_arguments(self, parser: Any) -> None:
+        super().add_arguments(parser)
+        parser.add_argument("app_label", nargs="?", help="App label: only migrations of this app.")
+        parser.add_argument(
+            "--before",
+            required=True,
+            metavar="DATE",
+            help="What is younger is kept: a date as 2024-12-31, or a date and time in ISO 8601.",
+        )
+        parser.add_argument("--plan", action="store_true", help="Show what would go; discard nothing.")
+        parser.add_argument(
+            "--noinput", "--no-input", action="store_false", dest="interactive", help="Do not ask."
+        )
+
+    def handle(self, **options: Any) -> None:
+        before = _moment(options["before"])
+        is_json = options["format"] == "json"
+        if is_json and options["interactive"] and not options["plan"]:
+            raise CommandError("Add --noinput or --plan to --format json: it asks nobody.", returncode=2)
+        (connection,) = self.connections(options)
+        pruning = Pruning(connection, before, options["app_label"])
+        found = pruning.look()
+        if not is_json and options["verbosity"] >= 1:
+            self._show(found, before, connection.alias)
+        if found and not options["plan"]:
+            if options["interactive"]:
+                self._ask(connection.alias)
+            found = pruning.discard(found)
+            if not is_json and options["verbosity"] >= 1:
+                self.stdout.write("Discarded.")
+        if is_json:
+            self.write_json({connection.alias: _as_data(found, before, discarded=not options["plan"])})
+
+    def _show(self, found: Leftovers, before: datetime, alias: str) -> None:
+        if not found:
+            self.stdout.write("Nothing to discard.")
+            return
+        self.stdout.write(
+            f"Of no applied migration and older than {_shown(before)}, in the database '{alias}':",
+            self.style.MIGRATE_HEADING,
+        )
+        for key in found.keys:
+            self.stdout.write(f"  {_named(key)}: {found.in_words(key)}")
+        if found.contents:
+            count = len(found.contents)
+            self.stdout.write(
+                f"  {count} carried content{'' if count == 1 else 's'} that nothing refers to then"
+            )
+
+    def _ask(self, alias: str) -> None:
+        if not agrees(
+            f"Discard this from the database '{alias}'?",
+            "There is nobody to ask. Use --noinput to discard without a question.",
+        ):
+            raise CommandError(f"It was not agreed to. {UNCHANGED}")
+
+
+def _moment(text: str) -> datetime:
+    """
+    Return the moment that was asked for, aware where the project's are.
+
+    Raises:
+        CommandError: it is none, or not over yet.
+    """
+    try:
+        moment = parse_datetime(text) if len(text) > len("2024-12-31") else None
+        day = parse_date(text) if moment is None else None
+    except ValueError as error:
+        raise CommandError(f"--before {text}: {error}.", returncode=2) from None
+    if moment is None and day is None:
+        raise CommandError(f"--before {text} is no date: write it as 2024-12-31.", returncode=2)
+    found = _as_the_project_has_it(moment or datetime.combine(day, time()))  # type: ignore[arg-type]
+    if found > now():
+        raise CommandError(f"--before {text} is in the future: name a date that is over.", returncode=2)
+    return found
+
+
+def _as_the_project_has_it(moment: datetime) -> datetime:
+    if settings.USE_TZ:
+        return moment if is_aware(moment) else make_aware(moment)
+    return make_naive(moment) if is_aware(moment) else moment
+
+
+def _shown(moment: datetime) -> str:
+    return f"{localtime(moment) if is_aware(moment) else moment:%Y-%m-%d %H:%M}"
+
+
+def _named(key: Key) -> str:
+    return label(key) if any(key) else "(of no migration in particular)"
+
+
+def _as_data(found: Leftovers, before: datetime, *, discarded: bool) -> dict[str, Any]:
+    return {
+        "before": before.isoformat(),
+        "discarded": discarded,
+        "migrations": [
+            {
+                "app": key[0],
+                "name": key[1],
+                "stored": key in found.stored,
+                "earlier_texts": len(found.texts.get(key, ())),
+                "entries": len(found.entries.get(key, ())),
+            }
+            for key in found.keys
+        ],
+        "contents": len(found.contents),
+    }

@@ -1,0 +1,46 @@
+"""The project's own `migrate`, run by a command of ours where the command itself is at work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.core.management import call_command, get_commands, load_command_class
+
+__all__ = ["migrate"]
+
+
+def migrate(connection: Any, *target: str, **options: Any) -> None:
+    """
+    Run `migrate`, whichever app's it is, on the database and in the schema of a connection.
+
+    The `migrate` of django-tenants goes through all schemas unless it is told of one,
+    and leaves its connection at another; without it there is one schema.
+
+    Args:
+        target: an app and a name, or nothing.
+        options: of the command.
+    """
+    # A name; or the command, where somebody has loaded it already.
+    app: Any = get_commands()["migrate"]
+    command = load_command_class(app, "migrate") if isinstance(app, str) else app
+    schema = getattr(connection, "schema_name", None)
+    if schema and _knows_schemas(command):
+        options["schema_name"] = schema
+    with _same_tenant(connection):
+        call_command(command, *target, database=connection.alias, **options)
+
+
+def _knows_schemas(command: Any) -> bool:
+    return any(action.dest == "schema_name" for action in command.create_parser("", "migrate")._actions)
+
+
+@contextmanager
+def _same_tenant(connection: Any) -> Iterator[None]:
+    tenant = getattr(connection, "tenant", None)
+    try:
+        yield
+    finally:
+        if tenant is not None:
+            connection.set_tenant(tenant)
