@@ -14,7 +14,7 @@ from django.test.utils import CaptureQueriesContext
 
 from django_rewind.models import MigrationCode
 from django_rewind.tables import APP_LABEL
-from tests.fixtures import App, migrate, row
+from tests.fixtures import App, migrate, row, store_anew
 from tests.helpers import add, create
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "other"])
@@ -167,6 +167,7 @@ def test_not_migrated_yet():
         assert set(ids(databases=["default"])) == {"django_rewind.W004"}
     finally:
         migrate()
+        store_anew()
 
 
 def test_migrate_asks_nothing(shop):
