@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -170,6 +171,8 @@ def main() -> None:
     parser.add_argument("--database", choices=sorted(KINDS), default="sqlite")
     parser.add_argument("--json", type=Path, help="write the single runs there")
     options = parser.parse_args()
+    # Who ends it leaves no databases on a server either.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     with tempfile.TemporaryDirectory(prefix="rewind_benchmark_") as folder, published_side() as published:
         databases = KINDS[options.database](Path(folder))
         try:
