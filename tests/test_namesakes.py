@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import django
 import pytest
 from django.db import migrations, models
 from django.db.migrations.state import ProjectState
@@ -32,7 +33,13 @@ class Shouts(migrations.operations.base.Operation):
         pass
 
 
-ITEM, LINE = in_memory("depot.0001", create("Item")), in_memory("cart.0001", create("Line"))
+def number(**options: object) -> models.Field:
+    return models.IntegerField(null=True, **options)
+
+
+FIELDS = {"price": number(), "cost": number(unique=True), "tags": models.ManyToManyField("depot.Tag")}
+ITEM = in_memory("depot.0001", create("Tag"), create("Item", *FIELDS.items()))
+LINE = in_memory("cart.0001", create("Line"))
 GONE = in_memory("depot.0002", in_state(migrations.DeleteModel("Item")))
 AGAIN = in_memory("depot.0003", create("Item", db_table="depot_again"))
 RUNS = in_memory("cart.0002", migrations.RunPython(nothing, nothing))
@@ -44,7 +51,9 @@ def found(undone: list[object], *kept: object, below: tuple[object, ...] = ()) -
     as_applied, order = [*first, *undone, *kept], [*first, *kept, *undone]
     known = {key_of(one) for one in as_applied}
     others = namesakes(ProjectState, as_applied, order, undone, lambda key: known)
-    return [f"{'.'.join(step)}: {'.'.join(by)}" for step, models in others.items() for by in models.values()]
+    return [
+        f"{'.'.join(step)}: {'.'.join(by)}" for step, names in others.items() for by, *_ in names.values()
+    ]
 
 
 @pytest.mark.parametrize(
@@ -143,3 +152,179 @@ def test_what_it_does_not_depend_on():
     """What nobody can look into uses what it depends on, and nothing else."""
     as_applied, order = [ITEM, LINE, RUNS, GONE, AGAIN], [ITEM, LINE, GONE, AGAIN, RUNS]
     assert namesakes(ProjectState, as_applied, order, [RUNS], lambda key: {key, key_of(LINE)}) == {}
+
+
+RENAMED = migrations.RenameField("Item", "price", "amount")
+TAKEN = in_memory("depot.0002", RENAMED, add("Item", "price"))
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        TAKEN.operations,
+        [migrations.RemoveField("Item", "price"), migrations.RenameField("Item", "cost", "price")],
+        [migrations.RemoveField("Item", "price"), add("Item", "price", number(db_column="other"))],
+        [
+            RENAMED,
+            migrations.AlterField("Item", "cost", number(db_column="price")),
+            add("Item", "price", number(db_column="new")),
+        ],
+        [migrations.AlterField("Item", "price", number(db_column="kept")), RENAMED, add("Item", "price")],
+        [
+            migrations.RenameField("Item", "tags", "labels"),
+            add("Item", "tags", models.ManyToManyField("depot.Tag")),
+        ],
+        [migrations.RunSQL("SELECT 1"), in_state(*TAKEN.operations)],
+        [migrations.RunSQL("SELECT 1"), in_state(RENAMED), add("Item", "price")],
+        [in_database(*TAKEN.operations), in_state(*TAKEN.operations)],
+        [in_state(migrations.AlterField("Item", "price", number(db_column="cost")))],
+        [
+            migrations.RenameModel("Item", "Good"),
+            *(migrations.RenameField("Good", *names) for names in (("price", "amount"), ("cost", "price"))),
+            migrations.RenameModel("Good", "Item"),
+        ],
+    ],
+    ids=[
+        "renamed",
+        "of-another",
+        "column-of-its-own",
+        "for-a-while",
+        "name-and-column",
+        "many-to-many",
+        "by-sql",
+        "half-by-sql",
+        "apart",
+        "repointed",
+        "under-another-model",
+    ],
+)
+def test_another_column_has_the_name(kept):
+    """Whatever was done to the old one, the new one is named by what gave it the name."""
+    assert found([RUNS], in_memory("depot.0002", *kept)) == ["cart.0002: depot.0002"]
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        [RENAMED],
+        [migrations.RemoveField("Item", "price")],
+        [migrations.RemoveField("Item", "price"), add("Item", "price")],
+        [
+            migrations.RunSQL("SELECT 1"),
+            in_state(migrations.RemoveField("Item", "price")),
+            add("Item", "price"),
+        ],
+        [RENAMED, migrations.RenameField("Item", "amount", "price")],
+        [migrations.AlterField("Item", "price", number(db_column="amount", default=1))],
+        [in_state(RENAMED, migrations.AlterField("Item", "amount", number(db_column="price")))],
+        [
+            migrations.AlterField("Item", "price", number(db_column="amount")),
+            add("Item", "other", number(db_column="price")),
+        ],
+        [migrations.DeleteModel("Item"), create("Item", *FIELDS.items())],
+        [migrations.RenameModel("Item", "Good"), migrations.RenameModel("Good", "Item")],
+        [migrations.AlterModelTable("Item", "goods"), add("Item", "size")],
+    ],
+    ids=[
+        "renamed",
+        "removed",
+        "made-in-its-place",
+        "dropped-by-sql",
+        "and-back",
+        "altered",
+        "renamed-in-state",
+        "column-taken",
+        "with-its-table",
+        "model-and-back",
+        "table-renamed",
+    ],
+)
+def test_the_column_is_the_same(kept):
+    """Or there is none of that name any more."""
+    assert found([RUNS], in_memory("depot.0002", *kept)) == []
+
+
+CHECK = {"check" if django.VERSION < (5, 1) else "condition": models.Q(price__gt=0)}
+INDEX, CONSTRAINT = models.Index(fields=["price"], name="one"), models.CheckConstraint(name="two", **CHECK)
+BELOW = in_memory(
+    "depot.0002",
+    migrations.AlterUniqueTogether("Item", {("price", "cost")}),
+    migrations.AddIndex("Item", INDEX),
+    migrations.AddConstraint("Item", CONSTRAINT),
+)
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        migrations.AlterField("Item", "price", models.BigIntegerField(null=True)),
+        migrations.RemoveField("Item", "price"),
+        migrations.RenameField("Item", "price", "worth"),
+        migrations.AlterUniqueTogether("Item", {("price",)}),
+        migrations.RemoveIndex("Item", "one"),
+        migrations.RemoveConstraint("Item", "two"),
+    ],
+    ids=lambda one: type(one).__name__,
+)
+def test_what_acts_on_a_column(operation):
+    """It is looked for by its name, or something is made of it again."""
+    step = in_memory("depot.0003", operation)
+    kept = in_memory("depot.0004", *TAKEN.operations)
+    assert found([step], kept, below=(BELOW,)) == ["depot.0003: depot.0004"]
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        add("Item", "size"),
+        migrations.AlterField("Item", "cost", models.BigIntegerField(null=True)),
+        migrations.AddIndex("Item", models.Index(fields=["price"], name="three")),
+        migrations.AddConstraint("Item", models.UniqueConstraint(fields=["price"], name="three")),
+        migrations.AlterUniqueTogether("Item", {("cost",)}),
+        migrations.AlterUniqueTogether("Item", set()),
+        migrations.AlterModelTable("Item", "goods"),
+        migrations.RunPython(nothing, migrations.RunPython.noop),
+        migrations.RunSQL("SELECT 1", "SELECT 1"),
+        in_state(migrations.AlterField("Item", "price", models.BigIntegerField(null=True))),
+    ],
+    ids=lambda one: type(one).__name__,
+)
+def test_what_does_not_act_on_a_column(operation):
+    """An index is dropped by its own name, and what is unique together follows a name."""
+    step = in_memory("depot.0003", operation)
+    assert found([step], in_memory("depot.0004", *TAKEN.operations), below=(BELOW,)) == []
+
+
+@pytest.mark.parametrize(
+    "kept, is_another",
+    [
+        ([migrations.RemoveField("Item", "cost"), migrations.RenameField("Item", "price", "cost")], True),
+        ([migrations.RenameField("Item", "cost", "amount"), add("Item", "cost", number(unique=True))], False),
+    ],
+    ids=["of-another", "renamed"],
+)
+def test_a_column_that_is_pointed_to(kept, is_another):
+    """A foreign key that is put back points to a field by its name, which Django has follow when that is renamed."""
+    to_cost = models.ForeignKey("depot.Item", models.CASCADE, to_field="cost", null=True)
+    below = in_memory("cart.0002", add("Line", "item", to_cost))
+    step = in_memory("cart.0003", migrations.RemoveField("Line", "item"))
+    expected = ["cart.0003: depot.0002"] if is_another else []
+    assert found([step], in_memory("depot.0002", *kept), below=(below,)) == expected
+
+
+def test_a_field_that_it_does_not_know():
+    """What nobody can look into uses no field of which it cannot know."""
+    as_applied, order = [ITEM, LINE, RUNS, TAKEN], [ITEM, LINE, TAKEN, RUNS]
+    assert namesakes(ProjectState, as_applied, order, [RUNS], lambda key: {key, key_of(LINE)}) == {}
+
+
+def test_what_took_the_name_away():
+    """It has to be undone, and not only what gave the name to another later."""
+    later = in_memory("depot.0002", RENAMED), in_memory("depot.0003", add("Item", "price"))
+    as_applied, order = [ITEM, LINE, RUNS, *later], [ITEM, LINE, *later, RUNS]
+    others = namesakes(ProjectState, as_applied, order, [RUNS], lambda key: set(map(key_of, order)))
+    assert others == {
+        ("cart", "0002"): {
+            ("depot", "item", "price"): (("depot", "0003"), ("depot", "0002"), ("depot", "0001")),
+        }
+    }

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from django.core.management.base import CommandError
 
-from .printable import printable, why
+from .printable import printable, printable_name, why
 from .types import Key, label, names_of
 
 __all__ = [
@@ -250,14 +250,28 @@ class BlockedRewind(RewindError):
 
 
 class NameTakenAgain(BlockedRewind):
-    """A model that a step works on has another table than it had when the step was applied."""
+    """
+    A model or a field that a step works on is another table or column than when the step was applied.
 
-    def __init__(self, key: Key, model: Key, by: Key) -> None:
+    Args:
+        name: of the model or the field.
+        given_by: what gave the name to another.
+        taken_by: what took it from the one that the step knows, with `before`, the target just before it.
+    """
+
+    def __init__(
+        self, key: Key, name: Iterable[str], given_by: Key, taken_by: Key, before: str | None = None
+    ) -> None:
+        parts = [printable_name(part) for part in name]
+        kind = "table" if len(parts) == 2 else "column"
+        how = (
+            f"'manage.py rewind {taken_by[0]} {before}' shows what goes with it, and asks." if before else ""
+        )
         super().__init__(
             key,
-            f"since it was applied, {label(by)} has given the name '{label(model)}' to another table, "
-            "on which it would be undone.",
-            f"Undo {label(by)} first.",
+            f"since it was applied, {label(given_by)} has given the name '{'.'.join(parts)}' to another "
+            f"{kind}, on which it would be undone.",
+            f"Undo {label(taken_by)} first{': ' if how else '.'}{how}",
         )
 
 

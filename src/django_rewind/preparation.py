@@ -215,7 +215,7 @@ class Preparation:
 
         Raises:
             StateNotBuilt: there are none; it says of the first ones why.
-            NameTakenAgain: a step would be undone on another table in them.
+            NameTakenAgain: a step would be undone on another table or column in them.
         """
         others: Namesakes = {}
         try:
@@ -235,7 +235,8 @@ class Preparation:
     ) -> tuple[list[Migration], Any] | None:
         applied = self._applied(order)
         kept = [one for one in applied if key_of(one) not in self.run.undone]
-        other = with_both_names(self._empty_state, kept, undone, others)
+        models = {step: [name for name in names if len(name) == 2] for step, names in others.items()}
+        other = with_both_names(self._empty_state, kept, undone, models)
         if other is None or self._namesakes(other, undone):
             return None
         with suppress(StateNotBuilt):
@@ -262,8 +263,9 @@ class Preparation:
     def _name_taken_again(self, others: Namesakes) -> NameTakenAgain:
         """Name the step that comes first, which is the last one that was applied."""
         key = next(step for step in self.run.steps if step in others)
-        model, by = min(others[key].items())
-        return NameTakenAgain(key, model, by)
+        name, other = min(others[key].items())
+        before = preflight.target_before(self._node(other.taken_by))
+        return NameTakenAgain(key, name, other.given_by, other.taken_by, *before)
 
     def _order_to_show(self, order: list[Migration]) -> list[Migration]:
         """

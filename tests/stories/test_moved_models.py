@@ -271,7 +271,13 @@ def test_what_stays_would_point_to_the_new_one(shop, command):
     shop.manage("migrate")
     shop.delete("cart/migrations/0003_item.py")
 
-    shop.refused(*command, naming=("cart.0003_item", "depot.0003_again", "depot.item"))
+    result = shop.refused(*command, naming=("cart.0003_item", "depot.0003_again", "depot.item"))
+
+    # To undo what gave the name to the new one is not enough.
+    assert "Undo depot.0002_moved first: 'manage.py rewind depot 0001_initial'" in result.stderr
+    shop.manage("rewind", "depot", "0001_initial", answer="yes")
+    shop.manage(*command)
+    assert shop.applied("cart") == ["0001_initial", "0002_item"]
 
 
 def write_note(shop: Project, *later: str) -> None:
@@ -294,8 +300,8 @@ def test_it_was_renamed_and_its_name_taken_again(shop):
 
     result = shop.refused("migrate", "cart", "0001", naming=("cart.0002_note", "depot.item"))
 
-    assert "Undo depot.0002_later first." in result.stderr
-    shop.manage("migrate", "depot", "0001")
+    assert "Undo depot.0002_later first: 'manage.py rewind depot 0001_initial'" in result.stderr
+    shop.manage("rewind", "depot", "0001_initial", answer="yes")
     shop.manage("migrate", "cart", "0001")
     assert shop.rows("SELECT name FROM depot_item") == [("undone",)]
 
