@@ -117,6 +117,29 @@ def test_it_was_taken_away_before(shop):
     assert shop.rows("SELECT price, cost FROM depot_item") == [(14, 2)]
 
 
+def test_no_command_brings_it_back(shop):
+    """What took the name away stands on two others, and no target is just before it."""
+    go_on(shop)
+    shop.migration("depot.0002_other", after="0001_initial")
+    shop.migration("depot.0003_merge", *TAKEN, after=["0002_later", "0002_other"])
+    shop.manage("migrate")
+
+    result = shop.refused("migrate", "cart", "0001", naming=("cart.0002_sale", "depot.item.price"))
+
+    assert "Undo depot.0003_merge first.\n" in result.stderr
+
+
+def test_statements_and_records(shop):
+    """Nor is a statement printed that would be wrong; to be forgotten it has to know no column."""
+    go_on(shop, *TAKEN)
+
+    shop.refused("rewind", "--sql", naming=("cart.0002_sale", "depot.item.price"))
+    shop.manage("rewind", "--fake", "--noinput")
+
+    assert shop.applied("cart") == ["0001_initial"]
+    assert shop.rows("SELECT amount, price, cost FROM depot_item") == [(7, 3, 2)]
+
+
 @pytest.mark.parametrize(
     "later, column",
     [
