@@ -21,7 +21,7 @@ from django.db.models import Field
 
 from .demands import fields_handled, targets
 from .effects import effects_in, effects_of, operations_in
-from .origins import Meanings, Name
+from .origins import Meanings, Name, gives_a_name_again
 from .types import Key, key_of
 
 __all__ = ["Namesake", "Namesakes", "namesakes"]
@@ -60,7 +60,9 @@ def namesakes(
     """
     if as_applied == order:
         return {}
-    effects = {key_of(migration): effects_of(migration) for migration in order}
+    effects = {key_of(migration): effects_of(migration) for migration in as_applied}
+    if not gives_a_name_again(effects):
+        return {}
     then, now = (
         Meanings({key_of(one): effects[key_of(one)] for one in listed}) for listed in (as_applied, order)
     )
