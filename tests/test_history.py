@@ -198,10 +198,11 @@ def test_a_squash_whose_originals_are_back_on_disk_follows_them():
     assert key(SQUASH) in found.companions[key(FIRST)] & found.companions[key(SECOND)]
 
 
-def test_a_squash_with_only_some_originals_on_disk_does_not_follow_them():
-    """It stands for those that are gone, and is not undone while a file needs what it made."""
+def test_a_squash_with_only_some_originals_on_disk_follows_them():
+    """What came after those is missing, and undone by itself."""
     found = history(disk=[FIRST], applied=[FIRST, SECOND, SQUASH])
-    assert found.standing == {key(SECOND): Standing.REPLACED, key(SQUASH): Standing.SUPERSEDED}
+    assert found.standing == {key(SECOND): Standing.MISSING, key(SQUASH): Standing.REPLACED}
+    assert key(SQUASH) in found.companions[key(FIRST)] & found.companions[key(SECOND)]
 
 
 def test_a_forged_squash_replaces_nothing():

@@ -223,9 +223,13 @@ class History:
         }
 
     def _follows_its_originals(self, key: Key) -> bool:
-        """Say whether a squashed migration is back to its originals on disk."""
+        """
+        Say whether a squashed migration is back to its originals on disk.
+
+        Some of them are enough: on a checkout from before it, what came after those is undone one by one.
+        """
         replaces = self._stored_squashes.get(key, [])
-        return bool(replaces) and key not in self.disk and all(one in self.disk for one in replaces)
+        return key not in self.disk and any(one in self.disk for one in replaces)
 
     @cached_property
     def _substitutes(self) -> dict[Key, set[Key]]:

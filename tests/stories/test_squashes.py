@@ -194,6 +194,67 @@ def test_target_is_a_replaced_migration(shop):
 FEATURE = add("product", "feature", "IntegerField(default=1)")
 
 
+@pytest.fixture(params=["one by one", "by the squash"])
+def released(new_shop, request):
+    """Main has the first original alone; since then two more were released, a squash beside them, and one on top."""
+    shop = new_shop
+    shop.app("cart")
+    shop.commit("Prepare a cart")
+    with shop.on_branch("new"):
+        write_originals(shop)
+        if request.param == "one by one":
+            shop.manage("migrate")
+        write_squash(shop, replaces=ORIGINALS)
+        shop.manage("migrate")
+        shop.migration("cart.0001_initial", create("Cart"), after=f"shop.{SQUASH}")
+        shop.migration("shop.0004_more", FEATURE, after=SQUASH)
+        shop.manage("migrate")
+    return shop
+
+
+@pytest.mark.parametrize("args", [("rewind", "--noinput"), ("migrate", "shop", "0001")])
+def test_back_to_some_of_the_originals(released, args):
+    """What has no file there is undone one by one, and the record of the squash goes with it."""
+    shop = released
+    assert shop.attempt("rewind", "--check").returncode == 1
+
+    shop.manage(*args)
+
+    assert shop.columns("shop_product") == {"id", "name"}
+    assert shop.applied("shop") == ["0001_initial"]
+    assert shop.attempt("rewind", "--check").returncode == 0
+    assert shop.manage("migrate").stdout.count("No migrations to apply.") == 1
+
+
+def test_forward_again_after_some_of_the_originals(released):
+    """The squash is recorded again, and can be gone back from once more."""
+    shop = released
+    shop.manage("rewind", "--noinput")
+    with shop.on_branch("new"):
+        shop.manage("migrate")
+        assert shop.columns("shop_product") == {"id", "name", "price", "stock", "feature"}
+        assert {*ORIGINALS, SQUASH} <= set(shop.applied("shop"))
+
+    shop.manage("migrate", "shop", "zero")
+
+    assert shop_tables(shop) == set()
+    assert shop.applied("shop") == []
+
+
+def test_an_original_that_is_not_stored_is_refused_by_name(new_shop):
+    """Where the squash ran alone, nobody has seen its originals."""
+    shop = new_shop
+    shop.commit("One original")
+    with shop.on_branch("new"):
+        shop.delete("shop/migrations/0001_initial.py")
+        write_squash(shop, replaces=ORIGINALS)
+        shop.manage("migrate")
+
+    shop.refused("migrate", "shop", "0001", naming="shop.0002_price")
+    shop.manage("migrate")
+    assert shop.columns("shop_product") == {"id", "name", "price", "stock"}
+
+
 @pytest.fixture
 def squashed_below(shop):
     """What feature left applied depends on migrations that main has squashed since, in two apps."""
