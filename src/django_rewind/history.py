@@ -8,7 +8,7 @@ means. It is pure: it is given what was read, and touches no database.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
@@ -63,7 +63,7 @@ WHY_LEFT_ALONE = {
     Standing.MISSING: "it was not asked for",
     Standing.REPLACED: "a squashed migration stands for it",
     Standing.REMOVED_APP: "its app is not installed; see --include-removed-apps",
-    Standing.SUPERSEDED: "a migration on disk has taken over what it made",
+    Standing.SUPERSEDED: "a migration on disk has taken over what it made, or what it stands on",
 }
 
 _UNDOABLE = (Standing.MISSING, Standing.REMOVED_APP)
@@ -270,6 +270,24 @@ class History:
             if standing is Standing.SUPERSEDED:
                 found.setdefault(self._superseder(key), set()).add(key)
         return found
+
+    def left_behind(self, undone: Collection[Key]) -> Iterator[tuple[Key, Key, Loss]]:
+        """
+        Yield what no record would stand for any more, with who made it and the step that its record goes with.
+
+        What a file has superseded goes when the file is undone, but for what it made beside that.
+        """
+        of_files, maker = self._made_on_disk(without=set())
+        names = Names()
+        for key in self._in_order:
+            names.follow(key[0], self.effects(key))
+        beside = names.needed() - of_files
+        for step in undone:
+            for key in sorted(self.companions.get(step, set()) & set(self.of(Standing.SUPERSEDED))):
+                for table, column in self._losses[key]:
+                    # A table takes its columns along.
+                    if (table, column) in beside and maker.get((table, None)) not in undone:
+                        yield step, key, (table, column)
 
     # Superseded -------------------------------------------------------------
 

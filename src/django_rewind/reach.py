@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from . import compat
 from .exceptions import BlockedRewind, RewindError
 from .history import History, Standing
+from .tables import is_there
 from .types import Key, Target, label
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def what_is_in_the_way(
     """
     _refuse_what_is_out_of_reach(loader, targets, undone)
     _refuse_to_leave_removed_apps_behind(loader, history, undone)
-    return _baseline_in_the_way(loader, history, targets, undone)
+    return _baseline_in_the_way(loader, history, targets, undone) or _left_behind(loader, history, undone)
 
 
 def _refuse_what_is_out_of_reach(loader: RewindLoader, targets: Sequence[Target], undone: list[Key]) -> None:
@@ -105,3 +106,17 @@ def _baseline_stays(key: Key, baseline: Key) -> BlockedRewind:
         f"Bring back the file of {label(baseline)}, or undo by hand what it did and then have it "
         f"forgotten by {forget}.",
     )
+
+
+def _left_behind(loader: RewindLoader, history: History, undone: list[Key]) -> BlockedRewind | None:
+    """Return the error for what would be left in the database without a record: nobody would ever undo it."""
+    for step, key, (table, column) in history.left_behind(undone):
+        if is_there(loader.connection, table, column):
+            thing = f"the column '{column}' of '{table}'" if column else f"the table '{table}'"
+            return BlockedRewind(
+                step,
+                f"the record of {label(key)} goes with it, and {thing} that this made stays, "
+                "for no file has taken it over.",
+                f"Bring back the file of {label(key)} and undo that, or drop {thing} by hand and try again.",
+            )
+    return None

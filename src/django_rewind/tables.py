@@ -21,6 +21,7 @@ __all__ = [
     "as_number",
     "as_text",
     "in_batches",
+    "is_there",
 ]
 
 _Value = TypeVar("_Value")
@@ -45,6 +46,15 @@ class Unreadable(CommandError):
             f"The table {table} holds something that cannot be read ({why(error)}): none of ours wrote it.\n"
             "Look at what it holds, and take out what is no good."
         )
+
+
+def is_there(connection: Any, table: str, column: str | None = None) -> bool:
+    """Say whether a database has a table, or a column of it; one of any app's."""
+    look = connection.introspection
+    with connection.cursor() as cursor:
+        if table not in look.table_names(cursor):
+            return False
+        return column is None or column in {one.name for one in look.get_table_description(cursor, table)}
 
 
 class Tables:

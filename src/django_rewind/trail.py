@@ -20,6 +20,7 @@ from django.db.migrations.operations.models import ModelOperation
 from .ledger import Happening, Ledger
 from .models import Event
 from .source import in_words
+from .tables import is_there
 from .types import Key, label
 
 __all__ = ["Trail"]
@@ -133,12 +134,8 @@ class Trail:
         ]
         return not alike and self._has(model._meta.db_table, model._meta.get_field(operation.name).column)
 
-    def _has(self, table: str, column: str = "") -> bool:
-        look = self.ledger.connection.introspection
-        with self.ledger.connection.cursor() as cursor:
-            if table not in look.table_names(cursor):
-                return False
-            return not column or column in {one.name for one in look.get_table_description(cursor, table)}
+    def _has(self, table: str, column: str | None = None) -> bool:
+        return is_there(self.ledger.connection, table, column)
 
     def _note(self, detail: str) -> None:
         self.ledger.note([Happening(Event.PARTLY, self.key, **self._identity, detail=detail)])

@@ -495,3 +495,67 @@ def test_model_that_cannot_be_rendered_on_the_way(shop, culprit, args):
     assert f"{culprit} fails with FieldError" in result.stderr
     assert "Nothing has been changed." in result.stderr
     assert (shop.schema(), shop.applied("shop")) == before
+
+
+BOTH_MAKE = create("Return")
+
+
+@pytest.fixture
+def half_taken_over(shop):
+    """Main has made one of feature's two models by itself, and somebody has faked that away."""
+    shop.commit()
+    with shop.on_branch("feature"):
+        price = add("product", "price", "IntegerField(default=7)")
+        shop.migration("shop.0002_feature", BOTH_MAKE, create("Extra"), price, after="0001_initial")
+        shop.migration("shop.0003_more", create("Cart"), after="0002_feature")
+        shop.manage("migrate")
+    shop.migration("shop.0002_main", BOTH_MAKE, after="0001_initial")
+    shop.manage("migrate", "--fake")
+    return shop
+
+
+def test_a_record_goes_only_with_all_that_it_stands_for(half_taken_over):
+    """What no file has taken over would be left without a record, so it is said and nothing is done."""
+    shop = half_taken_over
+
+    shop.refused("migrate", "shop", "0001", naming="shop.0002_feature")
+    result = shop.refused("rewind", "shop", "0001", "--noinput", naming="shop.0002_feature")
+    assert "the table 'shop_extra'" in result.stderr
+    assert shop.applied("shop") == ["0001_initial", "0002_feature", "0003_more", "0002_main"]
+
+
+def test_what_was_dropped_by_hand_is_not_waited_for(half_taken_over):
+    """The advice works as it is printed, step by step."""
+    shop = half_taken_over
+    shop.execute("DROP TABLE shop_extra")
+    shop.refused("migrate", "shop", "0001", naming="the column 'price' of 'shop_product'")
+    shop.execute("ALTER TABLE shop_product DROP COLUMN price")
+    shop.refused("migrate", "shop", "0001", naming="the table 'shop_cart'")
+    shop.execute("DROP TABLE shop_cart")
+
+    shop.manage("migrate", "shop", "0001")
+
+    assert shop.applied("shop") == ["0001_initial"]
+    assert {table for table in shop.tables() if table.startswith("shop_")} == {"shop_product"}
+
+
+def test_a_column_goes_with_its_table(half_taken_over):
+    """All the way back only the tables of feature would be left."""
+    shop = half_taken_over
+    shop.execute("DROP TABLE shop_extra")
+    shop.execute("DROP TABLE shop_cart")
+
+    shop.manage("migrate", "shop", "zero")
+
+    assert shop.applied("shop") == []
+    assert not {table for table in shop.tables() if table.startswith("shop_")}
+
+
+def test_only_records_are_forgotten(half_taken_over):
+    """A fake run touches no table, and is asked for by name."""
+    shop = half_taken_over
+
+    shop.manage("migrate", "shop", "0001", "--fake")
+
+    assert shop.applied("shop") == ["0001_initial"]
+    assert {"shop_extra", "shop_cart", "shop_return"} <= shop.tables()
