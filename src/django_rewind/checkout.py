@@ -18,6 +18,7 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.db import DEFAULT_DB_ALIAS
 
+from .advice import on_database
 from .exceptions import RewindError, RewindInterrupted
 from .githook import Choices
 from .history import History, Standing
@@ -45,8 +46,10 @@ def after_checkout(connection: Any, choices: Choices, deleted: Sequence[str] = (
     if found is None or not found.keys:
         return ""
     if choices.auto and settings.DEBUG and found.missing and not found.obstacle:
-        return _line(_undo(found, choices))
-    return _line(found.in_words(choices.database))
+        said = _undo(found, choices)
+    else:
+        said = found.in_words(choices.database)
+    return _line(on_database(said, choices.database))
 
 
 @dataclass(frozen=True)
@@ -75,25 +78,22 @@ class Lacking:
         what = "migration" if count == 1 else "migrations"
         where = "" if database == DEFAULT_DB_ALIAS else f" of the database '{database}'"
         has = "has" if count == 1 else "have"
-        return (
-            f"{count} applied {what}{where} {has} no file here ({_some(self.keys)}): {self._help(database)}"
-        )
+        return f"{count} applied {what}{where} {has} no file here ({_some(self.keys)}): {self._help}"
 
-    def _help(self, database: str) -> str:
-        option = "" if database == DEFAULT_DB_ALIAS else f" --database {database}"
+    @property
+    def _help(self) -> str:
         if self.obstacle:
-            return f"{self.obstacle} See 'manage.py rewind --plan{option}'."
-        commands = [f"'manage.py rewind{option}'"] if self.missing else []
+            return f"{self.obstacle} See 'manage.py rewind --plan'."
+        commands = ["'manage.py rewind'"] if self.missing else []
         commands += [
-            f"'manage.py rewind {app}{option}'"
-            for app in sorted({app_label for app_label, _ in self.removed})
+            f"'manage.py rewind {app}'" for app in sorted({app_label for app_label, _ in self.removed})
         ]
         if self.renamed:
-            adopt = f"'manage.py rewind --adopt{option}'"
+            adopt = "'manage.py rewind --adopt'"
             rest = f" Then {' and '.join(commands)}." if commands else ""
             return f"{adopt} gives {_some(self.renamed)} the name of now.{rest}"
         if not commands:
-            return f"an installed model uses the table, see 'manage.py rewind --plan{option}'."
+            return "an installed model uses the table, see 'manage.py rewind --plan'."
         them = "it" if len(self.keys) == 1 else "them"
         return f"{' and '.join(commands)} {'undoes' if len(commands) == 1 else 'undo'} {them}."
 

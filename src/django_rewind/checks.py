@@ -12,6 +12,7 @@ from django.core.checks import CheckMessage, Error, Info, Tags, Warning, registe
 from django.db import OperationalError, connections
 
 from . import conf, signing
+from .advice import on_database
 from .signing import Verdict
 from .tables import APP_LABEL
 from .types import Key, names_of
@@ -99,7 +100,7 @@ def check_databases(*, databases: Sequence[str] | None = None, **kwargs: Any) ->
     """Say what stands between the given databases and their way back."""
     if not conf.in_force() or _within_migrate():
         return []
-    return [message for alias in databases or () for message in _check_database(connections[alias])]
+    return [message for alias in databases or () for message in _on_database(alias)]
 
 
 def _within_migrate() -> bool:
@@ -120,6 +121,12 @@ def _within_migrate() -> bool:
             return True
         frame = frame.f_back
     return False
+
+
+def _on_database(alias: str) -> Iterator[CheckMessage]:
+    for message in _check_database(connections[alias]):
+        message.hint = on_database(message.hint or "", alias)
+        yield message
 
 
 def _check_database(connection: Any) -> Iterator[CheckMessage]:

@@ -17,6 +17,7 @@ from django.db.migrations import Migration
 from django.db.migrations.executor import MigrationExecutor
 
 from . import conf
+from .advice import name_database
 from .exceptions import RewindError
 from .loader import RewindLoader
 from .messages import Messages
@@ -301,7 +302,7 @@ class Rewinding:
     @contextmanager
     def noting_refusals(self, *, of_a_run: bool = True) -> Iterator[None]:
         """
-        Have the ledger say of a run that it was refused, once.
+        Have the ledger say of a run that it was refused, once, and the error which database it is about.
 
         Args:
             of_a_run: whether it is known that what is planned will run; else the command says so.
@@ -311,6 +312,7 @@ class Rewinding:
         except RewindError as error:
             from .step import is_a_question, note_refusal
 
+            name_database(error, self.connection.alias)
             if of_a_run or not is_a_question(self.executor):
                 note_refusal(self.connection, error)
             raise

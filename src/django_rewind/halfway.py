@@ -19,7 +19,7 @@ from .source import in_words
 from .trail import Trail
 from .types import Key, Plan, key_of, label
 
-__all__ = ["Records", "Watch", "how_far_back", "on_database"]
+__all__ = ["Records", "Watch", "how_far_back"]
 
 
 class Watch:
@@ -96,7 +96,7 @@ class Watch:
         return [
             f"{label(self.key)} is half-way, for {why}:",
             *(f"{head}{'; '.join(map(in_words, them))}" for head, them in said if them),
-            *self._ways_out(on_database(connection), is_at_the_end=len(done) == len(self.operations)),
+            *self._ways_out(is_at_the_end=len(done) == len(self.operations)),
         ]
 
     def _parts(self) -> tuple[list[Operation], list[Operation], list[Operation]]:
@@ -106,14 +106,14 @@ class Watch:
                 rest.remove(operation)
         return self.done, self.begun[len(self.done) :], rest
 
-    def _ways_out(self, database: str, *, is_at_the_end: bool) -> Iterator[str]:
+    def _ways_out(self, *, is_at_the_end: bool) -> Iterator[str]:
         app_label, name = self.key
         if self.backwards:
             (target,) = target_before(self.migration) or ["<the one before it>"]
-            record = f"have it forgotten by 'manage.py rewind {app_label} {target} --fake{database}'"
+            record = f"have it forgotten by 'manage.py rewind {app_label} {target} --fake'"
             back, rest = "put back what was undone", "Undo the rest by hand"
         else:
-            record = f"have it recorded by 'manage.py migrate {app_label} {name} --fake{database}'"
+            record = f"have it recorded by 'manage.py migrate {app_label} {name} --fake'"
             back, rest = "take back what was applied", "Apply the rest by hand"
         if is_at_the_end:
             yield "What may be wanting are indexes and constraints, which come last, and its record."
@@ -123,11 +123,6 @@ class Watch:
             yield f"{rest} and {record}, or {back} by hand."
         else:
             yield f"What is undone of it is noted, and not repeated. Or {rest[0].lower()}{rest[1:]} and {record}."
-
-
-def on_database(connection: Any) -> str:
-    """Return what a command needs to be about this database."""
-    return "" if connection.alias == "default" else f" --database {connection.alias}"
 
 
 class Records:

@@ -19,6 +19,7 @@ from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 
 from . import conf
+from .advice import on_database
 from .baseline import Baseline
 from .exceptions import NotRecoverable
 from .plan import closure
@@ -121,7 +122,9 @@ class RewindLoader(MigrationLoader):
         error = self.unusable.get(broken.node)
         if error is None:
             return None
-        return NotRecoverable(error.key, f"{error.reason} {broken}.", error.next_step)
+        connection: Any = self.connection
+        next_step = on_database(error.next_step, connection.alias)
+        return NotRecoverable(error.key, f"{error.reason} {broken}.", next_step)
 
     def load_disk(self) -> None:
         if self._disk is None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
+from .advice import on_database
 from .printable import printable
 
 __all__ = ["Messages"]
@@ -25,9 +26,12 @@ class Messages:
         owner = getattr(self.executor.progress_callback, "__self__", None)
         return owner if isinstance(owner, BaseCommand) else None
 
+    def _printable(self, line: str) -> str:
+        return on_database(printable(line), self.executor.connection.alias)
+
     def say(self, line: str) -> None:
         """Print a line of progress, unless the command is to be quiet."""
-        line = printable(line)
+        line = self._printable(line)
         command = self._command
         if command is None:
             logger.info(line.strip())
@@ -40,7 +44,7 @@ class Messages:
 
     def warn(self, line: str) -> None:
         """Print a warning."""
-        line = printable(line)
+        line = self._printable(line)
         command = self._command
         if command is None:
             logger.warning(line)

@@ -12,7 +12,7 @@ from django.db.migrations.graph import MigrationGraph
 from . import preflight
 from .atomic import STOPS
 from .exceptions import CannotRedo, HowFar, RewindError, RewindInterrupted
-from .halfway import Records, how_far_back, on_database
+from .halfway import Records, how_far_back
 from .history import Standing
 from .models import Provenance
 from .plan import children_in, closure, parents_in
@@ -210,7 +210,7 @@ class Redo:
         beside, changes = self.rewind.beside, self.rewind.executor.recorder.changes
         back = how_far_back(self.rewind.connection, self.undo, changes, beside.watch)
         waiting = [key for key in self.applies if key in back.undone]
-        again = [self._command(key) for key in self.goals if key not in back.undone]
+        again = [_again(key) for key in self.goals if key not in back.undone]
         then = [f"'manage.py migrate {app_label} {name}'" for app_label, name in waiting[-1:]]
         return back._replace(not_applied=waiting), [*again, *then]
 
@@ -226,7 +226,7 @@ class Redo:
             halfway=watch.lines(connection) if watch and watch.key in waiting else [],
             is_certain=records.is_certain,
         )
-        return how_far, [self._command(key) for key in self._first_of(waiting)]
+        return how_far, [_again(key) for key in self._first_of(waiting)]
 
     @property
     def undone(self) -> list[Key]:
@@ -239,8 +239,9 @@ class Redo:
         parents = parents_in(self.loader.graph)
         return sorted(key for key in keys if not (closure([key], parents) - {key}) & keys)
 
-    def _command(self, key: Key) -> str:
-        return f"'manage.py rewind --redo {key[0]} {key[1]}{on_database(self.rewind.connection)}'"
+
+def _again(key: Key) -> str:
+    return f"'manage.py rewind --redo {key[0]} {key[1]}'"
 
 
 class LeftBehind:

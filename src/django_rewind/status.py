@@ -142,7 +142,9 @@ class Status:
         if self.stored is not None and self.problem and not self.may_stay_as_it_is:
             notes.append(f"cannot be recovered: {self.problem}")
         if self.adoptable_as is not None:
-            notes.append(f"{printable_name(self.adoptable_as[1])} does the same: see rewind --adopt")
+            notes.append(
+                f"{printable_name(self.adoptable_as[1])} does the same: see 'manage.py rewind --adopt'"
+            )
         return notes
 
     def as_data(self) -> dict[str, Any]:

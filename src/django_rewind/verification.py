@@ -16,6 +16,7 @@ from django.db import DatabaseError
 from django.db.migrations import Migration
 from django.utils.timezone import now
 
+from .advice import on_database
 from .compare import same_operations
 from .edits import Edits, text_on_disk
 from .exceptions import NotRecoverable
@@ -97,7 +98,7 @@ class Verifier:
 
     def _verified(self, status: Status, text: str | None, noted: list[Verification]) -> Finding:
         if status.stored is None:
-            return Finding(status, *_why_not_stored(status))
+            return self._finding(status, *_why_not_stored(status))
         try:
             loaded = self._load(status, status.stored, text)
             problem, next_step = "", ""
@@ -110,7 +111,11 @@ class Verifier:
             status.key, problem, next_step, differs, status.stored.signature, fingerprint, now()
         )
         noted.append(verification)
-        return Finding(replace(status, verified=verification, differs=differs), problem, next_step)
+        return self._finding(replace(status, verified=verification, differs=differs), problem, next_step)
+
+    def _finding(self, status: Status, problem: str, next_step: str) -> Finding:
+        """What is noted may be read under another alias: only what is said now names this one."""
+        return Finding(status, problem, on_database(next_step, self.store.connection.alias))
 
     def _load(self, status: Status, stored: StoredMigration, text: str | None) -> Migration:
         error = _reason_against(status)

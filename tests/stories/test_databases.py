@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+
 import pytest
 
 from tests.helpers import Project, add, alter
@@ -239,3 +242,105 @@ def test_in_one_process_over_two_databases(two):
     assert two.schema() == two.schema("other")
     assert two.columns("shop_product") == {"id", "name"}
     assert result.stdout.count("Loading shop.0002_price from stored code") == 2
+
+
+def commands_in(output: str) -> list[list[str]]:
+    """Return what is printed to be typed."""
+    return [line.split()[1:] for line in re.findall(r"'(manage\.py [^']+)'", " ".join(output.split()))]
+
+
+@pytest.fixture
+def stuck(two):
+    """Both databases have a migration that cannot be undone, and a later one; neither has a file here."""
+    with two.on_branch("feature"):
+        two.migration("shop.0002_once", "migrations.RunPython(print)", after="0001_initial")
+        two.migration("shop.0003_price", PRICE, after="0002_once")
+        two.manage("migrate")
+        two.manage("migrate", "--database", "other")
+    return two
+
+
+@pytest.mark.parametrize("command", [("rewind", "--noinput"), ("migrate", "shop", "0001")], ids=str)
+def test_what_is_advised_works_on_the_database_that_was_refused(stuck, command):
+    """Typed as they are printed, the commands change that database, and leave the default one alone."""
+    refusal = stuck.refused(*command, "--database", "other", naming="shop.0002_once")
+    keep, forget = commands_in(refusal.output)
+
+    stuck.manage(*keep)
+    assert stuck.applied("shop", "other") == ["0001_initial", "0002_once"]
+    stuck.manage(*forget, "--noinput")
+
+    assert stuck.applied("shop", "other") == ["0001_initial"]
+    assert stuck.applied("shop") == ["0001_initial", "0002_once", "0003_price"]
+
+
+def test_on_the_default_database_none_is_named(stuck):
+    """What works on the default database is as short as it was."""
+    assert "--database" not in stuck.refused("rewind", "--noinput", naming="shop.0002_once").output
+
+
+@pytest.fixture
+def edited(two):
+    """The other database has what files had before they were edited, and what is not stored."""
+    two.migration("shop.0002_price", PRICE, after="0001_initial")
+    two.migration("shop.0003_stock", STOCK, after="0002_price")
+    two.manage("migrate", "--database", "other")
+    two.migration("shop.0002_price", PRICE.replace("7", "8"), after="0001_initial")
+    two.execute("DELETE FROM django_migrations_code WHERE migration_name = '0003_stock'", alias="other")
+    return two
+
+
+def test_what_is_reported_of_another_database(edited):
+    """Reports, the lines of a plan, and the hints of checks name the database as well."""
+    reports = [
+        edited.attempt("verify_migrations", "--database", "other"),
+        edited.attempt("verify_migrations", "--database", "all"),
+        edited.manage("rewind", "--plan", "--database", "other"),
+        edited.manage("check", "--database", "other"),
+    ]
+
+    for report in reports:
+        commands = commands_in(report.output)
+        assert commands, report
+        assert all(command[-2:] == ["--database", "other"] for command in commands), report
+
+
+def test_what_is_reported_as_data(edited):
+    """So does what scripts read."""
+    result = edited.attempt("verify_migrations", "shop", "--database", "other", "--format", "json")
+
+    found = json.loads(result.stdout)["databases"]["other"]["migrations"]
+    assert [one["next_step"] for one in found if one["name"] == "0003_stock"] == [
+        "Run 'manage.py backfill_migration_code shop --database other'."
+    ]
+
+
+def test_another_name_in_another_database(two):
+    """The command that gives a migration its new name is for the database in which it has the old one."""
+    two.migration("shop.0002_price", PRICE, after="0001_initial")
+    two.manage("migrate", "--database", "other")
+    two.delete("shop/migrations/0002_price.py")
+    two.migration("shop.0002_cost", PRICE, after="0001_initial")
+    refusal = two.refused("migrate", "--database", "other", naming="shop.0002_price")
+    table = two.manage("show_stored_migrations", "--database", "other")
+    hints = two.manage("check", "--database", "other")
+
+    (command,) = commands_in(refusal.output)
+
+    assert commands_in(table.output) == commands_in(hints.output) == [command]
+    two.manage(*command, "--noinput")
+    assert two.applied("shop", "other") == ["0001_initial", "0002_cost"]
+
+
+def test_a_graph_that_is_broken_for_another_database(two):
+    """Where a file depends on what cannot be recovered, the way out is for the database that was asked for."""
+    two.migration("shop.0002_price", PRICE, after="0001_initial")
+    two.manage("migrate", "--database", "other")
+    two.execute("DELETE FROM django_migrations_code WHERE migration_name = '0002_price'", alias="other")
+    two.delete("shop/migrations/0002_price.py")
+    two.migration("shop.0003_stock", STOCK, after="0002_price")
+
+    refusal = two.refused("migrate", "--database", "other", naming="shop.0002_price")
+
+    (command,) = commands_in(refusal.output)
+    assert command[-2:] == ["--database", "other"]

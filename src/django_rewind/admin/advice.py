@@ -10,6 +10,7 @@ from typing import Any
 from django.db import DEFAULT_DB_ALIAS
 from django.utils.translation import gettext as _
 
+from django_rewind.advice import on_database
 from django_rewind.printable import printable_name
 from django_rewind.signing import Verdict
 
@@ -41,7 +42,11 @@ def advice(known: Known, alias: str) -> Advice:
     """Return what is to be said of a stored migration in a database."""
     verdict = known.stored.strict_verdict
     is_sound = verdict is Verdict.VERIFIED
-    sentences = [*_on_file(known), *([] if is_sound else _on_signature(verdict)), *_on_verification(known)]
+    sentences = [
+        *_on_file(known),
+        *([] if is_sound else _on_signature(verdict)),
+        *_on_verification(known, alias),
+    ]
     commands = [*([] if is_sound else _to_trust(known)), *_to_act(known)]
     if any(part.startswith("-") for part in known.key):
         # To be copied: a name that somebody made up must not be an option.
@@ -100,7 +105,7 @@ def _on_signature(verdict: Verdict) -> Iterator[str]:
         yield _("It is never used like that.")
 
 
-def _on_verification(known: Known) -> Iterator[str]:
+def _on_verification(known: Known, alias: str) -> Iterator[str]:
     if known.verified is None:
         yield _("Whether it can be recovered has not been verified as it is now.")
     elif known.verified.problem:
@@ -108,7 +113,7 @@ def _on_verification(known: Known) -> Iterator[str]:
             "problem": known.verified.problem
         }
         if known.verified.next_step:
-            yield known.verified.next_step
+            yield on_database(known.verified.next_step, alias)
     else:
         yield _("When it was verified last it could be recovered.")
 

@@ -9,6 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DEFAULT_DB_ALIAS, connections
 
+from django_rewind.advice import name_database
 from django_rewind.printable import printable
 
 __all__ = ["JSON_FORMAT", "ReportingCommand"]
@@ -46,6 +47,15 @@ class ReportingCommand(BaseCommand):
             default="text",
             help="How to report: as text to read, or as JSON for scripts.",
         )
+
+    def execute(self, *args: Any, **options: Any) -> Any:
+        """Run it; what an error names as the next step is for the database that it is about."""
+        try:
+            return super().execute(*args, **options)
+        except CommandError as error:
+            if options["database"] in connections:
+                name_database(error, options["database"])
+            raise
 
     def connections(self, options: Mapping[str, Any]) -> list[Any]:
         """

@@ -50,7 +50,7 @@ def remarks(outline: Outline) -> Iterator[str]:
     for key, why in outline.left_alone:
         yield f"Left as it is: {label(key)} ({why})"
     for key in outline.edited:
-        yield f"Left as it ran: {label(key)} (edited since; 'rewind --redo {key[0]} {key[1]}' applies the file)"
+        yield f"Left as it ran: {label(key)} (edited since; 'manage.py rewind --redo {key[0]} {key[1]}' applies the file)"
     opaque = [step.key for step in outline.steps if step.is_opaque]
     if opaque and not outline.fake:
         yield f"Not counted: what RunPython, RunSQL or operations of other packages do to data in {names_of(opaque)}"

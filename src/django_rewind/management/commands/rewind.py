@@ -8,6 +8,7 @@ from django.conf import settings
 from django.core.management.base import CommandError, no_translations
 from django.core.management.commands.migrate import Command as MigrateCommand
 
+from django_rewind.advice import on_database
 from django_rewind.atomic import Whole, check_atomic
 from django_rewind.exceptions import UNCHANGED, NothingStored, RewindError, RewindInterrupted
 from django_rewind.lock import Lock
@@ -232,7 +233,8 @@ class Command(ReportingCommand):
 
     def _show(self, outline: Outline) -> None:
         for text, style in lines(outline):
-            self.stdout.write(text, getattr(self.style, style) if style else None)
+            said = on_database(text, self.options["database"])
+            self.stdout.write(said, getattr(self.style, style) if style else None)
         if outline and self.options["redo_differing"] and only_shows(self.options):
             self.stdout.write("  Found by their texts: a run leaves out what would do the same.")
 
@@ -274,7 +276,7 @@ class Command(ReportingCommand):
             )
         if self.verbosity >= 1:
             for line in remarks(outline):
-                self.stdout.write(line)
+                self.stdout.write(on_database(line, self.options["database"]))
         if lost and self.verbosity >= 1:
             self.stdout.write(f"This loses what is in {lost}.", self.style.WARNING)
 
@@ -310,7 +312,7 @@ class Command(ReportingCommand):
                 self, "_called_from_command_line", False
             ):
                 # It is not for us to keep the program that called from hearing of it.
-                self.stderr.write(str(stop))
+                self.stderr.write(on_database(str(stop), self.options["database"]))
                 raise stop.error from None
             raise
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
+from django_rewind.advice import on_database
 from django_rewind.management.reporting import ReportingCommand
 from django_rewind.matching import the_one
 from django_rewind.printable import printable, printable_name
@@ -81,11 +82,11 @@ class Command(ReportingCommand):
         for alias, listed in shown.items():
             if len(shown) > 1:
                 self.stdout.write(f"Database {alias}:", self.style.MIGRATE_HEADING)
-            self._show(listed)
+            self._show(listed, alias)
 
     # The table --------------------------------------------------------------
 
-    def _show(self, listed: list[Status]) -> None:
+    def _show(self, listed: list[Status], alias: str) -> None:
         if not listed:
             self.stdout.write("(no migrations)", self.style.ERROR)
         columns = zip(*((printable_name(one.key[1]), one.of_file, one.of_store) for one in listed))
@@ -95,7 +96,7 @@ class Command(ReportingCommand):
             if one.key[0] != app_label:
                 app_label = one.key[0]
                 self.stdout.write(printable_name(app_label), self.style.MIGRATE_LABEL)
-            self.stdout.write(self._line(one, widths))
+            self.stdout.write(on_database(self._line(one, widths), alias))
 
     def _line(self, one: Status, widths: list[int]) -> str:
         box = "[X]" if one.is_applied else "[ ]"

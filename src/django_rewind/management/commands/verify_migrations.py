@@ -6,6 +6,7 @@ from django.core.management.base import CommandError
 from django.db import connections
 
 from django_rewind import capture
+from django_rewind.advice import on_database
 from django_rewind.baseline import Baseline
 from django_rewind.management.reporting import ReportingCommand
 from django_rewind.management.trusting import sign
@@ -113,10 +114,11 @@ class Command(ReportingCommand):
     def _show_diff(self, one: Finding, store: Store, options: dict[str, Any]) -> None:
         app_label, name = one.key
         if not options["diff"]:
-            self.stdout.write(
-                "  See --diff. What ran will be reversed; 'manage.py verify_migrations --accept "
-                f"{printable_name(app_label)} {printable_name(name)}' makes it the file instead."
+            accept = (
+                f"'manage.py verify_migrations --accept {printable_name(app_label)} {printable_name(name)}'"
             )
+            said = f"  See --diff. What ran will be reversed; {accept} makes it the file instead."
+            self.stdout.write(on_database(said, store.connection.alias))
             return
         styles = {"+": self.style.SUCCESS, "-": self.style.ERROR, "@": self.style.MIGRATE_LABEL}
         for line in diff(one.status, store):
