@@ -527,3 +527,34 @@ def test_a_baseline_that_was_dropped_by_hand_is_empty():
     """Recorded does not mean that each of our tables exists."""
     with hidden(BaselineMigration._meta.db_table):
         assert Baseline(connection).records() == {}
+
+
+def test_a_column_that_comes_in_meanwhile_does_no_harm(store):
+    """Another process may be about to make our tables: what it adds between two statements is not stumbled over."""
+    table = MigrationCode._meta.db_table
+    added = []
+
+    def add_a_column_after(execute, sql, params, many, context):
+        result = execute(sql, params, many, context)
+        if table in f"{sql} {params}" and "ALTER TABLE" not in sql:
+            added.append(f"late_{len(added)}")
+            connection.cursor().execute(f"ALTER TABLE {table} ADD COLUMN {added[-1]} integer NULL")
+        return result
+
+    try:
+        with connection.execute_wrapper(add_a_column_after):
+            assert store.is_complete
+        assert added
+    finally:
+        # MySQL takes no schema change back.
+        for column in added if connection.vendor == "mysql" else []:
+            connection.cursor().execute(f"ALTER TABLE {table} DROP COLUMN {column}")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_without_one_of_its_tables_it_is_not_complete(store):
+    """Nor within a transaction, which goes on."""
+    with hidden(MigrationEvent._meta.db_table), transaction.atomic():
+        assert not store.is_complete
+        assert Store(connection).all() is not None
+    assert store.is_complete
