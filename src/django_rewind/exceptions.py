@@ -19,6 +19,7 @@ __all__ = [
     "BlockedRewind",
     "CannotRedo",
     "ConflictsWithMissing",
+    "DoneAlready",
     "FileNotUsed",
     "HowFar",
     "IrreversibleRewind",
@@ -278,16 +279,23 @@ class NameTakenAgain(BlockedRewind):
 class ConflictsWithMissing(RewindError):
     """A step to be applied collides with an applied migration without a file."""
 
-    def __init__(self, key: Key, missing: Key, what: str, *, is_renamed: bool = False) -> None:
-        self.key = key
-        self.missing = missing
-        self.what = what
-        undo = f"Run 'manage.py rewind' to undo {label(missing)} first, or bring back its file."
-        adopt = f"{label(key)} does the same as {label(missing)}: run 'manage.py rewind --adopt' instead."
+    def __init__(self, key: Key, missing: Key, what: str) -> None:
         super().__init__(
             f"Migration {label(key)} {what}, and {label(missing)}, which is applied "
             "but has no file in this checkout, needs it as it is.",
-            adopt if is_renamed else undo,
+            f"Run 'manage.py rewind' to undo {label(missing)} first, or bring back its file.",
+        )
+
+
+class DoneAlready(RewindError):
+    """A step to be applied is an applied migration under another name, as after a rebase."""
+
+    def __init__(self, key: Key, missing: Key) -> None:
+        super().__init__(
+            f"Migration {label(key)} does the same as {label(missing)}, which is applied "
+            "but has no file in this checkout: it would be done twice.",
+            "Run 'manage.py rewind --adopt' to have it count as applied under its new name, or "
+            f"'manage.py rewind --no-adopt' to undo {label(missing)} first.",
         )
 
 

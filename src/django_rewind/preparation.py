@@ -13,7 +13,7 @@ from .adoption import Adoptions
 from .compare import same_operations
 from .effects import effects_of
 from .exceptions import (
-    ConflictsWithMissing,
+    DoneAlready,
     NameTakenAgain,
     NotRecoverable,
     RewindError,
@@ -296,6 +296,7 @@ class Preparation:
         steps = [migration for migration, _ in self.run.plan]
         # An initial migration may turn out to be there already; Django will look.
         really = [m for m in steps if not (self.run.fake_initial and m.initial)]
+        self._refuse_what_is_done_already(really)
         self._refuse_conflicts(really)
         self._refuse_what_is_taken_away(really)
         order, now = self._rehearse_forwards(full_plan, steps)
@@ -303,21 +304,30 @@ class Preparation:
             self._check_unknown_columns(now, steps)
         return order
 
-    def _refuse_conflicts(self, steps: list[Migration]) -> None:
+    def _refuse_what_is_done_already(self, steps: list[Migration]) -> None:
+        """
+        Refuse steps that are applied under another name, as long as something is left of what they did.
+
+        Of data nobody would notice that it is changed twice.
+        """
         history = self.loader.history
         if history is None:
             return
-        try:
+        renamed = Adoptions(self.loader, history, Store(self.executor.connection)).pairs
+        left = history.lasting_effects(renamed)
+        applied_as = {file: missing for missing, file in renamed.items() if left[missing]}
+        for key in map(key_of, steps):
+            if key in applied_as:
+                raise DoneAlready(key, applied_as[key])
+
+    def _refuse_conflicts(self, steps: list[Migration]) -> None:
+        history = self.loader.history
+        if history is not None:
             preflight.check_conflicts(
                 steps,
                 history.lasting_effects(history.of(Standing.MISSING, Standing.IN_USE)),
                 {key_of(step): closure([key_of(step)], self.parents) for step in steps},
             )
-        except ConflictsWithMissing as error:
-            renamed = Adoptions(self.loader, history, Store(self.executor.connection)).pairs
-            if renamed.get(error.missing) != error.key:
-                raise
-            raise ConflictsWithMissing(error.key, error.missing, error.what, is_renamed=True) from None
 
     def _refuse_what_is_taken_away(
         self, steps: list[Migration], files: Iterable[Key] = (), missing: Iterable[Key] = ()

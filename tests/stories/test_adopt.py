@@ -44,6 +44,52 @@ def prices(shop: Project) -> list[object]:
     return [price for (price,) in shop.rows("SELECT price FROM shop_product")]
 
 
+CENTS = """
+def to_cents(apps, schema_editor):
+    for product in apps.get_model("shop", "Product").objects.all():
+        product.name += "!"
+        product.save()
+"""
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        "migrations.RunPython(to_cents, to_cents)",
+        "migrations.RunSQL(\"UPDATE shop_product SET name = name || '!'\", '')",
+        "migrations.AlterModelOptions('product', {'ordering': ['name']})",
+    ],
+)
+def test_nothing_is_done_twice(shop, operation):
+    """Of data no database would say that it was changed already."""
+    shop.execute("INSERT INTO shop_product (name) VALUES ('Tea')")
+    with shop.on_branch("feature"):
+        shop.migration("shop.0002_data", operation, after="0001_initial", header=CENTS)
+        shop.manage("migrate")
+    shop.migration("shop.0002_stock", STOCK, after="0001_initial")
+    shop.migration("shop.0003_data", operation, after="0002_stock", header=CENTS)
+    names = shop.rows("SELECT name FROM shop_product")
+
+    result = shop.refused("migrate", naming=("shop.0002_data", "shop.0003_data"))
+    assert "would be done twice" in result.stderr
+    shop.manage("rewind", "--adopt", "--migrate", "--noinput")
+
+    assert shop.applied("shop") == ["0001_initial", "0003_data", "0002_stock"]
+    assert shop.rows("SELECT name FROM shop_product") == names
+
+
+def test_a_merge_is_done_as_often_as_there_is_one(shop):
+    """It does nothing, so that no two are the same."""
+    with shop.on_branch("feature"):
+        shop.migration("shop.0002_merge", after="0001_initial")
+        shop.manage("migrate")
+    shop.migration("shop.0002_other", after="0001_initial")
+
+    shop.manage("migrate")
+
+    assert "0002_other" in shop.applied("shop")
+
+
 def test_adopt(renamed):
     """Record and stored row have the new name; schema and data are as they were."""
     schema = renamed.schema()

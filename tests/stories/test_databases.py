@@ -325,8 +325,9 @@ def test_another_name_in_another_database(two):
     table = two.manage("show_stored_migrations", "--database", "other")
     hints = two.manage("check", "--database", "other")
 
-    (command,) = commands_in(refusal.output)
+    command, undo = commands_in(refusal.output)
 
+    assert undo[-2:] == command[-2:] == ["--database", "other"]
     assert commands_in(table.output) == commands_in(hints.output) == [command]
     two.manage(*command, "--noinput")
     assert two.applied("shop", "other") == ["0001_initial", "0002_cost"]
