@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from . import compat
 from .exceptions import BlockedRewind, RewindError
 from .history import History, Standing
-from .tables import is_there
-from .types import Key, Target, label
+from .tables import APP_LABEL, is_there
+from .types import Key, Target, label, names_of
 
 if TYPE_CHECKING:
     from .loader import RewindLoader
@@ -28,7 +28,11 @@ def what_is_in_the_way(
     """
     _refuse_what_is_out_of_reach(loader, targets, undone)
     _refuse_to_leave_removed_apps_behind(loader, history, undone)
-    return _baseline_in_the_way(loader, history, targets, undone) or _left_behind(loader, history, undone)
+    return (
+        _baseline_in_the_way(loader, history, targets, undone)
+        or _left_behind(loader, history, undone)
+        or _only_copies(history, undone)
+    )
 
 
 def _refuse_what_is_out_of_reach(loader: RewindLoader, targets: Sequence[Target], undone: list[Key]) -> None:
@@ -120,3 +124,19 @@ def _left_behind(loader: RewindLoader, history: History, undone: list[Key]) -> B
                 f"Bring back the file of {label(key)} and undo that, or drop {thing} by hand and try again.",
             )
     return None
+
+
+def _only_copies(history: History, undone: list[Key]) -> BlockedRewind | None:
+    """Return the error for taking our table away while it holds the only source of something."""
+    first = (APP_LABEL, "0001_initial")
+    missing = history.of(Standing.MISSING, Standing.IN_USE, Standing.REMOVED_APP)
+    stored = [key for key in missing if key in history.stored]
+    if first not in undone or not stored:
+        return None
+    more = f" and {len(stored) - 3} more" if len(stored) > 3 else ""
+    return BlockedRewind(
+        first,
+        f"{names_of(stored[:3])}{more} would have no source any more, neither in this checkout nor in the database.",
+        "Undo what has no file with 'manage.py rewind', or write the files with 'manage.py restore_migrations'. "
+        "With DJANGO_REWIND_ENABLED = False in the settings it goes all the same.",
+    )

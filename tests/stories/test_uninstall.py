@@ -7,7 +7,7 @@ import pytest
 from tests.helpers import Project
 from tests.stories.test_plain_django import PRICE, alone, state
 
-pytestmark = [pytest.mark.deep, pytest.mark.deep]
+pytestmark = pytest.mark.deep
 
 
 @pytest.fixture
@@ -51,3 +51,28 @@ def test_left_out(twins):
     twins.delete("shop/migrations/0002_price.py")
     twins.manage("migrate", "shop", "0001")
     assert twins.columns("shop_product") == {"id", "name"}
+
+
+def test_the_only_source_is_not_thrown_away(left):
+    """What has no file is undone first, or written to files; or somebody says in the settings that it may go."""
+    refusal = left.refused("migrate", "django_rewind", "zero", naming="shop.0002_price")
+    assert "manage.py restore_migrations" in refusal.stderr
+
+    left.manage("restore_migrations", "shop", "0002_price")
+    left.manage("migrate", "django_rewind", "zero")
+
+    assert not {table for table in left.tables() if table.startswith("django_migrations_")}
+    assert left.applied("shop") == ["0001_initial", "0002_price"]
+
+
+def test_it_may_go_all_the_same(left):
+    """Switched off, it is an app like any other."""
+    left.configure(DJANGO_REWIND_ENABLED=False)
+    left.manage("migrate", "django_rewind", "zero")
+    assert not {table for table in left.tables() if table.startswith("django_migrations_")}
+
+
+def test_back_to_an_earlier_version_of_ours(left):
+    """The sources stay where they are."""
+    left.manage("migrate", "django_rewind", "0005")
+    assert "shop.0002_price" in left.stored()
