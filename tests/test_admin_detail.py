@@ -282,3 +282,23 @@ def test_texts_side_by_side():
     assert rows_of(before, before) == []
     with pytest.raises(TooLong):
         rows_of("x\n" * 5_000, "y\n" * 5_000)
+
+
+@on_databases
+def test_a_text_that_was_changed_by_hand(reader, shop):
+    """The page reads it, and says of nothing that it was verified or could be undone."""
+    shop.delete("0003_b")
+    list(Verifier(connection).findings())
+    sound = box(page(reader, "0003_b"))
+    assert "It can be undone with what is stored." in sound
+    assert "it could be recovered" in sound
+    MigrationCode.objects.filter(app_label="shop", migration_name="0003_b").update(source_code="import os")
+
+    shown = page(reader, "0003_b")
+
+    assert "It can be undone with what is stored." not in box(shown)
+    assert "could be recovered" not in box(shown)
+    assert "It is never used like that." in box(shown)
+    assert "rewind-is-verified" not in shown
+    assert "rewind-is-tampered" in shown
+    assert "python manage.py backfill_migration_code shop" in commands(shown)

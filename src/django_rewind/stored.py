@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
 
@@ -81,11 +81,17 @@ class StoredMigration:
     # The how manieth text stored for this migration it is, and the newest that is known of.
     serial: int = 0
     newest: int = 0
+    # Whether its text was read and is not the one that `digest` is of.
+    has_other_text: bool = False
+
+    def with_text(self, text: str) -> StoredMigration:
+        """Return the row as it is known once its text was read."""
+        return replace(self, has_other_text=signing.digest(text) != self.digest)
 
     @property
     def verdict(self) -> Verdict:
         """
-        What the row is worth. The text has to match `digest` as well.
+        What the row is worth. The text has to match `digest` as well: see `with_text`.
 
         Where signatures are not required, nobody asks who has signed.
         """
@@ -95,6 +101,8 @@ class StoredMigration:
     @cached_property
     def strict_verdict(self) -> Verdict:
         """What the row is worth where signatures are required."""
+        if self.has_other_text:
+            return Verdict.TAMPERED
         verdict = signing.verify(self.signed, self.signature, self.key_fingerprint)
         if verdict is Verdict.VERIFIED and self.record_id is not None and not self._is_tied_to_its_record:
             return Verdict.TAMPERED

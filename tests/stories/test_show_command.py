@@ -96,3 +96,16 @@ def test_colours(busy):
     """They are Django's, and only there when they are wanted."""
     assert "\x1b[" in busy.manage("show_stored_migrations", "shop", "--force-color").stdout
     assert "\x1b[" not in busy.manage("show_stored_migrations", "shop").stdout
+
+
+def test_source_that_is_another_text_than_was_signed(busy):
+    """So is one of which the text alone was changed."""
+    busy.execute(
+        "UPDATE django_migrations_code SET source_code = 'import os' WHERE migration_name = '0002_price'"
+    )
+
+    result = busy.manage("show_stored_migrations", "--source", "shop", "0002_price")
+
+    assert "changed after it was signed" in result.stderr
+    assert result.stdout == "import os\n"
+    assert not busy.manage("show_stored_migrations", "--source", "shop", "0001").stderr

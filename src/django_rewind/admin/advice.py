@@ -66,6 +66,8 @@ def _on_file(known: Known) -> Iterator[str]:
         yield _("It is not applied; its file is on disk.")
     else:
         yield _meaning(known.state)
+        if known.state is FileState.MISSING and known.stored.verdict is Verdict.VERIFIED:
+            yield _("It can be undone with what is stored.")
 
 
 def _meaning(state: FileState) -> str:
@@ -78,9 +80,7 @@ def _meaning(state: FileState) -> str:
             "It is applied, and its file would do something else than what ran. What ran is what would be undone."
         ),
         FileState.UNREADABLE: _("It is applied, and its file cannot be read as text."),
-        FileState.MISSING: _(
-            "It is applied, and there is no file of it in this checkout. It can be undone with what is stored."
-        ),
+        FileState.MISSING: _("It is applied, and there is no file of it in this checkout."),
         FileState.IN_USE: _(
             "It is applied, and there is no file of it in this checkout. An installed model uses its table, "
             "so that it is undone only where a target is named."

@@ -110,8 +110,15 @@ class Detail:
     @cached_property
     def known(self) -> Known:
         """What is known of it, with what it needs, which the list does not look at."""
-        known = known_of(self.row, self.survey)
+        known = self._with_text(known_of(self.row, self.survey))
         return replace(known, state=self._state(known))
+
+    def _with_text(self, known: Known) -> Known:
+        """The list does not read texts either; of another one than was verified nothing is known."""
+        stored, verified = known.stored.with_text(self.text), known.verified
+        if stored.has_other_text and verified is not None and not verified.problem:
+            verified = None
+        return replace(known, stored=stored, verified=verified)
 
     def _state(self, known: Known) -> FileState:
         glimpse = self.survey.stored.get(self.key)

@@ -137,6 +137,7 @@ class Command(ReportingCommand):
         if others:
             raise CommandError("--source prints from one database: name it with --database.")
         row, text = _text(Store(connection), options["source"], options["digest"])
+        row = row.with_text(text)
         if row.verdict is not Verdict.VERIFIED:
             self.stderr.write(self.style.WARNING(f"Warning: of {label(row.key)}, {row.verdict.value}."))
         shown = self._highlighted(self.as_it_may_be_sent(text))
