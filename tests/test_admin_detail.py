@@ -8,7 +8,7 @@ from html import unescape
 
 import pytest
 from django.core.management import CommandParser, get_commands, load_command_class
-from django.db import connection
+from django.db import connection, connections
 from django.utils.html import strip_tags
 
 from django_rewind.admin.highlight import highlighted, lines_of
@@ -302,3 +302,17 @@ def test_a_text_that_was_changed_by_hand(reader, shop):
     assert "rewind-is-verified" not in shown
     assert "rewind-is-tampered" in shown
     assert "python manage.py backfill_migration_code shop" in commands(shown)
+
+
+@on_databases
+def test_what_was_verified_in_another_database_names_it(reader, shop):
+    """Also the next step that was noted; it is noted without, since a copy may have another alias."""
+    migrate("shop", database="other")
+    shop.delete("0003_b")
+    MigrationCode.objects.using("other").filter(migration_name="0003_b").update(metadata="{}")
+    list(Verifier(connections["other"]).findings())
+    pk = row(("shop", "0003_b"), "other").pk
+
+    shown = reader.get(PAGE.format(pk) + "?database=other").content.decode()
+
+    assert "'manage.py backfill_migration_code shop --database other'" in box(shown)

@@ -345,3 +345,22 @@ def test_a_graph_that_is_broken_for_another_database(two):
 
     (command,) = commands_in(refusal.output)
     assert command[-2:] == ["--database", "other"]
+
+
+@pytest.mark.parametrize("command", [("rewind", "--noinput"), ("migrate", "shop", "0001")], ids=str)
+def test_half_way_in_another_database(two, command):
+    """What stops on its way says how to go on with the database in which it was."""
+    with two.on_branch("feature"):
+        two.migration(
+            "shop.0002_price",
+            "migrations.RunPython(migrations.RunPython.noop, lambda apps, editor: 1 / 0)",
+            PRICE,
+            after="0001_initial",
+            atomic=False,
+        )
+        two.manage("migrate", "--database", "other")
+
+    stopped = two.attempt(*command, "--database", "other")
+
+    (forget,) = commands_in(stopped.output)
+    assert forget[-3:] == ["--fake", "--database", "other"], stopped
