@@ -250,6 +250,11 @@ class History:
         """Return what stands for a migration, which may have been replaced more than once."""
         return closure([key], self._substitutes)
 
+    def settled(self, keys: Iterable[Key]) -> set[Key]:
+        """Return what stands for migrations in the end: of those that were replaced, what did."""
+        standing = (substitute for key in keys for substitute in self.in_place_of(key))
+        return {key for key in standing if not self._substitutes.get(key)}
+
     @cached_property
     def companions(self) -> dict[Key, set[Key]]:
         """

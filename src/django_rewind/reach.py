@@ -99,16 +99,17 @@ def _emptied(loader: RewindLoader, apps: set[str], undone: set[Key]) -> set[str]
 
 def _baseline_stays(key: Key, baseline: Key) -> BlockedRewind:
     it = "it" if key == baseline else label(baseline)
+    app_label = baseline[0]
     forget = (
-        f"'manage.py migrate --prune {baseline[0]}'"
+        f"'manage.py migrate --prune {app_label}', which forgets all of '{app_label}' that has no file"
         if compat.HAS_PRUNE
         else "deleting its row from django_migrations"
     )
     return BlockedRewind(
         key,
         f"{it} had no file already when django-rewind was installed, and nobody knows what it made.",
-        f"Bring back the file of {label(baseline)}, or undo by hand what it did and then have it "
-        f"forgotten by {forget}.",
+        f"Look for its source in git with 'manage.py backfill_migration_code {app_label} --from-git', bring "
+        f"back its file, or undo by hand what it did and then have it forgotten by {forget}.",
     )
 
 

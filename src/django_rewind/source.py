@@ -100,10 +100,6 @@ class Metadata:
         """Return what it does, in a form that can be compared."""
         return json.loads(json.dumps([self.operations, self.effects, self.atomic]))
 
-    def place(self) -> list[set[Key]]:
-        """Return what places it in the graph, in a form that can be compared."""
-        return [set(self.dependencies), set(self.run_before), set(self.replaces)]
-
     @classmethod
     def from_text(cls, text: str) -> Metadata:
         """

@@ -56,6 +56,8 @@ class Status:
     has_other_text: bool = False
     # What the file would do otherwise: of "operations" and "dependencies".
     differs: tuple[str, ...] = ()
+    # The file has another place in the graph than what ran.
+    is_elsewhere: bool = False
     # The last verification, if it was of what is there now.
     verified: Verification | None = None
     # A file, not applied, that does the same as this one, which is missing.
@@ -233,7 +235,7 @@ class _Survey:
     def status(self, key: Key) -> Status:
         stored = self.history.stored.get(key)
         verified = self._verified(key, stored)
-        differs = self._differs(key, verified)
+        is_elsewhere = key in self.edited and _is_elsewhere(self.history, key)
         return Status(
             key=key,
             record_id=self.history.applied.get(key),
@@ -244,7 +246,8 @@ class _Survey:
             migration=self.history.disk.get(key),
             reason_against=self.history.reason_against(key) if key in self.history.applied else None,
             has_other_text=key in self.edited,
-            differs=differs,
+            differs=self._differs(key, verified, is_elsewhere),
+            is_elsewhere=is_elsewhere,
             verified=verified,
             adoptable_as=self.adoptions.get(key),
             is_excluded=key[0] in self.excluded,
@@ -258,27 +261,43 @@ class _Survey:
         now = self.edits.fingerprint(stored) if key in self.edited else ""
         return verified if verified.file_digest == now else None
 
-    def _differs(self, key: Key, verified: Verification | None) -> tuple[str, ...]:
+    def _differs(self, key: Key, verified: Verification | None, is_elsewhere: bool) -> tuple[str, ...]:
         if key not in self.edited:
             return ()
         if verified is not None and not verified.problem:
-            return verified.differs
-        return differences(self.history.stored[key], self.history.disk[key])
+            does_other = "operations" in verified.differs
+        else:
+            does_other = _is_described_otherwise(self.history.stored[key], self.history.disk[key])
+        return differences(does_other=does_other, is_elsewhere=is_elsewhere)
 
 
-def differences(stored: StoredMigration, on_disk: Migration) -> tuple[str, ...]:
+def differences(*, does_other: bool, is_elsewhere: bool) -> tuple[str, ...]:
+    """Return what an edited file would do otherwise than what ran."""
+    found = {"operations": does_other, "dependencies": is_elsewhere}
+    return tuple(name for name, differs in found.items() if differs)
+
+
+def _is_described_otherwise(stored: StoredMigration, on_disk: Migration) -> bool:
+    """Say whether operations differ as far as descriptions tell: the default of a field is not in them."""
+    try:
+        return bool(stored.metadata.described() != describe(on_disk).described())
+    except Exception:  # noqa: BLE001 (whatever an operation raises that describes itself)
+        return False
+
+
+def _is_elsewhere(history: History, key: Key) -> bool:
     """
-    Return what an edited file would do otherwise, as far as descriptions tell.
+    Say whether a file has another place in the graph than what ran.
 
-    Descriptions that are the same say nothing: the default of a field is not in them.
+    A squashed migration loses its `replaces` once its originals are gone, and what depended on one of
+    these depends on it from then on (Django's docs/topics/migrations.txt, "Squashing migrations").
     """
     try:
-        before, now = stored.metadata, describe(on_disk)
-    except Exception:  # noqa: BLE001 (whatever an operation raises that describes itself)
-        return ()
-    found = []
-    if before.described() != now.described():
-        found.append("operations")
-    if before.place() != now.place():
-        found.append("dependencies")
-    return tuple(found)
+        before, now = history.stored[key].metadata, describe(history.disk[key])
+    except Exception:  # noqa: BLE001 (the same)
+        return False
+    return (
+        history.settled(before.dependencies) != history.settled(now.dependencies)
+        or set(before.run_before) != set(now.run_before)
+        or (bool(now.replaces) and set(before.replaces) != set(now.replaces))
+    )

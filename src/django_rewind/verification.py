@@ -102,7 +102,7 @@ class Verifier:
         try:
             loaded = self._load(status, status.stored, text)
             problem, next_step = "", ""
-            differs = _differs(status, status.stored, loaded)
+            differs = _differs(status, loaded)
         except NotRecoverable as error:
             problem, next_step = error.reason, error.next_step
             differs = status.differs
@@ -133,11 +133,11 @@ def _reason_against(status: Status) -> NotRecoverable | None:
     return status.reason_against or (why_unusable(status.stored) if status.stored else None)
 
 
-def _differs(status: Status, stored: StoredMigration, loaded: Migration) -> tuple[str, ...]:
+def _differs(status: Status, loaded: Migration) -> tuple[str, ...]:
     if not status.has_other_text or status.migration is None:
         return ()
-    place = [one for one in differences(stored, status.migration) if one == "dependencies"]
-    return tuple(place if same_operations(loaded, status.migration) else ["operations", *place])
+    does_other = not same_operations(loaded, status.migration)
+    return differences(does_other=does_other, is_elsewhere=status.is_elsewhere)
 
 
 def _why_not_stored(status: Status) -> tuple[str, str]:

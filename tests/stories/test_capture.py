@@ -273,6 +273,7 @@ def test_zero_with_a_baseline(old_shop):
         "shop.0001_initial",
         "shop.0002_ref",
         "django_migrations" if django.VERSION < (4, 1) else "--prune",
+        "--from-git",
     )
     for command in (["migrate", "shop", "zero"], ["rewind", "shop", "zero", "--noinput"]):
         old_shop.refused(*command, naming=naming)

@@ -83,6 +83,74 @@ def test_replaces_gone_later(squashed):
     assert squashed.applied("shop") == []
 
 
+@pytest.fixture
+def squashed_for_good(shop):
+    """All that Django's documentation says to do with a squash was done: what stood on an original stands on it."""
+    shop.app("cart")
+    write_originals(shop)
+    shop.migration("cart.0001_initial", create("Cart"), after="shop.0003_stock")
+    shop.migration("shop.0004_more", FEATURE, after="0003_stock")
+    shop.manage("migrate")
+    delete_originals(shop)
+    write_squash(shop, replaces=ORIGINALS)
+    shop.manage("migrate")
+    write_squash(shop)
+    shop.migration("cart.0001_initial", create("Cart"), after=f"shop.{SQUASH}")
+    shop.migration("shop.0004_more", FEATURE, after=SQUASH)
+    return shop
+
+
+def test_a_squash_that_became_a_normal_migration_is_no_difference(squashed_for_good):
+    """Nothing would be undone otherwise, so nobody has to look."""
+    shop = squashed_for_good
+
+    before = shop.manage("show_stored_migrations").stdout
+    assert shop.manage("verify_migrations", "--strict").stdout.endswith("are as they should be.\n")
+    assert "differs" not in before
+    assert "edited" in before
+    assert "edited" not in shop.manage("show_stored_migrations").stdout
+    shop.manage("migrate", "shop", "zero")
+    assert shop_tables(shop) == set()
+    assert shop.applied("cart") == []
+
+
+def test_a_squash_that_counts_as_what_ran(squashed):
+    """Accepted without its `replaces`, it has superseded its originals, and takes their records along."""
+    write_squash(squashed)
+    squashed.manage("verify_migrations", "--accept", "shop", SQUASH)
+    assert_nothing_missing(squashed)
+
+    squashed.manage("migrate", "shop", "zero")
+
+    assert shop_tables(squashed) == set()
+    assert squashed.applied("shop") == []
+
+
+def test_a_squash_that_says_that_it_replaces_something_else_differs(squashed):
+    """What it stands for is what its records are."""
+    write_squash(squashed, replaces=ORIGINALS[:2])
+
+    result = squashed.attempt("verify_migrations", "shop")
+
+    assert result.returncode == 1
+    assert f"shop.{SQUASH}: differs: dependencies" in result.stdout
+
+
+def test_what_stands_on_something_else_than_the_squash_differs(squashed_for_good):
+    """It would be undone in another order."""
+    shop = squashed_for_good
+    shop.app("depot")
+    shop.migration("depot.0001_initial", create("Depot"))
+    shop.manage("migrate")
+    shop.migration("cart.0001_initial", create("Cart"), after="depot.0001_initial")
+
+    result = shop.attempt("verify_migrations")
+
+    assert result.returncode == 1
+    assert "cart.0001_initial: differs: dependencies" in result.stdout
+    assert "1 of" in result.stderr
+
+
 def test_partly_applied(shop):
     """Originals of a squash that is only partly applied are missing, and can be undone."""
     shop.models("shop", "")
