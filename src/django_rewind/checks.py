@@ -12,7 +12,6 @@ from django.core.checks import CheckMessage, Error, Info, Tags, Warning, registe
 from django.db import OperationalError, connections
 
 from . import conf, signing
-from .advice import on_database
 from .signing import Verdict
 from .tables import APP_LABEL
 from .types import Key, names_of
@@ -124,6 +123,8 @@ def _within_migrate() -> bool:
 
 
 def _on_database(alias: str) -> Iterator[CheckMessage]:
+    from .advice import on_database
+
     for message in _check_database(connections[alias]):
         message.hint = on_database(message.hint or "", alias)
         yield message

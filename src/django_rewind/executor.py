@@ -17,7 +17,6 @@ from django.db.migrations import Migration
 from django.db.migrations.executor import MigrationExecutor
 
 from . import conf
-from .advice import name_database
 from .exceptions import RewindError
 from .loader import RewindLoader
 from .messages import Messages
@@ -310,6 +309,7 @@ class Rewinding:
         try:
             yield
         except RewindError as error:
+            from .advice import name_database
             from .step import is_a_question, note_refusal
 
             name_database(error, self.connection.alias)

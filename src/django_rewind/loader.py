@@ -19,7 +19,6 @@ from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 
 from . import conf
-from .advice import on_database
 from .baseline import Baseline
 from .exceptions import NotRecoverable
 from .plan import closure
@@ -122,6 +121,8 @@ class RewindLoader(MigrationLoader):
         error = self.unusable.get(broken.node)
         if error is None:
             return None
+        from .advice import on_database
+
         connection: Any = self.connection
         next_step = on_database(error.next_step, connection.alias)
         return NotRecoverable(error.key, f"{error.reason} {broken}.", next_step)

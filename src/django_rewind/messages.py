@@ -7,7 +7,6 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from .advice import on_database
 from .printable import printable
 
 __all__ = ["Messages"]
@@ -27,6 +26,9 @@ class Messages:
         return owner if isinstance(owner, BaseCommand) else None
 
     def _printable(self, line: str) -> str:
+        # A run of which there is nothing to say does without.
+        from .advice import on_database
+
         return on_database(printable(line), self.executor.connection.alias)
 
     def say(self, line: str) -> None:
