@@ -19,7 +19,7 @@ from .stored import Entry
 from .surroundings.gather import Collector
 from .surroundings.modules import SourceUnavailable
 from .surroundings.needs import Needs
-from .types import Key, label, names_of
+from .types import Key, label, some_names_of
 
 __all__ = ["Packing", "accept", "adopt", "capture", "fill_in"]
 
@@ -162,8 +162,7 @@ class Packing:
         """Return what the entries had to leave out, a line for each thing."""
         lines = []
         for (name, reason), keys in self._missed.items():
-            more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
-            lines.append(f"{name} is not stored with {names_of(keys[:3])}{more}, which needs it: {reason}.")
+            lines.append(f"{name} is not stored with {some_names_of(keys)}, which needs it: {reason}.")
         return lines
 
 

@@ -24,12 +24,9 @@ from .githook import Choices
 from .history import History, Standing
 from .preflight import check_reversible
 from .rewind import Rewind
-from .types import Key, Plan, label
+from .types import Key, Plan, some_names_of, some_of
 
 __all__ = ["after_checkout"]
-
-# As many names as fit into a line that people read while they do something else.
-_NAMES = 3
 
 
 def after_checkout(connection: Any, choices: Choices, deleted: Sequence[str] = ()) -> str:
@@ -78,7 +75,7 @@ class Lacking:
         what = "migration" if count == 1 else "migrations"
         where = "" if database == DEFAULT_DB_ALIAS else f" of the database '{database}'"
         has = "has" if count == 1 else "have"
-        return f"{count} applied {what}{where} {has} no file here ({_some(self.keys)}): {self._help}"
+        return f"{count} applied {what}{where} {has} no file here ({some_names_of(self.keys)}): {self._help}"
 
     @property
     def _help(self) -> str:
@@ -91,7 +88,7 @@ class Lacking:
         if self.renamed:
             adopt = "'manage.py rewind --adopt'"
             rest = f" Then {' and '.join(commands)}." if commands else ""
-            return f"{adopt} gives {_some(self.renamed)} the name of now.{rest}"
+            return f"{adopt} gives {some_names_of(self.renamed)} the name of now.{rest}"
         if not commands:
             return "an installed model uses the table, see 'manage.py rewind --plan'."
         them = "it" if len(self.keys) == 1 else "them"
@@ -154,7 +151,7 @@ def _undo(found: Lacking, choices: Choices) -> str:
         return f"{found.in_words(choices.database)} Not done by itself: {error.problem}"
     lost = [str(one) for one in found.rewind.losses(found.plan)]
     if lost and not choices.allow_data_loss:
-        return f"{found.in_words(choices.database)} Not done by itself: it would lose what is in {_some_texts(lost)}."
+        return f"{found.in_words(choices.database)} Not done by itself: it would lose what is in {some_of(lost)}."
     # From here on it takes as long as it takes: half an undo is worse than a wait.
     signal.alarm(0)
     _wait_briefly_for_locks(found.rewind.connection, choices.timeout)
@@ -172,12 +169,14 @@ def _undo(found: Lacking, choices: Choices) -> str:
         return _not_undone(found, interruption.error)
     except Exception as error:  # noqa: BLE001 (stored code raises what it likes)
         return _not_undone(found, error)
-    loss = f" What was in {_some_texts(lost)} is lost." if lost else ""
-    return f"undone for this checkout: {_some(_undone(found))}.{loss}"
+    loss = f" What was in {some_of(lost)} is lost." if lost else ""
+    return f"undone for this checkout: {some_names_of(_undone(found))}.{loss}"
 
 
 def _not_undone(found: Lacking, error: BaseException) -> str:
-    return f"{_some(_undone(found))} could not be undone ({_in_short(error)}). See 'manage.py rewind'."
+    return (
+        f"{some_names_of(_undone(found))} could not be undone ({_in_short(error)}). See 'manage.py rewind'."
+    )
 
 
 def _undone(found: Lacking) -> list[Key]:
@@ -200,15 +199,6 @@ def _wait_briefly_for_locks(connection: Any, seconds: int) -> None:
 
 def _line(text: str) -> str:
     return " ".join(f"django-rewind: {text}".split())
-
-
-def _some(keys: Sequence[Key]) -> str:
-    return _some_texts([label(key) for key in keys])
-
-
-def _some_texts(texts: Sequence[str]) -> str:
-    more = f" and {len(texts) - _NAMES} more" if len(texts) > _NAMES else ""
-    return ", ".join(texts[:_NAMES]) + more
 
 
 def _in_short(error: BaseException) -> str:

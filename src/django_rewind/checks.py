@@ -14,7 +14,7 @@ from django.db import OperationalError, connections
 from . import conf, signing
 from .signing import Verdict
 from .tables import APP_LABEL
-from .types import Key, names_of
+from .types import Key, some_names_of
 
 __all__ = [
     "check_databases",
@@ -202,8 +202,7 @@ def _check_migrations(connection: Any) -> Iterator[CheckMessage]:
 def _warn(keys: Iterable[Key], text: str, hint: str, check_id: str) -> Iterator[CheckMessage]:
     found = sorted(keys)
     if found:
-        more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
-        yield Warning(text.format(names=names_of(found[:_NAMED]) + more), hint=hint, id=check_id)
+        yield Warning(text.format(names=some_names_of(found, _NAMED)), hint=hint, id=check_id)
 
 
 @register(Tags.security)

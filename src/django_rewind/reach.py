@@ -9,7 +9,7 @@ from . import compat
 from .exceptions import BlockedRewind, RewindError
 from .history import History, Standing
 from .tables import APP_LABEL, is_there
-from .types import Key, Target, label, names_of
+from .types import Key, Target, label, some_names_of
 
 if TYPE_CHECKING:
     from .loader import RewindLoader
@@ -134,10 +134,9 @@ def _only_copies(history: History, undone: list[Key]) -> BlockedRewind | None:
     stored = [key for key in missing if key in history.stored]
     if first not in undone or not stored:
         return None
-    more = f" and {len(stored) - 3} more" if len(stored) > 3 else ""
     return BlockedRewind(
         first,
-        f"{names_of(stored[:3])}{more} would have no source any more, neither in this checkout nor in the database.",
+        f"{some_names_of(stored)} would have no source any more, neither in this checkout nor in the database.",
         "Undo what has no file with 'manage.py rewind', or write the files with 'manage.py restore_migrations'. "
         "With DJANGO_REWIND_ENABLED = False in the settings it goes all the same.",
     )

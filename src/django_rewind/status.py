@@ -30,7 +30,7 @@ from .source import describe
 from .store import Store
 from .stored import StoredMigration
 from .surroundings.needs import NOTHING, Needs
-from .types import Key
+from .types import Key, some_of
 from .verifications import Verification, Verifications
 
 __all__ = ["Status", "statuses"]
@@ -186,10 +186,9 @@ def _provenance(stored: StoredMigration) -> str:
 
 def _carries(needs: Needs) -> str:
     names = [printable_name(one.name) for one in needs.carried]
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     # A space that does not break would not align.
     size = filesizeformat(needs.size).replace("\xa0", " ")
-    return f"with {', '.join(names[:3])}{more} ({size})"
+    return f"with {some_of(names)} ({size})"
 
 
 def statuses(connection: Any, app_labels: Container[str] | None = None) -> list[Status]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Optional
 
 from django.db.migrations import Migration
@@ -38,3 +38,14 @@ def key_of(migration: Migration) -> Key:
 def names_of(keys: Iterable[Key]) -> str:
     """Return keys as one readable list: ``shop.0002_a, shop.0003_b``."""
     return ", ".join(label(key) for key in keys)
+
+
+def some_names_of(keys: Iterable[Key], most: int = 3) -> str:
+    """Return the first keys as one readable list, and how many more there are."""
+    return some_of([label(key) for key in keys], most)
+
+
+def some_of(texts: Sequence[str], most: int = 3) -> str:
+    """Return the first texts as one readable list, and how many more there are: ``a, b, c and 2 more``."""
+    more = f" and {len(texts) - most} more" if len(texts) > most else ""
+    return ", ".join(texts[:most]) + more

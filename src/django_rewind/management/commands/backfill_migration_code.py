@@ -7,7 +7,7 @@ from django.core.management.base import CommandError
 
 from django_rewind.backfill import Backfill, Backfilled
 from django_rewind.management.reporting import ReportingCommand
-from django_rewind.types import label, names_of
+from django_rewind.types import label, some_names_of
 
 
 class Command(ReportingCommand):
@@ -50,7 +50,7 @@ class Command(ReportingCommand):
         else:
             self._show(backfill, options)
         if backfill.without_file and not options["from_git"]:
-            self._hint(backfill, connection.alias)
+            self._hint(backfill)
         if backfill.lost:
             raise CommandError(_count(len(backfill.lost), "could not be found."))
 
@@ -67,11 +67,9 @@ class Command(ReportingCommand):
                 done = "would be stored." if options["dry_run"] else "stored."
                 self.stderr.write(_count(len(backfill.found), done), str)
 
-    def _hint(self, backfill: Backfill, alias: str) -> None:
-        keys = backfill.without_file
-        more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
+    def _hint(self, backfill: Backfill) -> None:
         self.stderr.write(
-            f"Applied, without a file and not stored: {names_of(keys[:3])}{more}. "
+            f"Applied, without a file and not stored: {some_names_of(backfill.without_file)}. "
             "With --from-git they are looked for in git.",
             str,
         )
