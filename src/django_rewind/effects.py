@@ -42,6 +42,13 @@ __all__ = [
 # A table (column None) or a column that disappears when a migration is undone.
 Loss = tuple[str, Optional[str]]
 
+
+def thing(loss: Loss) -> str:
+    """Return what disappears, in words."""
+    table, column = loss
+    return f"the table '{table}'" if column is None else f"the column '{column}' of '{table}'"
+
+
 _MODEL_GONE = {"delete_model", "rename_model"}
 _FIELD_GONE = {"remove_field", "rename_field"}
 

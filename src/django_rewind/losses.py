@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from .effects import Loss, Made, Names, effects_of
+from .effects import Loss, Made, Names, effects_of, thing
 from .history import History
 from .revive import RecoveredMigration
 from .types import Applied, Effect, Key, Plan, key_of, label
@@ -32,9 +32,7 @@ class Lost:
     @property
     def thing(self) -> str:
         """What goes, in words."""
-        if self.column is None:
-            return f"the table '{self.table}'"
-        return f"the column '{self.column}' of '{self.table}'"
+        return thing((self.table, self.column))
 
     @property
     def amount(self) -> str:

@@ -25,6 +25,7 @@ from .exceptions import (
     UnknownColumns,
 )
 from .source import in_words, is_reversible
+from .tables import is_there
 from .types import Effect, Key, key_of
 
 __all__ = [
@@ -262,16 +263,11 @@ def _needs_a_value(editor: Any, column: Field[Any, Any]) -> bool:
 
 def _has_rows(connection: Any, table: str, without_value: str | None = None) -> bool:
     """Say whether a table has rows, or rows with NULL in a column."""
+    if not is_there(connection, table, without_value):
+        return False
     quote = connection.ops.quote_name
+    condition = "" if without_value is None else f" WHERE {quote(without_value)} IS NULL"
     with connection.cursor() as cursor:
-        if table not in connection.introspection.table_names(cursor):
-            return False
-        condition = ""
-        if without_value is not None:
-            columns = connection.introspection.get_table_description(cursor, table)
-            if without_value not in {column.name for column in columns}:
-                return False
-            condition = f" WHERE {quote(without_value)} IS NULL"
         cursor.execute(f"SELECT 1 FROM {quote(table)}{condition} LIMIT 1")  # noqa: S608
         return cursor.fetchone() is not None
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from . import compat
+from .effects import thing
 from .exceptions import BlockedRewind, RewindError
 from .history import History, Standing
 from .tables import APP_LABEL, is_there
@@ -115,14 +116,13 @@ def _baseline_stays(key: Key, baseline: Key) -> BlockedRewind:
 
 def _left_behind(loader: RewindLoader, history: History, undone: list[Key]) -> BlockedRewind | None:
     """Return the error for what would be left in the database without a record: nobody would ever undo it."""
-    for step, key, (table, column) in history.left_behind(undone):
-        if is_there(loader.connection, table, column):
-            thing = f"the column '{column}' of '{table}'" if column else f"the table '{table}'"
+    for step, key, loss in history.left_behind(undone):
+        if is_there(loader.connection, *loss):
             return BlockedRewind(
                 step,
-                f"the record of {label(key)} goes with it, and {thing} that this made stays, "
+                f"the record of {label(key)} goes with it, and {thing(loss)} that this made stays, "
                 "for no file has taken it over.",
-                f"Bring back the file of {label(key)} and undo that, or drop {thing} by hand and try again.",
+                f"Bring back the file of {label(key)} and undo that, or drop {thing(loss)} by hand and try again.",
             )
     return None
 
@@ -130,9 +130,11 @@ def _left_behind(loader: RewindLoader, history: History, undone: list[Key]) -> B
 def _only_copies(history: History, undone: list[Key]) -> BlockedRewind | None:
     """Return the error for taking our table away while it holds the only source of something."""
     first = (APP_LABEL, "0001_initial")
+    if first not in undone:
+        return None
     missing = history.of(Standing.MISSING, Standing.IN_USE, Standing.REMOVED_APP)
     stored = [key for key in missing if key in history.stored]
-    if first not in undone or not stored:
+    if not stored:
         return None
     return BlockedRewind(
         first,
