@@ -282,17 +282,22 @@ class History:
 
         What a file has superseded goes when the file is undone, but for what it made beside that.
         """
+        superseded = set(self.of(Standing.SUPERSEDED))
+        going = [
+            (step, key) for step in undone for key in sorted(self.companions.get(step, set()) & superseded)
+        ]
+        if not going:
+            return
         of_files, maker = self._made_on_disk(without=set())
         names = Names()
         for key in self._in_order:
             names.follow(key[0], self.effects(key))
         beside = names.needed() - of_files
-        for step in undone:
-            for key in sorted(self.companions.get(step, set()) & set(self.of(Standing.SUPERSEDED))):
-                for table, column in self._losses[key]:
-                    # A table takes its columns along.
-                    if (table, column) in beside and maker.get((table, None)) not in undone:
-                        yield step, key, (table, column)
+        for step, key in going:
+            for table, column in self._losses[key]:
+                # A table takes its columns along.
+                if (table, column) in beside and maker.get((table, None)) not in undone:
+                    yield step, key, (table, column)
 
     # Superseded -------------------------------------------------------------
 

@@ -314,10 +314,13 @@ class Preparation:
         if history is None:
             return
         renamed = Adoptions(self.loader, history, Store(self.executor.connection)).pairs
+        applied_as = {file: missing for missing, file in renamed.items()}
+        again = [key for key in map(key_of, steps) if key in applied_as]
+        if not again:
+            return
         left = history.lasting_effects(renamed)
-        applied_as = {file: missing for missing, file in renamed.items() if left[missing]}
-        for key in map(key_of, steps):
-            if key in applied_as:
+        for key in again:
+            if left[applied_as[key]]:
                 raise DoneAlready(key, applied_as[key])
 
     def _refuse_conflicts(self, steps: list[Migration]) -> None:

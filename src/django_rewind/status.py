@@ -234,7 +234,10 @@ class _Survey:
     def status(self, key: Key) -> Status:
         stored = self.history.stored.get(key)
         verified = self._verified(key, stored)
-        is_elsewhere = key in self.edited and _is_elsewhere(self.history, key)
+        has_other_text = key in self.edited
+        does_other, is_elsewhere = _compared(self.history, key) if has_other_text else (False, False)
+        if has_other_text and verified is not None and not verified.problem:
+            does_other = "operations" in verified.differs
         return Status(
             key=key,
             record_id=self.history.applied.get(key),
@@ -244,8 +247,8 @@ class _Survey:
             stored=stored,
             migration=self.history.disk.get(key),
             reason_against=self.history.reason_against(key) if key in self.history.applied else None,
-            has_other_text=key in self.edited,
-            differs=self._differs(key, verified, is_elsewhere),
+            has_other_text=has_other_text,
+            differs=differences(does_other=does_other, is_elsewhere=is_elsewhere),
             is_elsewhere=is_elsewhere,
             verified=verified,
             adoptable_as=self.adoptions.get(key),
@@ -260,15 +263,6 @@ class _Survey:
         now = self.edits.fingerprint(stored) if key in self.edited else ""
         return verified if verified.file_digest == now else None
 
-    def _differs(self, key: Key, verified: Verification | None, is_elsewhere: bool) -> tuple[str, ...]:
-        if key not in self.edited:
-            return ()
-        if verified is not None and not verified.problem:
-            does_other = "operations" in verified.differs
-        else:
-            does_other = _is_described_otherwise(self.history.stored[key], self.history.disk[key])
-        return differences(does_other=does_other, is_elsewhere=is_elsewhere)
-
 
 def differences(*, does_other: bool, is_elsewhere: bool) -> tuple[str, ...]:
     """Return what an edited file would do otherwise than what ran."""
@@ -276,27 +270,21 @@ def differences(*, does_other: bool, is_elsewhere: bool) -> tuple[str, ...]:
     return tuple(name for name, differs in found.items() if differs)
 
 
-def _is_described_otherwise(stored: StoredMigration, on_disk: Migration) -> bool:
-    """Say whether operations differ as far as descriptions tell: the default of a field is not in them."""
-    try:
-        return bool(stored.metadata.described() != describe(on_disk).described())
-    except Exception:  # noqa: BLE001 (whatever an operation raises that describes itself)
-        return False
-
-
-def _is_elsewhere(history: History, key: Key) -> bool:
+def _compared(history: History, key: Key) -> tuple[bool, bool]:
     """
-    Say whether a file has another place in the graph than what ran.
+    Say whether a file has other operations than what ran, and whether it has another place in the graph.
 
+    Descriptions that are the same say nothing of operations: the default of a field is not in them.
     A squashed migration loses its `replaces` once its originals are gone, and what depended on one of
     these depends on it from then on (Django's docs/topics/migrations.txt, "Squashing migrations").
     """
     try:
         before, now = history.stored[key].metadata, describe(history.disk[key])
-    except Exception:  # noqa: BLE001 (the same)
-        return False
-    return (
+    except Exception:  # noqa: BLE001 (whatever an operation raises that describes itself)
+        return False, False
+    is_elsewhere = (
         history.settled(before.dependencies) != history.settled(now.dependencies)
         or set(before.run_before) != set(now.run_before)
         or (bool(now.replaces) and set(before.replaces) != set(now.replaces))
     )
+    return before.described() != now.described(), is_elsewhere
