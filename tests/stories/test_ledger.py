@@ -257,16 +257,20 @@ def test_failed(shop):
     assert len(detail) == 4000
 
 
+def write_what_fails_going_back(shop: Project) -> None:
+    header = "def fail(apps, schema_editor):\n    raise RuntimeError('no')"
+    shop.migration(
+        "shop.0002_fail",
+        python("migrations.RunPython.noop", "fail"),
+        after="0001_initial",
+        header=header,
+    )
+
+
 def test_failed_going_back(shop):
     """The record is there, and so is what ran."""
     with shop.on_branch("feature"):
-        header = "def fail(apps, schema_editor):\n    raise RuntimeError('no')"
-        shop.migration(
-            "shop.0002_fail",
-            python("migrations.RunPython.noop", "fail"),
-            after="0001_initial",
-            header=header,
-        )
+        write_what_fails_going_back(shop)
         shop.manage("migrate")
 
     assert shop.attempt("rewind", "--noinput").returncode == 1
@@ -331,13 +335,7 @@ def test_failed_in_one_transaction(shop):
     if shop.db().vendor == "mysql":
         pytest.skip("there is no such transaction here")
     with shop.on_branch("feature"):
-        header = "def fail(apps, schema_editor):\n    raise RuntimeError('no')"
-        shop.migration(
-            "shop.0002_fail",
-            python("migrations.RunPython.noop", "fail"),
-            after="0001_initial",
-            header=header,
-        )
+        write_what_fails_going_back(shop)
         shop.migration("shop.0003_price", PRICE, after="0002_fail")
         shop.manage("migrate")
 
