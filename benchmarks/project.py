@@ -306,7 +306,7 @@ def record_and_store(*apps: str) -> None:
     from django.db.migrations.loader import MigrationLoader
     from django.db.migrations.recorder import MigrationRecorder
 
-    from django_rewind.reconcile import reconcile
+    from django_rewind.engine.reconcile import reconcile
 
     for app in apps:
         call_command("migrate", app, verbosity=0)

@@ -39,7 +39,7 @@ ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT)]
 
 # The tests are not typed; the path comes first.
-hostile = import_module("tests.hostile")
+hostile = import_module("tests.support.hostile")
 
 SECONDS = 5.0
 MEGABYTES = 300
@@ -53,7 +53,7 @@ NEIGHBOUR = ("depot", "0002_shelf")
 
 def make_project(path: Path) -> Any:
     """Return a project in which migrations are missing, edited, and carry modules and files."""
-    helpers = import_module("tests.helpers")
+    helpers = import_module("tests.support.helpers")
     add, create, python = helpers.add, helpers.create, helpers.python
     project = helpers.Project(path)
     for app, model in (("shop", "Product"), ("depot", "Room"), ("crib", "Child")):
@@ -385,7 +385,7 @@ class Campaign:
         django.setup()
         from django.conf import settings
 
-        kinds = import_module("tests.databases").KINDS
+        kinds = import_module("tests.support.databases").KINDS
         configured = settings.DATABASES["default"]
         self.kind = kinds[configured["ENGINE"].rpartition(".")[2]]
         self.configured = configured
@@ -534,9 +534,9 @@ def _resident() -> int:
 
 def sign(row: dict[str, Any]) -> None:
     """Sign a row with the key of the project, as git could have had it signed."""
-    from django_rewind import signing
-    from django_rewind.source import payload
-    from django_rewind.stored import proof_of
+    from django_rewind.sources import signing
+    from django_rewind.sources.description import payload
+    from django_rewind.sources.stored import proof_of
 
     if isinstance(row["source_code"], str):
         row["digest"] = sha256(row["source_code"].encode("utf-8", "surrogatepass")).hexdigest()
@@ -560,8 +560,8 @@ def sign(row: dict[str, Any]) -> None:
 
 
 def verifies(row: dict[str, Any]) -> bool:
-    from django_rewind import signing
-    from django_rewind.store import _stored
+    from django_rewind.sources import signing
+    from django_rewind.storage.store import _stored
 
     is_as_signed = isinstance(row["source_code"], str) and signing.digest(row["source_code"]) == row["digest"]
     return is_as_signed and _stored(row).verdict is signing.Verdict.VERIFIED

@@ -14,8 +14,8 @@ from django.db import DatabaseError, connections
 from django.test import Client, override_settings
 from pytest_django.plugin import blocking_manager_key
 
-from tests.databases import drop_what_is_left
-from tests.fixtures import App, Tree, clean_up, forget_modules
+from tests.support.databases import drop_what_is_left
+from tests.support.fixtures import App, Tree, clean_up, forget_modules
 
 #: With this set to 1, as in CI, a server that cannot be reached fails the run.
 REQUIRE_DATABASES = "REWIND_REQUIRE_DATABASES"
@@ -50,7 +50,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def _has_no_database(item: pytest.Item) -> bool:
     """Say whether a test is the same on every database, for it does not use any."""
     asks = {"app", "db", "transactional_db", "project"} & set(getattr(item, "fixturenames", ()))
-    return not asks and item.get_closest_marker("django_db") is None and item.path.parent.name != "stories"
+    return not asks and item.get_closest_marker("django_db") is None and "scenarios" not in item.path.parts
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -18,7 +18,8 @@ class RewindConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from . import checks, loaddata  # noqa: F401 (registers the checks)
+        from . import checks  # noqa: F401 (registers the checks)
+        from .storage import loaddata
 
         for model in self.get_models():
             # With the sender: other models' saves are none of our business.
@@ -33,7 +34,7 @@ def follow_setting(*, setting: str, **kwargs: Any) -> None:
     """Hook into Django, or leave it as Django ships it, as the setting says."""
     if setting != "DJANGO_REWIND_ENABLED":
         return
-    from . import hooks
+    from .engine import hooks
 
     if conf.enabled():
         hooks.install()
@@ -45,11 +46,11 @@ def forget_earlier_runs(*, sender: Any, using: str, **kwargs: Any) -> None:
     """An executor that was driven from code has left what it knew, and nobody took it."""
     if not _is_ours(sender):
         return
-    from .outcome import forget_outcome
+    from .engine.handover import forget_outcome
 
     forget_outcome(connections[using])
     if conf.locks_migrate() and conf.in_force():
-        from . import turn
+        from .engine import turn
 
         turn.announce(using, kwargs.get("plan"))
 
@@ -57,7 +58,7 @@ def forget_earlier_runs(*, sender: Any, using: str, **kwargs: Any) -> None:
 def reconcile_after_migrate(*, sender: Any, using: str, **kwargs: Any) -> None:
     """Fill in what is applied and unstored. Without a plan it was `flush` that called."""
     if _is_ours(sender) and conf.in_force() and "plan" in kwargs:
-        from .reconcile import reconcile
+        from .engine.reconcile import reconcile
 
         # What cannot be stored was said when it was applied; once is enough.
         warn = _to_stderr if kwargs["plan"] or kwargs.get("verbosity", 1) >= 2 else _to_nowhere

@@ -11,10 +11,11 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Info, Tags, Warning, register
 from django.db import OperationalError, connections
 
-from . import conf, signing
-from .signing import Verdict
-from .tables import APP_LABEL
-from .types import Key, some_names_of
+from . import conf
+from .sources import signing
+from .sources.signing import Verdict
+from .storage.tables import APP_LABEL
+from .utils.types import Key, some_names_of
 
 __all__ = [
     "check_databases",
@@ -123,7 +124,7 @@ def _within_migrate() -> bool:
 
 
 def _on_database(alias: str) -> Iterator[CheckMessage]:
-    from .advice import on_database
+    from .utils.advice import on_database
 
     for message in _check_database(connections[alias]):
         message.hint = on_database(message.hint or "", alias)
@@ -132,7 +133,7 @@ def _on_database(alias: str) -> Iterator[CheckMessage]:
 
 def _check_database(connection: Any) -> Iterator[CheckMessage]:
     # Only where a database is checked: every process registers the checks.
-    from .store import Store
+    from .storage.store import Store
 
     if not Store(connection).is_allowed:
         yield Warning(
@@ -153,7 +154,7 @@ def _check_database(connection: Any) -> Iterator[CheckMessage]:
 
 
 def _check_migrations(connection: Any) -> Iterator[CheckMessage]:
-    from .status import statuses
+    from .inventory.status import statuses
 
     found = statuses(connection)
     alias = connection.alias

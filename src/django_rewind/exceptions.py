@@ -12,33 +12,33 @@ from typing import NamedTuple
 
 from django.core.management.base import CommandError
 
-from .printable import printable, printable_name, why
-from .types import Key, label, names_of
+from .utils.printable import printable, printable_name, why
+from .utils.types import Key, label, names_of
 
 __all__ = [
+    "AppliedUnderAnotherName",
+    "AtomicNotPossible",
     "BlockedRewind",
-    "CannotRedo",
     "ConflictsWithMissing",
-    "DoneAlready",
-    "FileNotUsed",
+    "FileNotUsable",
     "HowFar",
     "IrreversibleRewind",
     "LockLost",
-    "LockNotFree",
-    "LockNotMade",
-    "MovedOn",
-    "NameTakenAgain",
-    "NotAtomic",
+    "LockTimeout",
+    "LockUnavailable",
+    "LockWaitCancelled",
+    "NameReused",
+    "NotInitialized",
     "NotRecoverable",
     "NotRestorable",
-    "NothingStored",
+    "PlanOutdated",
+    "RedoNotPossible",
     "RewindError",
     "RewindInterrupted",
-    "SqlNotKnown",
+    "SqlNotAvailable",
+    "StateConflict",
     "StateNotBuilt",
-    "TakenAway",
     "UnknownColumns",
-    "WaitInterrupted",
 ]
 
 UNCHANGED = "Nothing has been changed."
@@ -59,7 +59,7 @@ class RewindError(CommandError):
         super().__init__("\n".join(filter(None, [self.problem, self.next_step, UNCHANGED])))
 
 
-class NothingStored(CommandError):
+class NotInitialized(CommandError):
     """A database has no tables of ours, or nothing in them."""
 
     def __init__(self, alias: str) -> None:
@@ -81,7 +81,7 @@ class NotRecoverable(RewindError):
         )
 
 
-class FileNotUsed(RewindError):
+class FileNotUsable(RewindError):
     """It was asked to undo a migration by its file, where that makes no sense."""
 
     def __init__(self, key: Key, reason: str) -> None:
@@ -92,7 +92,7 @@ class FileNotUsed(RewindError):
         )
 
 
-class CannotRedo(RewindError):
+class RedoNotPossible(RewindError):
     """A migration cannot be undone and applied again from its file."""
 
     def __init__(self, key: Key, reason: str, next_step: str) -> None:
@@ -100,7 +100,7 @@ class CannotRedo(RewindError):
         super().__init__(f"Migration {label(key)} cannot be redone: {reason}", next_step)
 
 
-class NotAtomic(RewindError):
+class AtomicNotPossible(RewindError):
     """A run cannot be one transaction as a whole."""
 
     def __init__(self, reason: str, key: Key | None = None) -> None:
@@ -250,7 +250,7 @@ class BlockedRewind(RewindError):
         super().__init__(f"Migration {label(key)} cannot be undone: {reason}", next_step)
 
 
-class NameTakenAgain(BlockedRewind):
+class NameReused(BlockedRewind):
     """
     A model or a field that a step works on is another table or column than when the step was applied.
 
@@ -287,7 +287,7 @@ class ConflictsWithMissing(RewindError):
         )
 
 
-class DoneAlready(RewindError):
+class AppliedUnderAnotherName(RewindError):
     """A step to be applied is an applied migration under another name, as after a rebase."""
 
     def __init__(self, key: Key, missing: Key) -> None:
@@ -295,11 +295,11 @@ class DoneAlready(RewindError):
             f"Migration {label(key)} does the same as {label(missing)}, which is applied "
             "but has no file in this checkout: it would be done twice.",
             "Run 'manage.py rewind --adopt' to have it count as applied under its new name, or "
-            f"'manage.py rewind --no-adopt' to undo {label(missing)} first.",
+            f"'manage.py rewind --include-renamed' to undo {label(missing)} first.",
         )
 
 
-class SqlNotKnown(RewindError):
+class SqlNotAvailable(RewindError):
     """The statements of a step cannot be told without executing earlier ones."""
 
     def __init__(self, key: Key, error: Exception) -> None:
@@ -311,7 +311,7 @@ class SqlNotKnown(RewindError):
         )
 
 
-class TakenAway(RewindError):
+class StateConflict(RewindError):
     """A step to be applied works on what a migration that is in no state has taken away."""
 
     def __init__(self, key: Key, by: Key, what: str, *, has_file: bool) -> None:
@@ -366,7 +366,7 @@ class UnknownColumns(RewindError):
         )
 
 
-class LockNotMade(RewindError):
+class LockUnavailable(RewindError):
     """A database cannot be locked as things are set up."""
 
     def __init__(self, alias: str, reason: str, next_step: str) -> None:
@@ -374,7 +374,7 @@ class LockNotMade(RewindError):
         super().__init__(f"The database '{alias}' cannot be locked: {reason}", next_step)
 
 
-class LockNotFree(CommandError):
+class LockTimeout(CommandError):
     """Another process has the lock of a database, and went on having it."""
 
     def __init__(self, alias: str, holder: str, timeout: float) -> None:
@@ -388,7 +388,7 @@ class LockNotFree(CommandError):
         )
 
 
-class WaitInterrupted(CommandError):
+class LockWaitCancelled(CommandError):
     """Somebody stopped waiting for the lock of a database."""
 
     def __init__(self, alias: str) -> None:
@@ -412,7 +412,7 @@ class LockLost(CommandError):
         )
 
 
-class MovedOn(RewindError):
+class PlanOutdated(RewindError):
     """While a run waited, another process has changed what its plan was made for."""
 
     def __init__(self, key: Key) -> None:

@@ -24,7 +24,7 @@ from django.apps import apps
 from django.db import transaction
 from django.dispatch import Signal
 
-from .types import Key, label
+from .utils.types import Key, label
 
 __all__ = ["post_capture", "post_rewind_step", "pre_capture", "pre_rewind_step"]
 

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from tests.stories.conftest import migrated_shop, new_shop, project, shop
+from tests.scenarios.conftest import migrated_shop, new_shop, project, shop
 
 __all__ = ["migrated_shop", "new_shop", "older", "project", "shop"]
 

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tests.helpers import Project, add, alter, create, drop, python
+from tests.support.helpers import Project, add, alter, create, drop, python
 
 both_ways = pytest.mark.parametrize(
     "older_goes_back", [True, False], ids=["older goes back", "newer goes back"]

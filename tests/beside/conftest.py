@@ -6,8 +6,8 @@ from typing import Callable
 
 import pytest
 
-from tests.helpers import Project, add
-from tests.stories.conftest import migrated_shop, new_shop, project, shop
+from tests.scenarios.conftest import migrated_shop, new_shop, project, shop
+from tests.support.helpers import Project, add
 
 __all__ = ["both_orders", "migrated_shop", "new_shop", "project", "shop"]
 

@@ -5,7 +5,17 @@ from __future__ import annotations
 import pytest
 
 from tests.beside.conftest import both_orders
-from tests.helpers import Project, add, alter, create, drop, python, remove, rename_field, rename_model
+from tests.support.helpers import (
+    Project,
+    add,
+    alter,
+    create,
+    drop,
+    python,
+    remove,
+    rename_field,
+    rename_model,
+)
 
 FOLLOW = "ForeignKey('shop.Product', on_delete=models.CASCADE, null=True)"
 

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from tests.beside.conftest import PRICE
-from tests.helpers import Project, create
+from tests.support.helpers import Project, create
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.beside.conftest import PRICE, both_orders
-from tests.helpers import Project, create, remove
+from tests.support.helpers import Project, create, remove
 
 SAFE = "from django_safemigrate import Safe"
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.beside.conftest import PRICE
-from tests.helpers import Project, add, create, python
-from tests.stories.conftest import copied, open_shop
+from tests.scenarios.conftest import copied, open_shop
+from tests.support.helpers import Project, add, create, python
 
 OF_0_1_0 = {"id", "app_label", "migration_name", "source_code", "stored_at"}
 FILL = """

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.beside.conftest import PRICE
-from tests.helpers import LEDGER, Project, create
+from tests.support.helpers import LEDGER, Project, create
 
 CUSTOMERS = """
 from django_tenants.models import DomainMixin, TenantMixin

@@ -8,14 +8,14 @@ from collections.abc import Iterator
 import pytest
 
 from tests.beside.conftest import PRICE
-from tests.databases import Database
-from tests.helpers import Project, Result
+from tests.support.databases import Database
+from tests.support.helpers import Project, Result
 
 CONFTEST = """
     import pytest
     from django.db import connection
 
-    from django_rewind.store import Store
+    from django_rewind.storage.store import Store
 
 
     @pytest.fixture

@@ -10,9 +10,9 @@ from typing import Any
 from django.db import DEFAULT_DB_ALIAS
 from django.utils.translation import gettext as _
 
-from django_rewind.advice import on_database
-from django_rewind.printable import printable_name
-from django_rewind.signing import Verdict
+from django_rewind.sources.signing import Verdict
+from django_rewind.utils.advice import on_database
+from django_rewind.utils.printable import printable_name
 
 from .changelist import Known
 from .states import SETTLED, FileState, Knowledge
@@ -138,7 +138,7 @@ def _to_act(known: Known) -> Iterator[_Words]:
     if known.state in (FileState.MISSING, FileState.IN_USE, FileState.BASELINE, FileState.NO_FILE):
         yield _("Write its file again"), ["restore_migrations", app_label, name]
     if known.state is FileState.REMOVED_APP:
-        yield _("See what undoing would do"), ["rewind", "--plan", "--include-removed-apps"]
+        yield _("See what undoing would do"), ["rewind", "--plan", "--include-stale-apps"]
     if known.state in (FileState.EDITED, FileState.DIFFERS):
         yield _("See what its file would do otherwise"), ["verify_migrations", app_label, "--diff"]
         yield _("Undo what ran and apply the file"), ["rewind", "--redo", app_label, name]

@@ -12,10 +12,10 @@ from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
 from django_rewind.models import MigrationCode
-from django_rewind.store import as_stored
-from django_rewind.stored import StoredMigration
-from django_rewind.types import Key
-from django_rewind.verifications import Verification
+from django_rewind.sources.stored import StoredMigration
+from django_rewind.storage.store import as_stored
+from django_rewind.storage.verifications import Verification
+from django_rewind.utils.types import Key
 
 from .addresses import overview_address
 from .databases import alias_of, in_database, survey_of

@@ -9,7 +9,7 @@ from django.db import connections, router
 from django.http import HttpRequest
 
 from django_rewind.models import MigrationCode
-from django_rewind.store import Store
+from django_rewind.storage.store import Store
 
 from .survey import Survey
 

@@ -10,14 +10,14 @@ from typing import Any
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
-from django_rewind.edits import Edits
-from django_rewind.ledger import Ledger
+from django_rewind.inventory.files import Edits
 from django_rewind.models import Event, MigrationCode, MigrationEvent
-from django_rewind.printable import printable, printable_name
-from django_rewind.source import Metadata
-from django_rewind.stored import EarlierText
-from django_rewind.surroundings.needs import Carried
-from django_rewind.types import Key, label
+from django_rewind.sources.bundle.manifest import Carried
+from django_rewind.sources.description import Metadata
+from django_rewind.sources.stored import EarlierText
+from django_rewind.storage.audit_log import AuditLog
+from django_rewind.utils.printable import printable, printable_name
+from django_rewind.utils.types import Key, label
 
 from .addresses import address_of, app_address
 from .advice import Advice, advice
@@ -296,11 +296,11 @@ class Detail:
         found = self.metadata.needs.left_out if self.metadata else {}
         return [(printable_name(name), printable(why)) for name, why in found.items()]
 
-    # Ledger -----------------------------------------------------------------
+    # AuditLog -----------------------------------------------------------------
 
     @property
     def timeline(self) -> list[Moment]:
-        return [_moment(event) for event in Ledger(self.survey.connection).of(self.key)]
+        return [_moment(event) for event in AuditLog(self.survey.connection).of(self.key)]
 
 
 def _parents(stored: Any) -> list[Key]:

@@ -15,13 +15,13 @@ from collections.abc import Iterable, Mapping
 from django.apps import apps
 from django.db.migrations.loader import MigrationLoader
 
-from django_rewind.compare import same_text
-from django_rewind.signing import digest
-from django_rewind.source import Metadata, parse
-from django_rewind.store import Store
-from django_rewind.stored import Glimpse
-from django_rewind.surroundings.modules import Modules, SourceUnavailable
-from django_rewind.types import Key
+from django_rewind.sources.bundle.modules import Modules, SourceUnavailable
+from django_rewind.sources.compare import same_text
+from django_rewind.sources.description import Metadata, parse
+from django_rewind.sources.signing import digest
+from django_rewind.sources.stored import Glimpse
+from django_rewind.storage.store import Store
+from django_rewind.utils.types import Key
 
 __all__ = ["Disk", "forget"]
 

@@ -11,8 +11,8 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from django_rewind.models import MigrationCode, Provenance
-from django_rewind.printable import printable_name
-from django_rewind.types import Key
+from django_rewind.utils.printable import printable_name
+from django_rewind.utils.types import Key
 
 from .databases import DATABASE, alias_of, aliases, survey_of
 from .states import FileState

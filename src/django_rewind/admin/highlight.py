@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from django.utils.html import conditional_escape, format_html
 from django.utils.safestring import SafeString, mark_safe
 
-from django_rewind.printable import printable
-from django_rewind.syntax import LONGEST_TO_COMPARE
+from django_rewind.utils.printable import printable
+from django_rewind.utils.syntax import LONGEST_TO_COMPARE
 
 __all__ = ["highlighted", "lines_of"]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from django_rewind.types import Key
+from django_rewind.utils.types import Key
 
 __all__ = ["Edge", "Lanes", "lanes_of"]
 

@@ -18,8 +18,8 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from django_rewind.models import MigrationCode
-from django_rewind.printable import printable_name
-from django_rewind.types import label
+from django_rewind.utils.printable import printable_name
+from django_rewind.utils.types import label
 
 from .addresses import changelist_address, overview_address
 from .changelist import StoredMigrationsList

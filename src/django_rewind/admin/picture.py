@@ -10,11 +10,11 @@ from functools import cached_property
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from django_rewind.plan import in_applied_order
-from django_rewind.printable import in_short, printable_name
-from django_rewind.source import Metadata, parse
-from django_rewind.stored import StoredMigration
-from django_rewind.types import Key, label
+from django_rewind.schema.graph import in_applied_order
+from django_rewind.sources.description import Metadata, parse
+from django_rewind.sources.stored import StoredMigration
+from django_rewind.utils.printable import in_short, printable_name
+from django_rewind.utils.types import Key, label
 
 from .addresses import address_of, app_address
 from .lanes import Edge, Lanes, lanes_of

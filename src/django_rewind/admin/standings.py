@@ -11,10 +11,10 @@ from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from django_rewind.history import History, Standing
-from django_rewind.source import Metadata
-from django_rewind.stored import Glimpse, StoredMigration, why_unusable
-from django_rewind.types import Applied, Key
+from django_rewind.inventory.snapshot import History, Standing
+from django_rewind.sources.description import Metadata
+from django_rewind.sources.stored import Glimpse, StoredMigration, why_unusable
+from django_rewind.utils.types import Applied, Key
 
 from .disk import Disk
 

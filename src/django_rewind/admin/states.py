@@ -9,9 +9,9 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from django_rewind import history
-from django_rewind.history import Standing
-from django_rewind.signing import IN_SHORT, Verdict
+from django_rewind.inventory import snapshot
+from django_rewind.inventory.snapshot import Standing
+from django_rewind.sources.signing import IN_SHORT, Verdict
 
 __all__ = ["OF_STANDING", "SETTLED", "FileState", "Knowledge", "as_html", "sign_of"]
 
@@ -27,9 +27,9 @@ def _of_signature(verdict: Verdict) -> Any:
 class FileState(TextChoices):
     """What the checkout says of a stored migration, in the words of the commands."""
 
-    ON_DISK = "on-disk", _(history.ON_DISK)
-    EDITED = "edited", _(history.EDITED)
-    DIFFERS = "differs", _(history.DIFFERS)
+    ON_DISK = "on-disk", _(snapshot.ON_DISK)
+    EDITED = "edited", _(snapshot.EDITED)
+    DIFFERS = "differs", _(snapshot.DIFFERS)
     UNREADABLE = "unreadable", _("unreadable")
     MISSING = "missing", _words(Standing.MISSING)
     IN_USE = "in-use", _words(Standing.IN_USE)
@@ -38,7 +38,7 @@ class FileState(TextChoices):
     BASELINE = "baseline", _words(Standing.BASELINE)
     REMOVED_APP = "app-removed", _words(Standing.REMOVED_APP)
     DISABLED = "disabled", _words(Standing.LEFT_ALONE)
-    NO_FILE = "no-file", _(history.NO_FILE)
+    NO_FILE = "no-file", _(snapshot.NO_FILE)
 
 
 class Knowledge(TextChoices):

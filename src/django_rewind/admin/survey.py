@@ -16,12 +16,12 @@ from django.conf import settings
 from django.db import DatabaseError
 from django.db.migrations.recorder import MigrationRecorder
 
-from django_rewind.baseline import Baseline
-from django_rewind.history import History, Standing, tables_in_use
-from django_rewind.store import Store
-from django_rewind.stored import Glimpse, StoredMigration
-from django_rewind.types import Key
-from django_rewind.verifications import Verification, Verifications
+from django_rewind.inventory.snapshot import History, Standing, tables_in_use
+from django_rewind.sources.stored import Glimpse, StoredMigration
+from django_rewind.storage.facts import Baseline
+from django_rewind.storage.store import Store
+from django_rewind.storage.verifications import Verification, Verifications
+from django_rewind.utils.types import Key
 
 from .disk import Disk
 from .standings import Standings

@@ -8,8 +8,8 @@ from django.template.defaultfilters import date
 from django.utils.safestring import SafeString
 
 from django_rewind.models import Provenance
-from django_rewind.printable import in_local_time, printable_name
-from django_rewind.signing import Verdict
+from django_rewind.sources.signing import Verdict
+from django_rewind.utils.printable import in_local_time, printable_name
 
 from .states import Knowledge, as_html
 

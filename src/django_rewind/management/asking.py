@@ -8,10 +8,10 @@ from django.core.management.base import CommandError
 
 from django_rewind.exceptions import UNCHANGED
 
-__all__ = ["AskingInterrupted", "agrees"]
+__all__ = ["PromptCancelled", "agrees"]
 
 
-class AskingInterrupted(CommandError):
+class PromptCancelled(CommandError):
     """Somebody pressed Ctrl-C instead of an answer."""
 
     def __init__(self) -> None:
@@ -24,7 +24,7 @@ def agrees(question: str, if_nobody: str) -> bool:
     Ask, and say whether the answer is yes.
 
     Raises:
-        AskingInterrupted: Ctrl-C.
+        PromptCancelled: Ctrl-C.
         CommandError: there is nobody to ask, in the words of `if_nobody`.
     """
     try:
@@ -34,4 +34,4 @@ def agrees(question: str, if_nobody: str) -> bool:
     except KeyboardInterrupt:
         # The line of the question has no end yet.
         sys.stderr.write("\n")
-        raise AskingInterrupted from None
+        raise PromptCancelled from None

@@ -9,8 +9,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DEFAULT_DB_ALIAS, connections
 
-from django_rewind.advice import name_database
-from django_rewind.printable import printable
+from django_rewind.utils.advice import name_database
+from django_rewind.utils.printable import printable
 
 __all__ = ["JSON_FORMAT", "ReportingCommand"]
 

@@ -13,12 +13,12 @@ _ONLY_SHOW = ("plan", "check", "sql")
 
 # Options, by their names in the code, that leave no sense to each other.
 _CONTRADICTIONS = [
-    ("redo", "redo_differing"),
+    ("redo", "redo_modified"),
     *(("atomic", other) for other in ("sql", "adopt")),
     *((show, "migrate") for show in _ONLY_SHOW),
-    *(("sql", other) for other in ("plan", "check", "fake", "redo", "redo_differing")),
-    *(("adopt", other) for other in ("sql", "fake", "redo", "redo_differing", "use_file", "no_adopt")),
-    *(("fake", other) for other in ("redo", "redo_differing", "use_file", "allow_data_loss")),
+    *(("sql", other) for other in ("plan", "check", "fake", "redo", "redo_modified")),
+    *(("adopt", other) for other in ("sql", "fake", "redo", "redo_modified", "use_file", "include_renamed")),
+    *(("fake", other) for other in ("redo", "redo_modified", "use_file", "allow_data_loss")),
 ]
 
 
@@ -64,7 +64,7 @@ def add_arguments(parser: Any) -> None:
         help="Undo the migration that is named, as it ran, and apply its file; the same for what depends on it.",
     )
     parser.add_argument(
-        "--redo-differing",
+        "--redo-modified",
         action="store_true",
         help="Do that for every applied migration that differs from its file.",
     )
@@ -74,12 +74,12 @@ def add_arguments(parser: Any) -> None:
         help="Give missing migrations that are on disk under another name that name, with no change to the schema.",
     )
     parser.add_argument(
-        "--no-adopt",
+        "--include-renamed",
         action="store_true",
         help="Undo also missing migrations that are on disk under another name.",
     )
     parser.add_argument(
-        "--include-removed-apps",
+        "--include-stale-apps",
         action="store_true",
         help="Also undo missing migrations of apps that are not installed any more.",
     )
@@ -111,7 +111,7 @@ def only_shows(options: dict[str, Any]) -> bool:
 def in_words(options: dict[str, Any]) -> str:
     """Return the call again, for those who wait for it and for the ledger."""
     given = [options["app_label"], options["migration_name"]]
-    flags = ("fake", "redo", "redo_differing", "adopt", "no_adopt", "include_removed_apps", "migrate")
+    flags = ("fake", "redo", "redo_modified", "adopt", "include_renamed", "include_stale_apps", "migrate")
     return " ".join(["rewind", *filter(None, given), *(_option(name) for name in flags if options[name])])
 
 
@@ -138,8 +138,8 @@ def _problems(options: dict[str, Any]) -> Iterator[str]:
         yield "--adopt takes no name of a migration: it looks for all that can be adopted."
     if options["redo"] and (name is None or name == "zero"):
         yield "--redo takes an app and the name of a migration: 'rewind --redo app_label migration_name'."
-    if options["redo_differing"] and name:
-        yield "--redo-differing takes no name of a migration; --redo does."
+    if options["redo_modified"] and name:
+        yield "--redo-modified takes no name of a migration; --redo does."
     if options["lock_timeout"] is not None and not options["lock_timeout"] >= 0:
         yield "--lock-timeout takes a number of seconds, 0 or more."
     for named in options["use_file"]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from django_rewind.adoption import Adoptions
-from django_rewind.outline import Outline, Step
-from django_rewind.types import label, names_of
+from django_rewind.engine.outline import Outline, Step
+from django_rewind.inventory.renames import Adoptions
+from django_rewind.utils.types import label, names_of
 
 __all__ = ["lines", "lines_of_adoption", "question", "remarks"]
 

@@ -14,14 +14,14 @@ from collections.abc import Iterator
 from django.template.defaultfilters import filesizeformat
 from django.utils.translation import override
 
-from django_rewind.edits import text_on_disk
+from django_rewind.actions.trust import Doubt
+from django_rewind.inventory.files import text_on_disk
 from django_rewind.models import Provenance
-from django_rewind.signing import Verdict
-from django_rewind.surroundings.drift import Drift
-from django_rewind.surroundings.gather import Collector
-from django_rewind.surroundings.needs import Carried
-from django_rewind.trust import Doubt
-from django_rewind.types import label, names_of
+from django_rewind.sources.bundle.changes import Drift
+from django_rewind.sources.bundle.collector import Collector
+from django_rewind.sources.bundle.manifest import Carried
+from django_rewind.sources.signing import Verdict
+from django_rewind.utils.types import label, names_of
 
 __all__ = ["lines_of_doubt", "plainly"]
 

@@ -10,12 +10,12 @@ from django.conf import settings
 from django.core.management.base import CommandError
 from django.db import connections
 
+from django_rewind.actions.trust import Doubt, Trust
 from django_rewind.exceptions import UNCHANGED, NotRecoverable
-from django_rewind.management.asking import AskingInterrupted, agrees
+from django_rewind.management.asking import PromptCancelled, agrees
 from django_rewind.management.rewind_options import only_shows
 from django_rewind.management.trust_text import lines_of_doubt, plainly
-from django_rewind.trust import Doubt, Trust
-from django_rewind.types import label, names_of
+from django_rewind.utils.types import label, names_of
 
 __all__ = ["asking_for_trust", "sign"]
 
@@ -101,7 +101,7 @@ def _is_trusted_now(command: Any, error: NotRecoverable, alias: str) -> bool:
         return False
     try:
         agreed = [doubt for doubt in doubts if _agrees(command, doubt)]
-    except AskingInterrupted:
+    except PromptCancelled:
         raise
     except CommandError:
         # Nobody there: the refusal says what can be done.

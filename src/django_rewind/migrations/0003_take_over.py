@@ -15,7 +15,7 @@ from django.db import migrations
 def take_over(apps: Any, schema_editor: Any) -> None:
     """Sign what version 0.1.0 stored, and remember the baseline"""
     # Imported here: a migration is imported by every command, this is run once.
-    from django_rewind.takeover import remember_baseline, sign_inherited
+    from django_rewind.storage.upgrade_0_1 import remember_baseline, sign_inherited
 
     sign_inherited(apps, schema_editor.connection)
     remember_baseline(apps, schema_editor.connection)

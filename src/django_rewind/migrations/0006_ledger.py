@@ -43,21 +43,21 @@ def tied_to_its_record(model: str, names: dict[str, Any]) -> list[Any]:
 def look(apps: Any, schema_editor: Any) -> None:
     """Look whether what is stored can be tied to records"""
     # Imported here: a migration is imported by every command, this is run once.
-    from django_rewind.takeover import refuse_without_a_key
+    from django_rewind.storage.upgrade_0_1 import refuse_without_a_key
 
     refuse_without_a_key(apps, schema_editor.connection)
 
 
 def prove(apps: Any, schema_editor: Any) -> None:
     """Tie what is stored to the records that it names"""
-    from django_rewind.takeover import prove_recorded
+    from django_rewind.storage.upgrade_0_1 import prove_recorded
 
     prove_recorded(apps, schema_editor.connection)
 
 
 def forget(apps: Any, schema_editor: Any) -> None:
     """Sign what is stored as it was signed before"""
-    from django_rewind.takeover import forget_serials
+    from django_rewind.storage.upgrade_0_1 import forget_serials
 
     forget_serials(apps, schema_editor.connection)
 

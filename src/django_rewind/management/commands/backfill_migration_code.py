@@ -5,9 +5,9 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
-from django_rewind.backfill import Backfill, Backfilled
+from django_rewind.actions.backfill import Backfill, Backfilled
 from django_rewind.management.reporting import ReportingCommand
-from django_rewind.types import label, some_names_of
+from django_rewind.utils.types import label, some_names_of
 
 
 class Command(ReportingCommand):

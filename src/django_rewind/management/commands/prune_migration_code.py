@@ -8,11 +8,11 @@ from django.core.management.base import CommandError
 from django.utils.dateparse import parse_date, parse_datetime
 from django.utils.timezone import is_aware, localtime, make_aware, make_naive, now
 
+from django_rewind.actions.prune import Leftovers, Pruning
 from django_rewind.exceptions import UNCHANGED
 from django_rewind.management.asking import agrees
 from django_rewind.management.reporting import ReportingCommand
-from django_rewind.pruning import Leftovers, Pruning
-from django_rewind.types import Key, label
+from django_rewind.utils.types import Key, label
 
 
 class Command(ReportingCommand):

@@ -5,9 +5,9 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
+from django_rewind.actions.restore import Action, Restoration, Restore, shown
 from django_rewind.management.reporting import ReportingCommand
-from django_rewind.restore import Action, Restoration, Restore, shown
-from django_rewind.types import Key, label, names_of
+from django_rewind.utils.types import Key, label, names_of
 
 _DONE = {Action.CREATE: "Restored", Action.OVERWRITE: "Overwritten:", Action.LEAVE: "Left as it is:"}
 _TO_BE_DONE = {

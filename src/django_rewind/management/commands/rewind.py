@@ -8,10 +8,15 @@ from django.conf import settings
 from django.core.management.base import CommandError, no_translations
 from django.core.management.commands.migrate import Command as MigrateCommand
 
-from django_rewind.advice import on_database
-from django_rewind.atomic import Whole, check_atomic
-from django_rewind.exceptions import UNCHANGED, NothingStored, RewindError, RewindInterrupted
-from django_rewind.lock import Lock
+from django_rewind.actions.adopt import adopt
+from django_rewind.actions.redo import Redo, redo_modified, redo_one
+from django_rewind.actions.rewind import Rewind
+from django_rewind.actions.sql import sql_of
+from django_rewind.engine.lock import Lock
+from django_rewind.engine.outline import Outline, left_alone, steps_of
+from django_rewind.engine.step import note_refusal
+from django_rewind.engine.transactions import Whole, check_atomic
+from django_rewind.exceptions import UNCHANGED, NotInitialized, RewindError, RewindInterrupted
 from django_rewind.management.asking import agrees
 from django_rewind.management.interrupts import heeding_termination
 from django_rewind.management.migrating import migrate
@@ -19,13 +24,9 @@ from django_rewind.management.reporting import ReportingCommand
 from django_rewind.management.rewind_options import add_arguments, in_words, only_shows, refuse_nonsense
 from django_rewind.management.rewind_text import lines, lines_of_adoption, question, remarks
 from django_rewind.management.trusting import asking_for_trust
-from django_rewind.outline import Outline, left_alone, steps_of
-from django_rewind.redo import Redo, redo_differing, redo_one
-from django_rewind.rewind import Rewind
-from django_rewind.sql import sql_of
-from django_rewind.step import note_refusal
-from django_rewind.tables import APP_LABEL
-from django_rewind.types import Plan, key_of, label
+from django_rewind.storage.tables import APP_LABEL
+from django_rewind.utils.advice import on_database
+from django_rewind.utils.types import Plan, key_of, label
 
 _ADD_MIGRATE = "Add --migrate to apply first what is not applied, or migrate to that and adopt again."
 
@@ -106,7 +107,7 @@ class Command(ReportingCommand):
         """Have our tables made first, where all is to be migrated anyway."""
         try:
             return self._make_rewind()
-        except NothingStored:
+        except NotInitialized:
             if not self.options["migrate"] or only_shows(self.options):
                 raise
         self._migrate(APP_LABEL)
@@ -116,12 +117,12 @@ class Command(ReportingCommand):
         (connection,) = self.connections(self.options)
         app_label = self.options["app_label"]
         removed_apps: list[str] | None = []
-        if self.options["include_removed_apps"]:
+        if self.options["include_stale_apps"]:
             removed_apps = None
         elif app_label and app_label not in {config.label for config in apps.get_app_configs()}:
             removed_apps = [app_label]
         rewind = Rewind(connection, self.migration_progress_callback, removed_apps)
-        rewind.undoes_renamed = self.options["no_adopt"]
+        rewind.undoes_renamed = self.options["include_renamed"]
         rewind.beside.whole = self.whole
         rewind.begins = self._note_beginning
         return rewind
@@ -164,7 +165,7 @@ class Command(ReportingCommand):
 
     def _adopt_what_can_be(self) -> None:
         while self.rewind.adoptions.pairs:
-            for old, new in self.rewind.adoptions.adopt(warn=self._warn):
+            for old, new in adopt(self.rewind.adoptions, warn=self._warn):
                 self._head(f"  {label(old)} is {label(new)} from now on")
             self.rewind = self._make_rewind()
             first = self.rewind.adoptions.wanted_first()
@@ -176,7 +177,9 @@ class Command(ReportingCommand):
 
     def _how_to_go_on(self) -> str:
         lines = lines_of_adoption(self.rewind.adoptions)
-        return "\n".join([*lines, "Add --adopt for that, or --no-adopt to undo and apply them.", UNCHANGED])
+        return "\n".join(
+            [*lines, "Add --adopt for that, or --include-renamed to undo and apply them.", UNCHANGED]
+        )
 
     def _warn(self, line: str) -> None:
         self.stderr.write(self.style.WARNING(f"Warning: {line}"))
@@ -190,8 +193,8 @@ class Command(ReportingCommand):
         if self.options["redo"]:
             redo = redo_one(self.rewind, app_label, name)
             return redo, redo.undo
-        if self.options["redo_differing"]:
-            redo = redo_differing(self.rewind, self._differing(), app_label)
+        if self.options["redo_modified"]:
+            redo = redo_modified(self.rewind, self._differing(), app_label)
             return redo, redo.undo
         if name:
             return None, self.rewind.plan_to(app_label, name)
@@ -235,7 +238,7 @@ class Command(ReportingCommand):
         for text, style in lines(outline):
             said = on_database(text, self.options["database"])
             self.stdout.write(said, getattr(self.style, style) if style else None)
-        if outline and self.options["redo_differing"] and only_shows(self.options):
+        if outline and self.options["redo_modified"] and only_shows(self.options):
             self.stdout.write("  Found by their texts: a run leaves out what would do the same.")
 
     # Doing ------------------------------------------------------------------

@@ -9,8 +9,8 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DEFAULT_DB_ALIAS, connections
 
-from django_rewind.checkout import after_checkout
-from django_rewind.githook import Choices, Hook, HookError, State, WorkTree, current_call
+from django_rewind.actions.checkout import after_checkout
+from django_rewind.git.hook import Choices, Hook, HookError, State, WorkTree, current_call
 
 
 class Command(BaseCommand):

@@ -4,16 +4,16 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
-from django_rewind.advice import on_database
+from django_rewind.actions.history import timelines
+from django_rewind.inventory.status import Status, statuses
 from django_rewind.management.reporting import ReportingCommand
-from django_rewind.matching import the_one
-from django_rewind.printable import printable, printable_name
-from django_rewind.signing import Verdict
-from django_rewind.status import Status, statuses
-from django_rewind.store import Store
-from django_rewind.stored import StoredMigration
-from django_rewind.timeline import timelines
-from django_rewind.types import label
+from django_rewind.sources.signing import Verdict
+from django_rewind.sources.stored import StoredMigration
+from django_rewind.storage.store import Store
+from django_rewind.utils.advice import on_database
+from django_rewind.utils.matching import the_one
+from django_rewind.utils.printable import printable, printable_name
+from django_rewind.utils.types import label
 
 
 class Command(ReportingCommand):
@@ -27,7 +27,7 @@ class Command(ReportingCommand):
         super().add_arguments(parser)
         parser.add_argument("--missing", action="store_true", help="Show those that have no file here.")
         parser.add_argument(
-            "--differs", action="store_true", help="Show those whose file was edited after it was applied."
+            "--modified", action="store_true", help="Show those whose file was edited after it was applied."
         )
         parser.add_argument(
             "--unstored", action="store_true", help="Show those that are applied and not stored."
@@ -161,7 +161,7 @@ def _is_wanted(one: Status, options: dict[str, Any]) -> bool:
         return False
     asked = {
         "missing": one.is_applied and not one.on_disk,
-        "differs": bool(one.differs) or one.is_edited,
+        "modified": bool(one.differs) or one.is_edited,
         "unstored": one.is_applied and one.stored is None,
     }
     wanted = [name for name in asked if options[name]]

@@ -5,18 +5,18 @@ from typing import Any
 from django.core.management.base import CommandError
 from django.db import connections
 
-from django_rewind import capture
-from django_rewind.advice import on_database
-from django_rewind.baseline import Baseline
+from django_rewind.actions.trust import Trust
+from django_rewind.actions.verify import Finding, Verifier, diff
+from django_rewind.engine import capture
+from django_rewind.inventory.status import Status, statuses
 from django_rewind.management.reporting import ReportingCommand
 from django_rewind.management.trusting import sign
-from django_rewind.matching import the_one
-from django_rewind.printable import printable_name
-from django_rewind.status import Status, statuses
-from django_rewind.store import Store
-from django_rewind.trust import Trust
-from django_rewind.types import label
-from django_rewind.verification import Finding, Verifier, diff
+from django_rewind.storage.facts import Baseline
+from django_rewind.storage.store import Store
+from django_rewind.utils.advice import on_database
+from django_rewind.utils.matching import the_one
+from django_rewind.utils.printable import printable_name
+from django_rewind.utils.types import label
 
 
 class Command(ReportingCommand):
@@ -38,7 +38,7 @@ class Command(ReportingCommand):
             **names,
         )
         parser.add_argument(
-            "--forget",
+            "--acknowledge",
             help="Note that a migration without file and source is known to be so, and accepted.",
             **names,
         )
@@ -57,7 +57,7 @@ class Command(ReportingCommand):
         if options["sign"] is not None:
             self._sign(options)
             return
-        for name, work in (("accept", self._accept), ("forget", self._forget)):
+        for name, work in (("accept", self._accept), ("acknowledge", self._acknowledge)):
             if options[name]:
                 (connection, *others) = self.connections(options)
                 if others:
@@ -144,7 +144,7 @@ class Command(ReportingCommand):
             raise CommandError(f"The file of {name} could not be stored. Nothing has been changed.")
         self.stdout.write(f"The file of {name} is what will be reversed. What ran is kept as history.")
 
-    def _forget(self, connection: Any, status: Status) -> None:
+    def _acknowledge(self, connection: Any, status: Status) -> None:
         name = label(status.key)
         if status.record_id is None or status.on_disk:
             what = "not applied" if status.record_id is None else "on disk"
@@ -171,7 +171,7 @@ def _refuse_nonsense(options: dict[str, Any]) -> None:
     """
     if options["sign"] is None:
         return
-    others = [name for name in ("accept", "forget", "diff", "strict") if options[name]]
+    others = [name for name in ("accept", "acknowledge", "diff", "strict") if options[name]]
     if options["format"] == "json":
         raise CommandError("--sign asks, and --format json is for scripts.", returncode=2)
     if others:

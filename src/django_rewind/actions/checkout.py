@@ -1,0 +1,206 @@
+"""
+What is said, and with `--auto` done, when another commit has been checked out.
+
+The hook of git leads here, through the command `rewind_hook run`.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from io import StringIO
+from typing import Any
+
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import CommandError
+from django.db import DEFAULT_DB_ALIAS
+
+from ..engine.preflight import check_reversible
+from ..exceptions import RewindError, RewindInterrupted
+from ..git.hook import Choices
+from ..inventory.snapshot import History, Standing
+from ..utils.advice import on_database
+from ..utils.types import Key, Plan, some_names_of, some_of
+from .rewind import Rewind
+
+__all__ = ["after_checkout"]
+
+
+def after_checkout(connection: Any, choices: Choices, deleted: Sequence[str] = ()) -> str:
+    """
+    Return the one line that there is to say, or nothing.
+
+    Args:
+        deleted: the files that the checkout has taken away.
+    """
+    try:
+        found = look(connection, deleted)
+    except Exception as error:  # noqa: BLE001 (a line, and the checkout goes on)
+        return _line(f"cannot tell what is missing here ({_in_short(error)}).")
+    if found is None or not found.keys:
+        return ""
+    if choices.auto and settings.DEBUG and found.missing and not found.obstacle:
+        said = _undo(found, choices)
+    else:
+        said = found.in_words(choices.database)
+    return _line(on_database(said, choices.database))
+
+
+@dataclass(frozen=True)
+class Lacking:
+    """What is applied and lacks a file in this checkout, and how that could be undone."""
+
+    rewind: Rewind
+    missing: list[Key]
+    # Missing, and not part of a bare rewind: the table of an installed model.
+    in_use: list[Key]
+    # Of apps that this checkout took away.
+    removed: list[Key]
+    # On disk under another name.
+    renamed: list[Key]
+    plan: Plan
+    # Why a rewind would be refused.
+    obstacle: str = ""
+
+    @property
+    def keys(self) -> list[Key]:
+        return [*self.missing, *self.in_use, *self.removed, *self.renamed]
+
+    def in_words(self, database: str) -> str:
+        """Return how many they are, which, and what helps."""
+        count = len(self.keys)
+        what = "migration" if count == 1 else "migrations"
+        where = "" if database == DEFAULT_DB_ALIAS else f" of the database '{database}'"
+        has = "has" if count == 1 else "have"
+        return f"{count} applied {what}{where} {has} no file here ({some_names_of(self.keys)}): {self._help}"
+
+    @property
+    def _help(self) -> str:
+        if self.obstacle:
+            return f"{self.obstacle} See 'manage.py rewind --plan'."
+        commands = ["'manage.py rewind'"] if self.missing else []
+        commands += [
+            f"'manage.py rewind {app}'" for app in sorted({app_label for app_label, _ in self.removed})
+        ]
+        if self.renamed:
+            adopt = "'manage.py rewind --adopt'"
+            rest = f" Then {' and '.join(commands)}." if commands else ""
+            return f"{adopt} gives {some_names_of(self.renamed)} the name of now.{rest}"
+        if not commands:
+            return "an installed model uses the table, see 'manage.py rewind --plan'."
+        them = "it" if len(self.keys) == 1 else "them"
+        return f"{' and '.join(commands)} {'undoes' if len(commands) == 1 else 'undo'} {them}."
+
+
+def look(connection: Any, deleted: Sequence[str] = ()) -> Lacking | None:
+    """Return what is lacking; None where there is no database, or nothing is kept in it."""
+    if not _is_there(connection):
+        return None
+    try:
+        rewind = Rewind(connection)
+    except CommandError:
+        return None
+    history = rewind.history
+    plan, obstacle = _plan(rewind)
+    return Lacking(
+        rewind=rewind,
+        missing=[key for key in history.of(Standing.MISSING) if key not in rewind.renamed],
+        in_use=[key for key in history.of(Standing.IN_USE) if key not in rewind.renamed],
+        removed=[key for key in history.of(Standing.REMOVED_APP) if _is_among(history, key, deleted)],
+        renamed=list(rewind.renamed),
+        plan=plan,
+        obstacle=obstacle,
+    )
+
+
+def _plan(rewind: Rewind) -> tuple[Plan, str]:
+    try:
+        plan = rewind.plan()
+        check_reversible(migration for migration, _ in plan)
+    except RewindError as error:
+        return [], error.problem
+    return plan, ""
+
+
+def _is_there(connection: Any) -> bool:
+    """SQLite would make the file of a new work tree, which has no database yet."""
+    if connection.vendor != "sqlite" or connection.is_in_memory_db():
+        return True
+    name = os.fspath(connection.settings_dict["NAME"])
+    return name.startswith("file:") or os.path.exists(name)  # noqa: PTH110 (may be relative)
+
+
+def _is_among(history: History, key: Key, deleted: Iterable[str]) -> bool:
+    """Apps are also removed on purpose; it is worth a word only when it has just happened."""
+    stored = history.stored.get(key)
+    module = stored.module if stored else f"{key[0]}.migrations.{key[1]}"
+    path = f"/{module.replace('.', '/')}.py"
+    return any(f"/{one}".endswith(path) for one in deleted)
+
+
+# Undoing ------------------------------------------------------------------------
+
+
+def _undo(found: Lacking, choices: Choices) -> str:
+    try:
+        found.rewind.find_out(found.plan)
+    except RewindError as error:
+        return f"{found.in_words(choices.database)} Not done by itself: {error.problem}"
+    lost = [str(one) for one in found.rewind.losses(found.plan)]
+    if lost and not choices.allow_data_loss:
+        return f"{found.in_words(choices.database)} Not done by itself: it would lose what is in {some_of(lost)}."
+    # From here on it takes as long as it takes: half an undo is worse than a wait.
+    signal.alarm(0)
+    _wait_briefly_for_locks(found.rewind.connection, choices.timeout)
+    try:
+        call_command(
+            "rewind",
+            database=choices.database,
+            interactive=False,
+            verbosity=0,
+            lock_timeout=choices.timeout,
+            stdout=StringIO(),
+            stderr=StringIO(),
+        )
+    except RewindInterrupted as interruption:
+        return _not_undone(found, interruption.error)
+    except Exception as error:  # noqa: BLE001 (stored code raises what it likes)
+        return _not_undone(found, error)
+    loss = f" What was in {some_of(lost)} is lost." if lost else ""
+    return f"undone for this checkout: {some_names_of(_undone(found))}.{loss}"
+
+
+def _not_undone(found: Lacking, error: BaseException) -> str:
+    return (
+        f"{some_names_of(_undone(found))} could not be undone ({_in_short(error)}). See 'manage.py rewind'."
+    )
+
+
+def _undone(found: Lacking) -> list[Key]:
+    return [(migration.app_label, migration.name) for migration, _ in found.plan]
+
+
+def _wait_briefly_for_locks(connection: Any, seconds: int) -> None:
+    """A development server that holds a table would have the checkout wait for ever."""
+    statements = {
+        "postgresql": f"SET lock_timeout = '{seconds:d}s'",
+        "mysql": f"SET SESSION lock_wait_timeout = {seconds:d}",
+    }
+    if connection.vendor in statements:
+        with connection.cursor() as cursor:
+            cursor.execute(statements[connection.vendor])
+
+
+# Words --------------------------------------------------------------------------
+
+
+def _line(text: str) -> str:
+    return " ".join(f"django-rewind: {text}".split())
+
+
+def _in_short(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

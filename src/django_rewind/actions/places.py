@@ -1,0 +1,237 @@
+"""
+Where stored text would lie as a file: in the packages of this checkout, or below a folder.
+
+Names come from the database. They are signed, and still none of them may lead to
+another place than it says.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from django.apps import apps
+from django.db.migrations.loader import MigrationLoader
+
+from ..sources.bundle.imports import EVERYTHING
+from ..sources.bundle.manifest import Carried
+from ..sources.bundle.modules import Modules, Owner, root_of
+from ..sources.stored import StoredMigration
+from ..utils.types import label
+
+__all__ = ["InFolder", "InProject", "LeftOut", "NoPlace", "Place"]
+
+_ELSEWHERE = "Name a folder to write to with --output."
+
+# In bytes: what the usual file systems take for one name.
+_LONGEST = 255
+
+
+class NoPlace(Exception):
+    """Something cannot be written: the message says why, `next_step` what helps."""
+
+    def __init__(self, reason: str, next_step: str = "") -> None:
+        self.next_step = next_step
+        super().__init__(reason)
+
+
+class LeftOut(Exception):
+    """Something has no place here and needs none: the message says why."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A file below a folder that somebody has named, or that is a package of this checkout."""
+
+    base: Path
+    parts: tuple[str, ...]
+
+    @cached_property
+    def path(self) -> Path:
+        return self.base.joinpath(*self.parts)
+
+    def check(self) -> None:
+        """
+        Make sure that a file can be written here.
+
+        Raises:
+            NoPlace: it would be written elsewhere, or not be found here by Python.
+        """
+        folder = next(one for one in self.path.parents if os.path.lexists(one))
+        if not folder.is_dir():
+            raise NoPlace(f"{folder} is not a folder")
+        if self.base.exists() and self.base.resolve() not in (folder.resolve(), *folder.resolve().parents):
+            raise NoPlace(f"{folder} leads out of {self.base}")
+        if self.path.is_dir():
+            raise NoPlace(f"{self.path} is a folder")
+        if any(len(os.fsencode(part)) > _LONGEST for part in self.parts):
+            raise NoPlace(f"the name {self.path.name[:20]}... is too long for a file")
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise NoPlace(f"{folder} cannot be written to")
+        self._check_shape()
+
+    def _check_shape(self) -> None:
+        """Python imports the package where there is a module of the same name beside it."""
+        path = self.path
+        if path.name == "__init__.py":
+            other = path.parent.with_suffix(".py")
+        else:
+            other = path.with_suffix("") / "__init__.py"
+        if path.suffix == ".py" and other.exists():
+            raise NoPlace(f"{other} is there, and {path} would be the same module")
+
+
+class InFolder:
+    """
+    Below a folder, as it lies below the folder of a project.
+
+    Excerpts bear the name of their migration: each takes something else out of the
+    same module, and none of them is that module.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def migration(self, stored: StoredMigration) -> list[Place]:
+        """Return the places of the text; for all but the first, an empty file does."""
+        package = _package_of(stored)
+        return [self._place(*package, _file_of_migration(stored))]
+
+    def module(self, stored: StoredMigration, carried: Carried) -> Place:
+        return self._place(*_file_of(carried))
+
+    def excerpt(self, stored: StoredMigration, carried: Carried) -> Place:
+        *folders, file = _file_of(carried)
+        name = _checked(stored.key[0]) + "." + _checked(stored.key[1])
+        return self._place(*folders, f"{file[: -len('.py')]}.excerpt-for-{name}.py")
+
+    def data(self, stored: StoredMigration, carried: Carried) -> Place:
+        return self._place(*_package_of(stored), *_parts_of_path(carried.name))
+
+    def _place(self, *parts: str) -> Place:
+        return Place(self.folder, parts)
+
+
+class InProject:
+    """
+    In the packages of this checkout, wherever Python imports them from.
+
+    Nothing is written to what is installed, and no excerpt over a module with models.
+    """
+
+    def __init__(self, modules: Modules | None = None) -> None:
+        self.modules = modules or Modules()
+
+    def migration(self, stored: StoredMigration) -> list[Place]:
+        """
+        Return the places of the text; for all but the first, an empty file does.
+
+        Raises:
+            NoPlace: the app has no package of migrations that is the project's.
+        """
+        base, folders = self._migrations(stored.key[0])
+        places = [Place(base, (*folders, _file_of_migration(stored)))]
+        package = Place(base, (*folders, "__init__.py"))
+        # git leaves no empty folder behind, and Django passes over one that is no package.
+        if not (package.path.exists() or package.path.with_suffix(".pyc").exists()):
+            places.append(package)
+        return places
+
+    def module(self, stored: StoredMigration, carried: Carried) -> Place:
+        """
+        Return the place of a module that goes with a migration.
+
+        Raises:
+            LeftOut: it is installed here.
+        """
+        *folders, file = _file_of(carried)
+        if self.modules.owner(carried.name) is not Owner.PROJECT:
+            raise LeftOut(f"the package {root_of(carried.name)} is installed here")
+        base, rest = self._package(folders, stored.key[0])
+        return Place(base, (*rest, file))
+
+    def excerpt(self, stored: StoredMigration, carried: Carried) -> Place:
+        """
+        Leave it out: what was taken from models has to be in the models that are here.
+
+        Raises:
+            LeftOut: it is.
+            NoPlace: it is not, and the file would keep the project from being loaded.
+        """
+        lacking = self._lacking(carried)
+        if lacking:
+            raise NoPlace(
+                f"it imports {', '.join(lacking)} from {carried.name}, which lacks that in this checkout",
+                _ELSEWHERE,
+            )
+        raise LeftOut(f"what {label(stored.key)} takes from it is written to a folder only, see --output")
+
+    def _lacking(self, carried: Carried) -> list[str]:
+        """Return the names that are taken and not here; the module is not imported for it."""
+        names = sorted({path[0] for path in carried.paths if path and path[0] != EVERYTHING})
+        live = sys.modules.get(carried.name)
+        if live is None:
+            return [] if self.modules.exists(carried.name) else names
+        return [name for name in names if not hasattr(live, name)]
+
+    def data(self, stored: StoredMigration, carried: Carried) -> Place:
+        base, folders = self._migrations(stored.key[0])
+        return Place(base, (*folders, *_parts_of_path(carried.name)))
+
+    def _migrations(self, app_label: str) -> tuple[Path, list[str]]:
+        if app_label not in {config.label for config in apps.get_app_configs()}:
+            raise NoPlace(f"the app '{app_label}' is not installed", _ELSEWHERE)
+        package, _ = MigrationLoader.migrations_module(app_label)
+        if package is None:
+            raise NoPlace(f"MIGRATION_MODULES disables the migrations of '{app_label}'", _ELSEWHERE)
+        if self.modules.owner(package) is not Owner.PROJECT:
+            raise NoPlace(f"the package {root_of(package)} is installed, and not the project's", _ELSEWHERE)
+        return self._package(package.split("."), app_label)
+
+    def _package(self, parts: list[str], app_label: str) -> tuple[Path, list[str]]:
+        """Return the folder of the innermost package that is here, and what comes below it."""
+        for length in range(len(parts), 0, -1):
+            folder = self.modules.folder(".".join(parts[:length]))
+            if folder is not None:
+                return folder, parts[length:]
+        config = apps.get_app_config(app_label)
+        return Path(config.path).parents[config.name.count(".")], parts
+
+
+def _package_of(stored: StoredMigration) -> list[str]:
+    return [_checked(part) for part in stored.module.split(".")[:-1]]
+
+
+def _file_of_migration(stored: StoredMigration) -> str:
+    name = _checked(stored.key[1])
+    if name[0] in "_~":
+        raise NoPlace(f"Django loads no migration whose name begins with '{name[0]}'")
+    return f"{name}.py"
+
+
+def _file_of(carried: Carried) -> list[str]:
+    parts = [_checked(part) for part in carried.name.split(".")]
+    return [*parts, "__init__.py"] if carried.is_package else [*parts[:-1], f"{parts[-1]}.py"]
+
+
+def _checked(name: str) -> str:
+    """
+    Return the name of a module, or of a migration as Django loads it.
+
+    Raises:
+        NoPlace: it is more or less than a name.
+    """
+    if not name or not name.isprintable() or set(name) & set("./\\"):
+        raise NoPlace(f"{name!r} is not the name of a module")
+    return name
+
+
+def _parts_of_path(path: str) -> Iterable[str]:
+    parts = path.split("/")
+    if not path.isprintable() or "\\" in path or any(part in ("", ".", "..") for part in parts):
+        raise NoPlace(f"{path!r} is not a path below the migrations")
+    return parts

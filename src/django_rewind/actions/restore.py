@@ -1,0 +1,381 @@
+"""
+From the store back to files: the work behind `manage.py restore_migrations`.
+
+Everything is looked at before anything is written: what does not verify, what would
+overwrite something else and what would lead out of its folder keeps the whole set
+from being written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from django.apps import apps
+from django.core.management.base import CommandError
+
+from ..exceptions import NotInitialized, NotRestorable
+from ..inventory.loader import loader_of
+from ..inventory.snapshot import History, Standing
+from ..models import Event
+from ..sources import signing
+from ..sources.bundle.changes import ContentDamaged, Drift, text_of
+from ..sources.bundle.collector import Collector
+from ..sources.bundle.manifest import Carried
+from ..sources.bundle.modules import SourceUnavailable, decode, encode
+from ..sources.signing import Verdict
+from ..sources.stored import StoredMigration, why_unusable
+from ..storage.audit_log import AuditEntry, AuditLog
+from ..storage.store import Store
+from ..utils.files import write_all
+from ..utils.matching import matching, the_one
+from ..utils.types import Key, label
+from .places import InFolder, InProject, LeftOut, NoPlace, Place
+
+__all__ = ["Action", "File", "Restoration", "Restore", "shown"]
+
+_OVERWRITE = "Use --force to overwrite it, or write to a folder with --output."
+_OTHER_KEY = (
+    "Add the key that signed it to DJANGO_REWIND_SIGNING_KEYS, or look at it and agree: "
+    "'manage.py verify_migrations --sign'."
+)
+
+
+class Action(Enum):
+    """What becomes of a file."""
+
+    CREATE = "create"
+    OVERWRITE = "overwrite"
+    # It is there already.
+    LEAVE = "leave"
+
+
+@dataclass(frozen=True)
+class File:
+    """A file as it has to be, and what has to be done for that."""
+
+    key: Key
+    # "migration", "package" (an empty file that makes its folder one), or what a
+    # migration carries along: "module", "models" (an excerpt), "file".
+    kind: str
+    place: Place
+    content: bytes = field(repr=False)
+    # Of what Python reads.
+    text: str | None = field(default=None, repr=False)
+    action: Action = Action.CREATE
+
+    @property
+    def path(self) -> Path:
+        return self.place.path
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the file holds this already, whatever encoding it is written in."""
+        if self.path.read_bytes() == self.content:
+            return True
+        try:
+            return self.text is not None and decode(str(self.path)) == self.text
+        except SourceUnavailable:
+            return False
+
+
+@dataclass(frozen=True)
+class Restoration:
+    """What would be written for some migrations, and what keeps it from being written."""
+
+    files: list[File]
+    refused: list[tuple[Key, str]]
+    next_steps: list[str]
+    notes: list[str]
+
+    def check(self) -> None:
+        """
+        Go on only if nothing is refused.
+
+        Raises:
+            NotRestorable: something is.
+        """
+        if self.refused:
+            raise NotRestorable(self.refused, self.next_steps)
+
+    def write(self) -> None:
+        """
+        Write what is not there yet, all of it or nothing.
+
+        Raises:
+            CommandError: something is refused, or the file system does not let us.
+        """
+        self.check()
+        try:
+            write_all({one.path: one.content for one in self.files if one.action is not Action.LEAVE})
+        except OSError as error:
+            raise CommandError(f"The files cannot be written: {error}.\nNothing has been changed.") from error
+
+
+class Restore:
+    """
+    Choose migrations of one database, and look what would become of them.
+
+    Args:
+        connection: the database.
+        folder: where to write; None for the packages of this checkout.
+        force: whether files that differ are overwritten.
+
+    Raises:
+        CommandError: nothing is stored yet.
+    """
+
+    def __init__(self, connection: Any, folder: Path | None = None, *, force: bool = False) -> None:
+        self.store = Store(connection)
+        self.folder = folder
+        self.force = force
+        loader = loader_of(connection)
+        self.history: History = loader.history or loader.read_history()
+        if not self.history.stored:
+            raise NotInitialized(connection.alias)
+
+    # Choosing ---------------------------------------------------------------
+
+    def wanted(self, app_label: str | None = None, name: str | None = None) -> list[Key]:
+        """
+        Return the missing migrations, or the one with this name or prefix.
+
+        Raises:
+            CommandError: there is no such app or migration.
+        """
+        if app_label is None:
+            return self._missing
+        self._check_app(app_label)
+        if name is not None:
+            return [self._find(app_label, name)]
+        return [key for key in self._missing if key[0] == app_label]
+
+    @property
+    def left_alone(self) -> list[Key]:
+        """What is applied and has no place in this checkout: its app is not installed."""
+        return [] if self.folder else self.history.of(Standing.REMOVED_APP)
+
+    @property
+    def _missing(self) -> list[Key]:
+        removed = [Standing.REMOVED_APP] if self.folder else []
+        return self.history.of(Standing.MISSING, Standing.IN_USE, *removed)
+
+    def _check_app(self, app_label: str) -> None:
+        if app_label in {config.label for config in apps.get_app_configs()}:
+            return
+        if not any(key[0] == app_label for key in (*self.history.stored, *self.history.applied)):
+            raise CommandError(
+                f"No installed app with label '{app_label}', and none of its migrations is stored."
+            )
+        if self.folder is None:
+            raise CommandError(
+                f"The app '{app_label}' is not installed: name a folder to write to with --output."
+            )
+
+    def _find(self, app_label: str, prefix: str) -> Key:
+        known = {*self.history.stored, *self.history.without_file}
+        missing = set(self._missing)
+        # The missing ones first: they are what people look for.
+        among = (
+            missing if matching(missing, app_label, prefix) and (app_label, prefix) not in known else known
+        )
+        nothing = f"No migration of the app '{app_label}' that matches '{prefix}' is stored."
+        return the_one(among, app_label, prefix, otherwise=nothing)
+
+    # Looking ----------------------------------------------------------------
+
+    def look(self, keys: Iterable[Key]) -> Restoration:
+        """Return what would be written for these migrations. It writes nothing."""
+        keys = list(keys)
+        look = _Look(self, self.store.texts(keys), self._contents_of(keys))
+        for key in keys:
+            look.at(key)
+        return look.restoration()
+
+    def write(self, found: Restoration) -> None:
+        """
+        Write what was found, all of it or nothing, and have the ledger say so.
+
+        Raises:
+            CommandError: something is refused, or the file system does not let us.
+        """
+        found.write()
+        restored = [
+            AuditEntry(
+                Event.RESTORED, file.key, digest=signing.digest(file.text or ""), detail=shown(file.path)
+            )
+            for file in found.files
+            if file.kind == "migration" and file.action is not Action.LEAVE
+        ]
+        if restored:
+            AuditLog(self.store.connection).try_to_note(restored)
+
+    def _contents_of(self, keys: list[Key]) -> dict[str, bytes]:
+        stored = [self.history.stored[key] for key in keys if self._why_not(key) is None]
+        return self.store.contents(one.digest for row in stored for one in row.metadata.needs.carried)
+
+    def usable(self, key: Key) -> StoredMigration:
+        """
+        Return what is stored of a migration.
+
+        Raises:
+            NoPlace: nothing is, or it does not verify.
+        """
+        why = self._why_not(key)
+        if why is not None:
+            raise why
+        return self.history.stored[key]
+
+    def _why_not(self, key: Key) -> NoPlace | None:
+        stored = self.history.stored.get(key)
+        if stored is not None and stored.verdict is Verdict.FOREIGN:
+            return NoPlace(stored.verdict.value, _OTHER_KEY)
+        if key in self.history.applied or stored is None:
+            error = self.history.reason_against(key)
+        else:
+            error = why_unusable(stored)
+        return None if error is None else NoPlace(error.reason.rstrip("."))
+
+
+class _Look:
+    """What becomes of the files of some migrations, one migration after the other."""
+
+    def __init__(self, restore: Restore, texts: Mapping[Key, str], contents: Mapping[str, bytes]) -> None:
+        self.restore = restore
+        self.texts = texts
+        self.drift = Drift(Collector(), lambda digests: contents)
+        self.places = InFolder(restore.folder) if restore.folder else InProject()
+        self.seen: set[Key] = set()
+        self.files: dict[Path, File] = {}
+        self.refused: list[tuple[Key, str]] = []
+        self.next_steps: list[str] = []
+        self.notes: list[str] = []
+
+    def at(self, key: Key) -> None:
+        """Add the files of a migration, or what keeps them from being written."""
+        self.seen.add(key)
+        with self._refusing(key):
+            stored = self.restore.usable(key)
+            for file in [*self._text(stored), *self._carried(stored)]:
+                self._add(file)
+
+    def restoration(self) -> Restoration:
+        files = []
+        for file in self.files.values():
+            with self._refusing(file.key):
+                files.append(replace(file, action=self._action(file)))
+        if {key for key, _ in self.refused} not in (set(), self.seen):
+            self.next_steps.append("The other migrations can be restored by their names.")
+        return Restoration(files, self.refused, self.next_steps, self.notes)
+
+    @contextmanager
+    def _refusing(self, key: Key) -> Iterator[None]:
+        try:
+            yield
+        except NoPlace as error:
+            self.refused.append((key, f"{error}."))
+            self.next_steps += filter(None, [error.next_step])
+        except OSError as error:
+            self.refused.append((key, f"{error}."))
+
+    # What there has to be
+
+    def _text(self, stored: StoredMigration) -> Iterator[File]:
+        text = self.texts.get(stored.key)
+        if text is None:
+            raise NoPlace("its stored source has gone from the database")
+        if signing.digest(text) != stored.digest:
+            raise NoPlace(Verdict.TAMPERED.value)
+        place, *packages = self.places.migration(stored)
+        yield _of_text(stored.key, "migration", place, text)
+        for package in packages:
+            yield _of_text(stored.key, "package", package, "")
+
+    def _carried(self, stored: StoredMigration) -> Iterator[File]:
+        try:
+            contents = self.drift.read(stored.metadata.needs.carried)
+        except ContentDamaged as error:
+            raise NoPlace(str(error)) from None
+        for carried in stored.metadata.needs.carried:
+            yield from self._one_carried(stored, carried, contents[carried.name])
+
+    def _one_carried(self, stored: StoredMigration, carried: Carried, content: bytes) -> Iterator[File]:
+        try:
+            yield self._file_of(stored, carried, content)
+        except LeftOut as reason:
+            self.notes.append(f"{carried.name} is not written: {reason}.")
+
+    def _file_of(self, stored: StoredMigration, carried: Carried, content: bytes) -> File:
+        if carried.kind == "file":
+            return File(stored.key, carried.kind, self.places.data(stored, carried), content)
+        if carried.kind not in ("module", "models"):
+            raise NoPlace(f"it carries along {carried.name}, which is a {carried.kind!r}")
+        find = self.places.module if carried.kind == "module" else self.places.excerpt
+        try:
+            text = text_of(carried.name, content)
+        except ContentDamaged as error:
+            raise NoPlace(str(error)) from None
+        return _of_text(stored.key, carried.kind, find(stored, carried), text)
+
+    def _add(self, file: File) -> None:
+        """
+        Add a file, which others may bring as well.
+
+        Of several versions it is the last one, in the order in which the migrations
+        were applied: so it was in the checkout that they come from.
+        """
+        other = self.files.get(file.path)
+        if other is None:
+            self.files[file.path] = file
+        elif "package" in (file.kind, other.kind):
+            self.files[file.path] = other if file.kind == "package" else file
+        elif other.content != file.content:
+            kept, left = (other, file) if other.kind == "migration" else (file, other)
+            self.files[file.path] = kept
+            self.notes.append(
+                f"{shown(file.path)} is that of {label(kept.key)}; {label(left.key)} ran with another."
+            )
+
+    # What is there
+
+    def _action(self, file: File) -> Action:
+        if not file.path.is_file():
+            if file.path.is_symlink():
+                raise NoPlace(f"{shown(file.path)} is a symbolic link to nothing")
+            if _is_namespace(file):
+                return Action.LEAVE
+            file.place.check()
+            return Action.CREATE
+        if file.is_there:
+            return Action.LEAVE
+        if file.path.is_symlink():
+            raise NoPlace(f"{shown(file.path)} differs and is a symbolic link")
+        if not self.restore.force:
+            raise NoPlace(f"{shown(file.path)} is there and differs", _OVERWRITE)
+        file.place.check()
+        return Action.OVERWRITE
+
+
+def _of_text(key: Key, kind: str, place: Place, text: str) -> File:
+    try:
+        return File(key, kind, place, encode(text), text)
+    except ValueError as error:
+        raise NoPlace(f"the text of {shown(place.path)} cannot be written: {error}") from None
+
+
+def _is_namespace(file: File) -> bool:
+    """Say whether a package needs no file: it had an empty one or none, and its folder is here."""
+    is_package = file.kind == "module" and file.path.name == "__init__.py"
+    return is_package and not file.content and file.path.parent.is_dir()
+
+
+def shown(path: Path) -> str:
+    """Return a path as people who stand in the current folder would write it."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)

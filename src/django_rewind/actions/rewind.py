@@ -1,0 +1,422 @@
+"""
+Undo what this checkout knows nothing of: the work behind `manage.py rewind`.
+
+It plans with the executor that `migrate` uses, so both mean the same by missing,
+by order and by what stands in the way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import nullcontext
+from functools import partial
+from typing import Any
+
+from django.apps import apps
+from django.core.management.base import CommandError
+from django.core.management.sql import emit_post_migrate_signal, emit_pre_migrate_signal
+from django.db.migrations.exceptions import AmbiguityError
+from django.db.migrations.executor import MigrationExecutor
+from django.db.migrations.state import ModelState
+
+from ..engine import hooks
+from ..engine.halfway import how_far_back
+from ..engine.losses import Losses, Lost
+from ..engine.planner import with_way_out
+from ..engine.preflight import check_reversible
+from ..engine.run import Survey
+from ..engine.transactions import STOPS, check_atomic
+from ..exceptions import (
+    BlockedRewind,
+    FileNotUsable,
+    NotInitialized,
+    NotRecoverable,
+    RewindError,
+    RewindInterrupted,
+)
+from ..inventory.loader import RewindLoader
+from ..inventory.renames import Adoptions
+from ..inventory.snapshot import WHY_LEFT_ALONE, History, Standing
+from ..inventory.status import Status, statuses
+from ..schema.graph import children_in, closure, in_applied_order, parents_in
+from ..sources.bundle.importer import Isolation
+from ..sources.compare import same_operations
+from ..sources.recovered import RecoveredMigration
+from ..sources.stored import StoredMigration, how_to_replace
+from ..storage.integrity import Damage
+from ..storage.store import Store
+from ..utils.types import Key, Plan, key_of, label
+
+__all__ = ["Rewind"]
+
+
+class Rewind:
+    """
+    One rewind of one database: plan it, look at what it costs, run it.
+
+    Args:
+        connection: the database.
+        progress: what Django's executor reports to, as `migrate` has it.
+        removed_apps: apps that are not installed and may be undone; None for all.
+
+    Raises:
+        CommandError: django-rewind is switched off, or not migrated yet.
+    """
+
+    def __init__(
+        self,
+        connection: Any,
+        progress: Callable[..., None] | None = None,
+        removed_apps: Iterable[str] | None = (),
+    ) -> None:
+        self.connection = connection
+        self.executor: Any = MigrationExecutor(connection, progress)
+        if not isinstance(self.executor.loader, RewindLoader):
+            raise CommandError("django-rewind is switched off: set DJANGO_REWIND_ENABLED to True to rewind.")
+        self.loader: RewindLoader = self.executor.loader
+        if not self.loader.store_is_ready:
+            raise NotInitialized(connection.alias)
+        if removed_apps is None or list(removed_apps):
+            self.loader.removed_apps = None if removed_apps is None else frozenset(removed_apps)
+            self.loader.build_graph()
+        self.beside = hooks.beside(self.executor)
+        self.beside.is_rewind = True
+        self.history: History = self.loader.history or self.loader.read_history()
+        self.adoptions = Adoptions(self.loader, self.history, Store(connection))
+        # Whether what is on disk under another name is undone like everything else.
+        self.undoes_renamed = False
+        # Called as soon as nothing stands in the way of a run any more.
+        self.begins: Callable[[], None] = lambda: None
+
+    @property
+    def renamed(self) -> dict[Key, Key]:
+        """The missing migrations that stay because a file does the same, with that file."""
+        return {} if self.undoes_renamed else self.adoptions.pairs
+
+    # Planning ---------------------------------------------------------------
+
+    def plan(self, app_label: str | None = None) -> Plan:
+        """
+        Return what undoes exactly the missing migrations and what depends on them.
+
+        Args:
+            app_label: only the missing migrations of this app.
+
+        Raises:
+            NotRecoverable: one of them cannot be recovered.
+            BlockedRewind: a baseline, or what could be adopted, depends on one of them.
+        """
+        goals = [
+            key
+            for key in self.history.of(Standing.MISSING, Standing.REMOVED_APP)
+            if app_label in (None, key[0]) and self._is_wanted(key) and key not in self.renamed
+        ]
+        for key in goals:
+            if key in self.loader.unusable:
+                raise self.loader.unusable[key]
+        self._refuse_to_take_along(goals)
+        return self.plan_undoing(goals)
+
+    def plan_undoing(self, goals: Iterable[Key]) -> Plan:
+        """Return what undoes some applied migrations and everything that depends on them."""
+        children, parents = children_in(self.loader.graph), parents_in(self.loader.graph)
+        ids = self.loader.record_ids
+        undone = [key for key in closure(goals, children) if key in self.loader.applied_migrations]
+        order = in_applied_order(undone, parents, ids)
+        plan = [(self.loader.graph.nodes[key], True) for key in reversed(order)]
+        return self.beside.planned([], plan)
+
+    def _refuse_to_take_along(self, goals: Iterable[Key]) -> None:
+        """A baseline, or what could be adopted, is undone when that is said, and never because of another."""
+        children = children_in(self.loader.graph)
+        for key in goals:
+            for other in sorted(closure([key], children)):
+                if other in self.renamed:
+                    raise BlockedRewind(
+                        key,
+                        f"{label(other)} depends on it, and is on disk as {label(self.renamed[other])}.",
+                        "Run 'manage.py rewind --adopt' first, or add --include-renamed to undo both.",
+                    )
+                if self.history.standing.get(other) is Standing.BASELINE:
+                    before = [parent.key for parent in self.loader.graph.node_map[key].parents]
+                    target = max((name for app_label, name in before if app_label == key[0]), default="zero")
+                    raise BlockedRewind(
+                        key,
+                        f"{label(other)} depends on it, and had no file already when django-rewind "
+                        "was installed.",
+                        f"Run 'manage.py rewind {key[0]} {target}' to undo both.",
+                    )
+
+    def _is_wanted(self, key: Key) -> bool:
+        if self.history.standing[key] is Standing.MISSING:
+            return True
+        return self.loader.removed_apps is None or key[0] in self.loader.removed_apps
+
+    def plan_to(self, app_label: str, name: str) -> Plan:
+        """
+        Return what goes back to a target, in an installed app or another.
+
+        Args:
+            name: a name, a prefix, or ``zero``.
+
+        Raises:
+            CommandError: there is no such target, or it is not applied.
+        """
+        target = (app_label, None if name == "zero" else self.find(app_label, name))
+        if target[1] is not None and target not in self.loader.applied_migrations:
+            raise CommandError(
+                f"{app_label}.{target[1]} is not applied, and rewind only goes back: use "
+                f"'manage.py migrate {app_label} {target[1]}'."
+            )
+        plan: Plan = self.executor.migration_plan([target])
+        stays = [one for one in self.left_alone(plan) if one[0][0] == app_label]
+        if stays and not plan and target[1] is None:
+            reasons = ", ".join(f"{label(key)} ({WHY_LEFT_ALONE[standing]})" for key, standing in stays)
+            raise RewindError(f"Nothing of the app '{app_label}' can be undone: {reasons}.")
+        return plan
+
+    def find(self, app_label: str, prefix: str) -> str:
+        """
+        Return the name of a migration, of which a file's comes first.
+
+        Raises:
+            CommandError: none has that prefix, or more than one has.
+        """
+        try:
+            return self.loader.get_migration_by_prefix(app_label, prefix).name
+        except AmbiguityError:
+            raise CommandError(
+                f"More than one migration matches '{prefix}' in app '{app_label}'. Please be more specific."
+            ) from None
+        except KeyError:
+            raise self._why_not_found(app_label, prefix) from None
+
+    def _why_not_found(self, app_label: str, prefix: str) -> CommandError:
+        """Return the error for what is no node: some of it is known all the same."""
+        for key in sorted({*self.history.standing, *self.history.stored}):
+            if key[0] == app_label and key[1].startswith(prefix):
+                standing = self.history.standing.get(key)
+                if standing is None:
+                    return RewindError(
+                        f"{label(key)} is stored but not applied: there is nothing to go back to."
+                    )
+                return RewindError(f"{label(key)} stays as it is: {WHY_LEFT_ALONE[standing]}.")
+        return CommandError(
+            f"Cannot find a migration matching '{prefix}' from app '{app_label}', "
+            "neither on disk nor among those that are stored."
+        )
+
+    def knows(self, app_label: str) -> bool:
+        """Say whether an app is installed or has migrations applied."""
+        return app_label in {config.label for config in apps.get_app_configs()} or any(
+            key[0] == app_label for key in self.loader.applied_migrations
+        )
+
+    def left_alone(self, plan: Plan) -> list[tuple[Key, Standing]]:
+        """Return what has no file and is not undone by the plan, with its standing."""
+        undone = {key_of(migration) for migration, _ in plan}
+        return [
+            (key, standing)
+            for key, standing in self.history.standing.items()
+            if key not in undone and standing is not Standing.REPLACED
+        ]
+
+    def check(self, plan: Plan) -> None:
+        """
+        Look for what stands in the way, as far as that is known before the run.
+
+        Raises:
+            RewindError: there is no use in asking anybody.
+        """
+        run = self.beside.run
+        if run is not None and run.error is not None:
+            raise run.error
+        check_reversible(migration for migration, _ in plan)
+        self.check_as_signed(plan)
+
+    def check_as_signed(self, plan: Plan) -> None:
+        """
+        Compare what is stored of the plan with its digests, without executing any of it.
+
+        Raises:
+            NotRecoverable: something was changed after it was signed.
+        """
+        recovered = [key_of(migration) for migration, _ in plan if isinstance(migration, RecoveredMigration)]
+        if not recovered:
+            return
+        for key, reason in Damage(self.connection).among(recovered).items():
+            error = NotRecoverable(key, f"{reason}.", how_to_replace(key))
+            raise with_way_out(error) if key in self.loader.disk_migrations else error
+
+    # Costs ------------------------------------------------------------------
+
+    def find_out(self, plan: Plan) -> None:
+        """
+        Load what is known by its text alone: of version 0.1.0, or found in git.
+
+        Nothing else tells for sure what it did, what that costs and whether it can be undone.
+
+        Raises:
+            NotRecoverable: it does not load.
+        """
+        for migration, _ in plan:
+            if isinstance(migration, RecoveredMigration) and not migration.stored.metadata.was_looked_at:
+                migration.load()
+
+    def losses(self, plan: Plan) -> list[Lost]:
+        """Return the tables and columns that go with the plan and hold something."""
+        return Losses(self.connection, self.history, self.loader.record_ids).of(plan)
+
+    # Edited files -----------------------------------------------------------
+
+    def edited(self) -> list[Key]:
+        """
+        Return the applied migrations whose files were edited since.
+
+        As far as texts can tell, and without those that are verified to do the same.
+        """
+        return [
+            status.key
+            for status in statuses(self.connection)
+            if status.key in self.loader.graph and _may_differ(status)
+        ]
+
+    def differing(self) -> list[Key]:
+        """Return those of them that would do something else: it executes what is stored of them."""
+        return [row.key for row in self._edited_rows() if self._differs(row)]
+
+    def _edited_rows(self) -> list[StoredMigration]:
+        apps_with_records = {app_label for app_label, _ in self.loader.record_ids}
+        return Survey(self.loader, self.beside.messages.warn).edited(apps_with_records)
+
+    def _differs(self, row: StoredMigration) -> bool:
+        """What cannot be decided differs."""
+        isolation = Isolation()
+        try:
+            ran = RecoveredMigration(row, Store(self.connection), isolation)
+            if not ran.can_be_loaded():
+                return True
+            return not same_operations(ran.loaded, self.loader.disk_migrations[row.key])
+        except ValueError:
+            return True
+        finally:
+            isolation.close()
+
+    def use_files(self, names: Iterable[str]) -> None:
+        """
+        Have edited migrations undone by their files, for once.
+
+        Call it before planning, and `check_use_of_files` afterwards.
+
+        Args:
+            names: in the form ``app.name``.
+
+        Raises:
+            FileNotUsable: one of them has no file.
+        """
+        for name in names:
+            app_label, _, prefix = name.partition(".")
+            key = (app_label, self.find(app_label, prefix))
+            if key not in self.loader.disk_migrations:
+                raise FileNotUsable(key, "it has no file in this checkout.")
+            self.beside.by_file |= {key}
+
+    def check_use_of_files(self, plan: Plan, *, load: bool) -> None:
+        """
+        Refuse when naming a file would make no difference.
+
+        Args:
+            load: whether stored code may be executed to find that out; without, texts decide.
+
+        Raises:
+            FileNotUsable: names the migration.
+        """
+        undone = {key_of(migration) for migration, _ in plan}
+        wanted = self.beside.by_file
+        for key in sorted(wanted - undone):
+            raise FileNotUsable(key, "it is not among what would be undone.")
+        rows = [row for row in self._edited_rows() if row.key in wanted] if wanted else []
+        differing = {row.key for row in rows if not load or self._differs(row)}
+        for key in sorted(wanted - differing):
+            raise FileNotUsable(key, "it does not differ from what ran.")
+
+    # Running ----------------------------------------------------------------
+
+    def run(self, plan: Plan, *, fake: bool = False, **options: Any) -> None:
+        """
+        Run the plan, and say how far it has come if something stops it.
+
+        Args:
+            fake: only forget the records.
+            options: of `run_steps`.
+
+        Raises:
+            RewindError: it was refused; nothing has been changed.
+            RewindInterrupted: it has stopped on its way.
+        """
+        whole = self.beside.whole
+        try:
+            with nullcontext() if whole is None else whole.run("rewind"):
+                self.run_steps(plan, fake=fake, **options)
+        except RewindInterrupted:
+            raise
+        except STOPS as error:
+            changes = self.executor.recorder.changes
+            how_far = how_far_back(self.connection, plan, changes, self.beside.watch, fake=fake)
+            if isinstance(error, RewindError) and not how_far.undone:
+                raise
+            raise RewindInterrupted(error, how_far) from error
+
+    def run_steps(
+        self,
+        plan: Plan,
+        *,
+        verbosity: int,
+        interactive: bool,
+        stdout: Any,
+        fake: bool = False,
+        goes_on: bool = False,
+    ) -> None:
+        """
+        Run the plan, with the signals that `migrate` sends.
+
+        Content types and permissions are kept up to date by their receivers; the
+        steps here are those of Django's `migrate` command.
+
+        Args:
+            goes_on: whether more follows in the same transaction, if there is one.
+        """
+        alias, whole = self.connection.alias, self.beside.whole
+        if not fake:
+            self.beside.prepare(plan)
+            if whole is not None:
+                # Stored code is loaded by now.
+                check_atomic(self.connection, [migration for migration, _ in plan])
+        self.begins()
+        state = self.executor._create_project_state(with_applied_migrations=True)
+        emit_pre_migrate_signal(verbosity, interactive, alias, stdout=stdout, apps=state.apps, plan=plan)
+        state = self.executor.migrate([], plan=plan, state=state.clone(), fake=fake)
+        state.clear_delayed_apps_cache()
+        _render_real_models(state.apps)
+        send = partial(
+            emit_post_migrate_signal, verbosity, interactive, alias, stdout=stdout, apps=state.apps, plan=plan
+        )
+        if whole is None or goes_on:
+            send()
+        else:
+            whole.afterwards(send)
+
+
+def _may_differ(status: Status) -> bool:
+    verified = status.verified
+    is_unknown = verified is None or bool(verified.problem)
+    return status.has_other_text and (is_unknown or "operations" in status.differs)
+
+
+def _render_real_models(state_apps: Any) -> None:
+    """Render models of apps without migrations again, now with their relationships."""
+    with state_apps.bulk_update():
+        keys = [(state.app_label, state.name_lower) for state in state_apps.real_models]
+        for key in keys:
+            state_apps.unregister_model(*key)
+    state_apps.render_multiple([ModelState.from_model(apps.get_model(*key)) for key in keys])

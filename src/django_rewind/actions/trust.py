@@ -1,0 +1,167 @@
+"""
+Have somebody trust what is stored and was signed elsewhere: the work behind `--sign`.
+
+Nothing is executed. What was changed after it was signed is never trusted, whoever agrees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.core.management.base import CommandError
+from django.db import transaction
+
+from ..exceptions import RewindError
+from ..inventory.status import Status, statuses
+from ..models import Event
+from ..sources import signing
+from ..sources.signing import Verdict
+from ..sources.stored import StoredMigration, how_to_replace
+from ..storage.audit_log import AuditEntry, AuditLog
+from ..storage.integrity import why_not_as_signed
+from ..storage.store import Store, next_serial
+from ..utils.matching import the_one
+from ..utils.types import Key, label
+
+__all__ = ["Doubt", "Trust"]
+
+_UNKNOWN = (Verdict.FOREIGN, Verdict.UNSIGNED)
+_NOT_DESCRIBED = "what it depends on is not known, and it is not executed to find that out"
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """A stored migration that is not as one of our keys has signed it, and all that would be trusted with it."""
+
+    status: Status
+    text: str = field(repr=False)
+    # What it carries along, by digest.
+    contents: Mapping[str, bytes] = field(repr=False)
+    # Why it can never be signed.
+    reason: str = ""
+
+    @property
+    def key(self) -> Key:
+        return self.status.key
+
+    @property
+    def row(self) -> StoredMigration:
+        assert self.status.stored is not None
+        return self.status.stored
+
+    @property
+    def record_id(self) -> int | None:
+        """The record that it would count as proven for: the one that it names, if that is there."""
+        return self.row.record_id if self.row.record_id == self.status.record_id else None
+
+    @property
+    def way_out(self) -> str:
+        return how_to_replace(self.key)
+
+
+class Trust:
+    """
+    What is stored in one database and not signed with our first key.
+
+    Args:
+        app_label: of which app; None for all.
+        name: of the one migration, or a prefix of it.
+
+    Raises:
+        CommandError: there is no key, or no such migration.
+    """
+
+    def __init__(self, connection: Any, app_label: str | None = None, name: str | None = None) -> None:
+        problem = signing.problem_with_keys()
+        if problem:
+            raise CommandError(problem)
+        self.connection = connection
+        self.store = Store(connection)
+        self.statuses = self._asked_for(app_label, name)
+        self.doubts = self._doubts()
+
+    def _asked_for(self, app_label: str | None, name: str | None) -> list[Status]:
+        found = [one for one in statuses(self.connection, [app_label] if app_label else None) if one.stored]
+        if app_label and not found:
+            raise CommandError(f"No migration of an app '{app_label}' is stored.")
+        if not (app_label and name):
+            return found
+        nothing = f"No migration '{name}' of an app '{app_label}' is stored."
+        wanted = the_one((one.key for one in found), app_label, name, otherwise=nothing)
+        return [one for one in found if one.key == wanted]
+
+    def _doubts(self) -> list[Doubt]:
+        texts = self.store.texts(one.key for one in self.statuses)
+        contents = self.store.contents(
+            carried.digest for one in self.statuses for carried in one.needs.carried
+        )
+        found = (self._doubt(one, texts.get(one.key, ""), contents) for one in self.statuses)
+        # Of what we have signed, the row verifies where a text was changed beside it.
+        return [doubt for doubt in found if doubt.reason or not _is_ours(doubt.row)]
+
+    def _doubt(self, status: Status, text: str, contents: Mapping[str, bytes]) -> Doubt:
+        assert status.stored is not None
+        return Doubt(status, text, contents, _why_never(status.stored, text, contents))
+
+    @property
+    def of_older_keys(self) -> list[StoredMigration]:
+        """What verifies with a key of the list that is not the first."""
+        doubtful = {doubt.key for doubt in self.doubts}
+        rows = [one.stored for one in self.statuses if one.stored and one.key not in doubtful]
+        return [row for row in rows if signing.sign(row.signed)[0] != row.signature]
+
+    def sign(self, agreed: Iterable[Doubt], renewed: Iterable[StoredMigration] = ()) -> None:
+        """
+        Sign what somebody has looked at, exactly as it was shown, and anew what is trusted already.
+
+        Raises:
+            RewindError: it was changed in the meantime; nothing is signed.
+        """
+        agreed, happenings = list(agreed), []
+        with transaction.atomic(using=self.connection.alias):
+            self._check_texts(agreed)
+            for doubt in agreed:
+                serial = next_serial(doubt.row.serial, doubt.row.newest)
+                by_whom = f"it was signed with the key {doubt.row.key_fingerprint or 'of nobody'}"
+                happenings.append(self._sign(doubt.row, serial, doubt.record_id, by_whom))
+            for row in renewed:
+                again = f"signed again, with the first key after {row.key_fingerprint}"
+                happenings.append(self._sign(row, row.serial, row.record_id, again))
+            ledger = AuditLog(self.connection)
+            if happenings and ledger.is_there():
+                ledger.note(happenings)
+
+    def _check_texts(self, agreed: list[Doubt]) -> None:
+        texts = self.store.texts(doubt.key for doubt in agreed)
+        for doubt in agreed:
+            if texts.get(doubt.key) != doubt.text:
+                raise _changed(doubt.key)
+
+    def _sign(self, row: StoredMigration, serial: int, record_id: int | None, detail: str) -> AuditEntry:
+        if not self.store.sign(row, serial=serial, record_id=record_id):
+            raise _changed(row.key)
+        return AuditEntry(
+            Event.SIGNED, row.key, record_id=record_id, digest=row.digest, serial=serial, detail=detail
+        )
+
+
+def _changed(key: Key) -> RewindError:
+    return RewindError(
+        f"What is stored of {label(key)} has changed while it was looked at.", "Look at it again."
+    )
+
+
+def _is_ours(row: StoredMigration | None) -> bool:
+    return row is not None and row.strict_verdict is Verdict.VERIFIED
+
+
+def _why_never(row: StoredMigration, text: str, contents: Mapping[str, bytes]) -> str:
+    """Return why nobody can agree to it; nothing where it can be looked at."""
+    verdict: Verdict = row.strict_verdict
+    if verdict not in (Verdict.VERIFIED, *_UNKNOWN):
+        return str(verdict.value)
+    if not row.digest:
+        return _NOT_DESCRIBED
+    return why_not_as_signed(row, text, contents)

@@ -1,0 +1,165 @@
+"""
+Whether what is stored could be recovered here and now, and what a file would do otherwise.
+
+It is found out by loading what is stored, as if the file were gone. Beside a run this
+is the only place that executes stored code.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Container, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from django.db import DatabaseError
+from django.db.migrations import Migration
+from django.utils.timezone import now
+
+from ..exceptions import NotRecoverable
+from ..inventory.files import Edits, text_on_disk
+from ..inventory.status import Status, differences, statuses
+from ..sources.bundle.collector import Collector
+from ..sources.bundle.importer import Isolation
+from ..sources.compare import same_operations
+from ..sources.recovered import RecoveredMigration
+from ..sources.stored import StoredMigration, why_unusable
+from ..storage.store import Store
+from ..storage.tables import in_batches
+from ..storage.verifications import Verification, Verifications
+from ..utils.advice import on_database
+from ..utils.types import Key, label
+
+__all__ = ["Finding", "Verifier", "diff"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What came of one migration."""
+
+    status: Status
+    # Why it could not be recovered, and what helps; empty if it could.
+    problem: str = ""
+    next_step: str = ""
+
+    @property
+    def key(self) -> Key:
+        return self.status.key
+
+    @property
+    def is_missing(self) -> bool:
+        return self.status.is_applied and not self.status.on_disk
+
+    @property
+    def is_wrong(self) -> bool:
+        """Whether somebody has to look: at what is applied and cannot be undone as it ran."""
+        return bool(self.problem or self.status.differs) and not self.status.may_stay_as_it_is
+
+    def as_data(self) -> dict[str, Any]:
+        """Return all of it as data that can be written as JSON."""
+        found = {"wrong": self.is_wrong, "problem": self.problem, "next_step": self.next_step}
+        return {**self.status.as_data(), "recoverable": not self.problem, **found}
+
+
+# How many texts are in memory together.
+_AT_ONCE = 100
+
+
+class Verifier:
+    """
+    Verify the migrations of one database, and note what came of it.
+
+    Args:
+        connection: the database.
+        app_labels: of which apps; None for all.
+    """
+
+    def __init__(self, connection: Any, app_labels: Container[str] | None = None) -> None:
+        self.store = Store(connection)
+        self.noted = Verifications(connection)
+        self.edits = Edits(self.store)
+        self.statuses = [one for one in statuses(connection, app_labels) if one.stored or one.is_applied]
+        self._isolation = Isolation(Collector())
+
+    def findings(self) -> Iterator[Finding]:
+        """Load one after the other, and yield what came of each."""
+        noted: list[Verification] = []
+        for batch in in_batches(self.statuses, _AT_ONCE):
+            texts = self.store.texts(one.key for one in batch if one.stored and not _reason_against(one))
+            for status in batch:
+                yield self._verified(status, texts.pop(status.key, None), noted)
+                self._isolation.close()
+                self._isolation.forget_texts()
+        try:
+            self.noted.note(noted)
+        except DatabaseError:
+            # A database that may only be read: what came of it was said all the same.
+            pass
+
+    def _verified(self, status: Status, text: str | None, noted: list[Verification]) -> Finding:
+        if status.stored is None:
+            return self._finding(status, *_why_not_stored(status))
+        try:
+            loaded = self._load(status, status.stored, text)
+            problem, next_step = "", ""
+            differs = _differs(status, loaded)
+        except NotRecoverable as error:
+            problem, next_step = error.reason, error.next_step
+            differs = status.differs
+        fingerprint = self.edits.fingerprint(status.stored) if status.has_other_text else ""
+        verification = Verification(
+            status.key, problem, next_step, differs, status.stored.signature, fingerprint, now()
+        )
+        noted.append(verification)
+        return self._finding(replace(status, verified=verification, differs=differs), problem, next_step)
+
+    def _finding(self, status: Status, problem: str, next_step: str) -> Finding:
+        """What is noted may be read under another alias: only what is said now names this one."""
+        return Finding(status, problem, on_database(next_step, self.store.connection.alias))
+
+    def _load(self, status: Status, stored: StoredMigration, text: str | None) -> Migration:
+        error = _reason_against(status)
+        if error is not None:
+            raise error
+        migration = RecoveredMigration(stored, self.store, self._isolation)
+        migration.text = text
+        migration.load()
+        migration.check_functions()
+        return migration.loaded
+
+
+def _reason_against(status: Status) -> NotRecoverable | None:
+    """Return what is known against a stored migration before its text is read."""
+    return status.reason_against or (why_unusable(status.stored) if status.stored else None)
+
+
+def _differs(status: Status, loaded: Migration) -> tuple[str, ...]:
+    if not status.has_other_text or status.migration is None:
+        return ()
+    does_other = not same_operations(loaded, status.migration)
+    return differences(does_other=does_other, is_elsewhere=status.is_elsewhere)
+
+
+def _why_not_stored(status: Status) -> tuple[str, str]:
+    app_label, name = status.key
+    reason = status.reason_against.reason if status.reason_against else ""
+    if status.on_disk:
+        return reason, f"Run 'manage.py backfill_migration_code {app_label}'."
+    search = f"Run 'manage.py backfill_migration_code {app_label} --from-git'"
+    forget = f"'manage.py verify_migrations --acknowledge {app_label} {name}'"
+    return reason, f"{search}, or, if it is known to be so, {forget}."
+
+
+def diff(status: Status, store: Store) -> list[str]:
+    """Return a unified diff from what is stored to the file, line by line."""
+    stored = store.texts([status.key]).get(status.key, "")
+    here = text_on_disk(status.key) or ""
+    return list(
+        difflib.unified_diff(
+            stored.splitlines(),
+            here.splitlines(),
+            f"{label(status.key)} (stored)",
+            f"{label(status.key)} (on disk)",
+            lineterm="",
+        )
+    )

@@ -1,0 +1,509 @@
+"""
+What is asked of Django's executor beyond its own.
+
+Django plans, builds states, and runs. `Rewinding` stands beside one executor: it
+orders what Django planned, sees to it that the states know what really ran, and
+refuses to start what could not be finished. With nothing missing and nothing
+differing in play it hands back what Django handed in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any
+
+from django.db.migrations import Migration
+from django.db.migrations.executor import MigrationExecutor
+
+from .. import conf
+from ..exceptions import RewindError
+from ..inventory.loader import RewindLoader
+from ..schema.graph import children_in, closure, parents_in
+from ..signals import announce, around_step, post_capture, pre_capture, report
+from ..storage.tables import APP_LABEL, all_of_ours
+from ..utils.types import Key, Plan, Target, key_of, label
+from .handover import forget_outcome, hand_over
+from .messages import Messages
+
+if TYPE_CHECKING:
+    # Most runs have nothing to do: what a step takes is executed by those that have one.
+    from .halfway import Watch
+    from .planner import Preparation
+    from .run import Run
+    from .step import Step
+    from .transactions import Whole
+
+__all__ = ["Rewinding"]
+
+
+class Rewinding:
+    """
+    The side of one executor that knows of stored code.
+
+    `planned` is called with every plan that Django makes, `ordered` with the plan
+    of everything that its states are built along, `begin` and `end` around a run,
+    `before_apply` and `unapplying` with its steps.
+    """
+
+    def __init__(self, executor: Any) -> None:
+        self.executor = executor
+        self.connection = executor.connection
+        self.messages = Messages(executor)
+        # Whether it is `rewind` that runs: then every step is announced.
+        self.is_rewind = False
+        # Edited migrations that are to be undone by their files for once.
+        self.by_file: frozenset[Key] = frozenset()
+        # The transaction around everything, where there is one.
+        self.whole: Whole | None = None
+        # The operations of the step that is under way, or in which the run has stopped.
+        self.watch: Watch | None = None
+        self.run: Run | None = None
+        self._has_begun = False
+        self._has_captured = False
+        # Whether our own migrations have nothing to make.
+        self._takes_up = False
+
+    @property
+    def loader(self) -> RewindLoader:
+        loader: RewindLoader = self.executor.loader
+        return loader
+
+    # Planning ---------------------------------------------------------------
+
+    def planned(self, targets: Sequence[Target], plan: Plan) -> Plan:
+        """
+        Take up a plan of Django's and return it in the order in which it has to run.
+
+        This is where `--plan` and `--check` stop. Nothing stored is executed here, but
+        for a run of which somebody else decides by its operations.
+
+        Raises:
+            RewindError: something that cannot be recovered matters to the targets.
+        """
+        self.run = None
+        undone = [key_of(migration) for migration, backwards in plan if backwards]
+        error = self._what_is_in_the_way(targets, undone)
+        if not plan:
+            if error is not None:
+                raise error
+            return plan
+        from ..sources.recovered import RecoveredMigration
+        from .run import Survey
+
+        self.run = Survey(self.loader, self.messages.warn, self.by_file).of(plan)
+        self.run.error = error
+        if self.run.involves_stored_code and self.run.is_backwards:
+            self.run.plan = self._preparation(self.run).backwards_plan()
+        self.run.planned = self.run.steps
+        if self.run.is_backwards and self._is_looked_through():
+            for migration, _ in self.run.plan:
+                if isinstance(migration, RecoveredMigration):
+                    migration.load()
+        return self.run.plan
+
+    def _is_looked_through(self) -> bool:
+        """
+        Say whether another package's executor looks at the steps before it hands them on to be run.
+
+        What is not loaded would be taken for what it is not, and be trimmed by that.
+        """
+        is_overridden = type(self.executor).migration_plan is not MigrationExecutor.migration_plan
+        from .step import is_a_question
+
+        return is_overridden and not is_a_question(self.executor)
+
+    def _preparation(self, run: Run) -> Preparation:
+        from .planner import Preparation
+
+        return Preparation(self.executor, run, self.messages.warn)
+
+    def _what_is_in_the_way(self, targets: Sequence[Target], undone: list[Key]) -> RewindError | None:
+        history = self.loader.history
+        if history is None:
+            # Nothing is missing.
+            return None
+        from .reach import what_is_in_the_way
+
+        return what_is_in_the_way(self.loader, history, targets, undone)
+
+    # States -----------------------------------------------------------------
+
+    def ordered(self, full_plan: Plan) -> Plan:
+        """
+        Return the plan that states are built along.
+
+        Before a run begins, what stands in its way is kept for `begin`: until then
+        nobody knows whether the run is a fake one.
+        """
+        run = self.run
+        if run is None or not run.needs_states_of_its_own:
+            return self._without_recovered(full_plan)
+        if run.order is None and run.error is None:
+            try:
+                run.order = self._preparation(run).order(full_plan)
+            except RewindError as error:
+                run.error = error
+        if run.order is None:
+            return self._without_recovered(full_plan, all_of_them=True)
+        order = run.order if self._has_begun else run.order_to_show or run.order
+        return [(migration, False) for migration in order]
+
+    def _without_recovered(self, full_plan: Plan, *, all_of_them: bool = False) -> Plan:
+        """
+        Leave out recovered nodes and, when all of them have to go, their descendants.
+
+        One that a file depends on has to stay: its file was deleted from the middle
+        of the chain, and no state can be built without it.
+        """
+        recovered = set(self.loader.recovered)
+        if not recovered:
+            return full_plan
+        if all_of_them:
+            gone = closure(recovered, children_in(self.loader.graph))
+        else:
+            files: set[Key] = set(self.loader.graph.nodes) - recovered
+            needed = closure(files, parents_in(self.loader.graph))
+            gone = recovered - needed
+        return [(migration, backwards) for migration, backwards in full_plan if key_of(migration) not in gone]
+
+    # Running ----------------------------------------------------------------
+
+    def prepare(self, plan: Plan) -> list[Migration]:
+        """
+        Load, order and rehearse a plan ahead of its run.
+
+        Returns:
+            everything, in the order in which states are built.
+
+        Raises:
+            RewindError: the run cannot be finished; nothing has been changed.
+        """
+        if self.run is None or self.run.plan != plan:
+            self.planned([], plan)
+        full_plan = self.executor.migration_plan(self.loader.graph.leaf_nodes(), clean_start=True)
+        if self.run is not None and self.run.error is not None:
+            error = self.run.error
+            self.forget_stored_code()
+            raise error
+        order = self.run.order if self.run is not None else None
+        return order or [migration for migration, _ in full_plan]
+
+    @contextmanager
+    def turn(self, targets: Sequence[Target], plan: Plan, state: Any) -> Iterator[tuple[Plan, Any]]:
+        """
+        Have a run wait for its turn, if the settings say so.
+
+        Returns:
+            what is left of the plan by then, and the state for it.
+
+        Raises:
+            LockTimeout: its turn has not come in time.
+        """
+        if not conf.locks_migrate():
+            yield plan, state
+            return
+        from .turn import Turn
+
+        turn = Turn(self, plan)
+        with turn:
+            with self.noting_refusals():
+                plan, state = turn.caught_up(targets, plan, state)
+            yield plan, state
+
+    def begin(self, plan: Plan, *, fake: bool, fake_initial: bool) -> Plan:
+        """
+        Check, before the first statement, what can be known before it.
+
+        Raises:
+            RewindError: the run cannot be finished; nothing has been changed.
+        """
+        forget_outcome(self.connection)
+        self._has_captured = False
+        self.watch = None
+        if self.run is None or self.run.planned != [key_of(migration) for migration, _ in plan]:
+            # Another package has trimmed the plan, or made its own.
+            self.planned([], plan)
+        run = self.run
+        if run is None:
+            return plan
+        run.fake, run.fake_initial = fake, fake_initial
+        if fake or fake_initial:
+            # Prepared before anybody knew that; more is allowed now.
+            run.error, run.order, run.order_to_show = None, None, None
+        if run.needs_states_of_its_own and run.order is None and run.error is None:
+            self.executor.migration_plan(self.loader.graph.leaf_nodes(), clean_start=True)
+        if run.error is not None:
+            self.forget_stored_code()
+            raise run.error
+        self._say_what_is_loaded(run)
+        self._has_begun = True
+        return run.plan
+
+    def _say_what_is_loaded(self, run: Run) -> None:
+        for migration in (*run.recovered.values(), *run.differing.values()):
+            if migration.is_loaded:
+                self.messages.say(f"  Loading {label(migration.key)} from stored code")
+
+    @property
+    def _way_back(self) -> Run | None:
+        """The run, if it goes back with stored code in play."""
+        run = self.run
+        return run if run is not None and run.is_backwards and run.involves_stored_code else None
+
+    def refuse_without_states(self, error: BaseException) -> None:
+        """
+        Say by name what Django has stumbled over while it built its states, before the first step.
+
+        Raises:
+            StateNotBuilt: nothing has been changed.
+        """
+        run = self._way_back
+        if run is None or run.fake:
+            return
+        has_begun = self.watch is not None or bool(self.executor.recorder.changes)
+        if isinstance(error, Exception) and not isinstance(error, RewindError) and not has_begun:
+            self._preparation(run).refuse_without_states()
+
+    def say_how_far(self) -> None:
+        """Say what is undone and what is not, when Django's own `migrate` stops with stored code in play."""
+        run = self._way_back
+        if run is None or self.is_rewind:
+            return
+        from .halfway import how_far_back
+
+        changes = self.executor.recorder.changes
+        how_far = how_far_back(self.connection, run.plan, changes, self.watch, fake=run.fake)
+        for line in [*how_far.lines, *([_THE_SAME_AGAIN] if how_far.not_undone else [])]:
+            self.messages.warn(line)
+
+    def end(self) -> None:
+        """Leave what this run knows to the `reconcile` that follows it."""
+        self._has_begun = False
+        # A squashed migration that counts as applied stands there itself, without a record.
+        applied = {key: getattr(of, "pk", 0) for key, of in self.loader.applied_migrations.items()}
+        for key, is_applied in self.executor.recorder.changes.items():
+            if is_applied:
+                applied[key] = 0
+            else:
+                applied.pop(key, None)
+        hand_over(self.connection, applied, self.loader.disk_migrations)
+        self.forget_stored_code()
+
+    def forget_stored_code(self) -> None:
+        """Throw away what was executed of stored code, and the run with it."""
+        if self.run is not None:
+            for migration in (*self.run.recovered.values(), *self.run.differing.values()):
+                migration.unload()
+        self.loader.close_isolation()
+        self.run = None
+
+    @contextmanager
+    def noting_refusals(self, *, of_a_run: bool = True) -> Iterator[None]:
+        """
+        Have the ledger say of a run that it was refused, once, and the error which database it is about.
+
+        Args:
+            of_a_run: whether it is known that what is planned will run; else the command says so.
+        """
+        try:
+            yield
+        except RewindError as error:
+            from ..utils.advice import name_database
+            from .step import is_a_question, note_refusal
+
+            name_database(error, self.connection.alias)
+            if of_a_run or not is_a_question(self.executor):
+                note_refusal(self.connection, error)
+            raise
+
+    # Steps ------------------------------------------------------------------
+
+    @contextmanager
+    def applying(self, migration: Migration, *, fake: bool, fake_initial: bool) -> Iterator[None]:
+        """
+        Have what has to be stored before a step stored, and the ledger say what came of it.
+
+        Raises:
+            LockLost: nothing of this step has been done.
+        """
+        from .lock import check_held
+        from .step import Step, soft_applied_is_faked
+
+        check_held()
+        step = Step.forwards(migration, fake=fake)
+        looks = fake_initial and not fake
+        observing = soft_applied_is_faked(self.executor, step) if looks else nullcontext()
+        with self._noted(step), observing:
+            self.before_apply(migration, fake=fake)
+            yield
+
+    def takes_up(self, migration: Migration, *, fake: bool) -> bool:
+        """
+        Say of one of our own whether all that they make is there, and none is recorded.
+
+        So it is when a test has dropped the tables of managed models, which ours are
+        not, and emptied the one of records: they are to be recorded again.
+        """
+        if fake or migration.app_label != APP_LABEL:
+            return False
+        from ..storage.store import Store
+
+        known = (*self.loader.applied_migrations, *self.executor.recorder.changes)
+        if not any(app_label == APP_LABEL for app_label, _ in known):
+            self._takes_up = Store(self.connection).is_complete
+        return self._takes_up
+
+    def _noted(self, step: Step) -> AbstractContextManager[None]:
+        failures = None if self.whole is None else self.whole.failures
+        during: AbstractContextManager[None] = self.executor.recorder.during(step, failures)
+        return during
+
+    def before_apply(self, migration: Migration, *, fake: bool) -> None:
+        """Capture everything that this run applies, before its first operation."""
+        if self._has_captured or not self._store_is_ready():
+            return
+        forwards = [one for one, backwards in self.run.plan if not backwards] if self.run else []
+        self._has_captured = bool(forwards)
+        recorded = self.executor.recorder.changes
+        self._capture([one for one in forwards or [migration] if not recorded.get(key_of(one))], fake=fake)
+
+    def _capture(self, migrations: list[Migration], *, fake: bool) -> None:
+        from . import capture
+
+        excluded = conf.excluded_apps()
+        keys = [key_of(migration) for migration in migrations if migration.app_label not in excluded]
+        for key in keys:
+            announce(pre_capture, key, using=self.connection.alias, source="file")
+        stored = capture.capture(self.connection, migrations, fake=fake, warn=self.messages.warn)
+        self.executor.recorder.captured |= stored
+        for key in keys:
+            if key in stored:
+                report(post_capture, key, using=self.connection.alias, source="file")
+
+    def _store_is_ready(self) -> bool:
+        """Our own migrations may have been applied by this very run."""
+        changes = self.executor.recorder.changes
+        gone = {key for key, is_applied in changes.items() if not is_applied}
+        return all_of_ours(self.loader.disk_migrations, {*self.loader.applied_migrations, *changes} - gone)
+
+    @contextmanager
+    def unapplying(self, migration: Migration, *, fake: bool) -> Iterator[None]:
+        """
+        Commit a step of ours together with its record, where that can be.
+
+        Django deletes the record after the transaction of the schema. Other records
+        that stand and fall with this one go with it.
+
+        Raises:
+            LockLost: nothing of this step has been done.
+        """
+        from .lock import check_held
+        from .step import Step
+
+        check_held()
+        step = Step.backwards(migration, fake=fake, is_rewind=self.is_rewind)
+        with (
+            self._noted(step),
+            self.watching(migration, backwards=True, fake=fake),
+            self._leaving_a_trail(step),
+            self._announced(migration, fake=fake),
+            self._one_transaction(migration, fake=fake),
+        ):
+            yield
+            for key in self._records_that_follow(migration):
+                self.executor.recorder.record_unapplied(*key)
+
+    @contextmanager
+    def watching(self, migration: Migration, *, backwards: bool, fake: bool) -> Iterator[None]:
+        """Know how far a step has come when it stops."""
+        if self.whole is not None:
+            self.whole.at = key_of(migration)
+        if fake or not self._is_ours():
+            yield
+        else:
+            from .halfway import Watch
+
+            self.watch = Watch(migration, backwards=backwards)
+            with self.watch.watching():
+                yield
+            self.watch = None
+        if self.whole is not None:
+            self.whole.at = None
+
+    @contextmanager
+    def _leaving_a_trail(self, step: Step) -> Iterator[None]:
+        """Go on where an earlier run has left a step, where its database takes nothing back."""
+        from .trail import Trail
+        from .transactions import takes_back
+
+        recorder = self.executor.recorder
+        is_whole = takes_back(self.connection, step.migration)
+        if self.watch is None or is_whole or not recorder.keeps_ledger(step.key):
+            yield
+            return
+        trail = Trail(
+            recorder.ledger,
+            step.key,
+            record_id=recorder.newest(step.key),
+            digest=step.digest,
+            operations=self.watch.operations,
+            warn=self.messages.warn,
+        )
+        if trail.undone_before:
+            undone = f"{trail.undone_before} of its {len(trail.operations)} operations are undone already"
+            self.messages.say(f"  Going on with {label(step.key)}: {undone}")
+        self.watch.trail = trail
+        with trail.followed():
+            yield
+
+    def _is_ours(self) -> bool:
+        """Without stored code among the steps of a run, Django is Django."""
+        return self.is_rewind or (self.run is not None and self.run.has_stored_steps)
+
+    def _announced(self, migration: Migration, *, fake: bool) -> AbstractContextManager[None]:
+        if fake or not self._is_ours():
+            return nullcontext()
+        from ..sources.recovered import source_of
+
+        return around_step(
+            key_of(migration),
+            using=self.connection.alias,
+            source=source_of(migration),
+            is_part=self.whole is not None,
+        )
+
+    def _records_that_follow(self, migration: Migration) -> set[Key]:
+        from ..sources.recovered import RecoveredMigration
+
+        key = key_of(migration)
+        history = self.loader.history
+        followers = set(history.companions.get(key, ())) if history else set()
+        if isinstance(migration, RecoveredMigration) and migration.replaces:
+            # Django 3.2 unrecords only what an unapplied squashed migration replaces.
+            followers.add(key)
+        if self.run and self.run.involves_stored_code and not self.loader.replace_migrations:
+            # It went back through the originals; what stands for them goes too.
+            for squashed, other in self.loader.replacements.items():
+                is_applied = squashed in self.loader.applied_migrations
+                if is_applied and key in {tuple(original) for original in other.replaces}:
+                    followers.add(squashed)
+        return followers
+
+    @contextmanager
+    def _one_transaction(self, migration: Migration, *, fake: bool) -> Iterator[None]:
+        from .transactions import one_transaction, takes_back
+
+        if fake or not takes_back(self.connection, migration) or not self._is_ours():
+            yield
+            return
+        recorder = self.executor.recorder
+        recorder.checks_constraints = True
+        try:
+            with one_transaction(self.connection):
+                yield
+        finally:
+            recorder.checks_constraints = False
+
+
+_THE_SAME_AGAIN = "When what stopped it is mended, the same command goes on from there."

@@ -1,0 +1,454 @@
+"""What happens between a plan and its first statement: load, order, rehearse."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import Any
+
+from django.db.migrations import Migration
+
+from ..exceptions import (
+    AppliedUnderAnotherName,
+    NameReused,
+    NotRecoverable,
+    RewindError,
+    StateConflict,
+    StateNotBuilt,
+)
+from ..inventory.loader import RewindLoader
+from ..inventory.renames import Adoptions
+from ..inventory.snapshot import Standing
+from ..schema.effects import effects_of
+from ..schema.graph import children_in, closure, in_applied_order, parents_in
+from ..schema.namesakes import Namesakes, namesakes
+from ..sources.compare import same_operations
+from ..sources.recovered import RecoveredMigration
+from ..sources.stored import why_unusable
+from ..storage.store import Store
+from ..utils.types import Effect, Key, Plan, key_of, label
+from . import preflight
+from .moves import with_both_names
+from .run import Run
+from .states import rehearse
+
+__all__ = ["Preparation", "with_way_out"]
+
+
+class Preparation:
+    """
+    Make a run ready: everything that it needs is loaded, ordered and rehearsed.
+
+    What stays applied comes first, in the order in which it was applied; then what
+    is undone, in applied order too (it is unapplied in reverse), or what is to be
+    applied, in the order of Django's graph. Where no such states can be built, the
+    module `moves` may know others.
+
+    Args:
+        executor: Django's, for its loader, its connection and its empty state.
+        run: it is changed: what cannot be used is taken out of it.
+        warn: takes a line about what is taken out.
+    """
+
+    def __init__(self, executor: Any, run: Run, warn: Callable[[str], None]) -> None:
+        self.executor = executor
+        self.loader: RewindLoader = executor.loader
+        self.run = run
+        self.warn = warn
+        self.parents = parents_in(self.loader.graph)
+        self.ids = self.loader.record_ids
+        # What ran where a file is used that says something else.
+        self._as_it_ran: dict[Key, list[Effect]] = {}
+
+    def backwards_plan(self) -> Plan:
+        """Return the steps to be undone, exactly in reverse of how they were applied."""
+        keys = in_applied_order(self.run.steps, self.parents, self.ids)
+        return [(self._node(key), True) for key in reversed(keys)]
+
+    def order(self, full_plan: Plan) -> list[Migration]:
+        """
+        Return all nodes in the order in which states are built.
+
+        Args:
+            full_plan: Django's, on an empty database.
+
+        Raises:
+            RewindError: the run could not be finished.
+        """
+        if self.run.fake:
+            self._load_for_fake()
+            return self._in_order(full_plan)
+        self._load()
+        if self.run.is_backwards:
+            return self._backwards(full_plan)
+        return self._forwards(full_plan)
+
+    # Loading ----------------------------------------------------------------
+
+    def _load(self) -> None:
+        """
+        Execute the stored source of everything in play.
+
+        What is undone has to load. What stays is left out with a warning if it does
+        not, and of an edited one the file is used.
+        """
+        self._read_texts()
+        for key, migration in list(self.run.differing.items()):
+            error = self._load_one(migration)
+            if error is not None:
+                self._use_the_file(key, error)
+            elif same_operations(migration.loaded, _as_written(self.loader.disk_migrations[key])):
+                del self.run.differing[key]
+        for key, migration in list(self.run.recovered.items()):
+            error = self._load_one(migration)
+            if error is not None:
+                self._leave_out([key], error)
+        if self.run.is_backwards:
+            # In place: it is the plan that receivers of pre_migrate are given, and to
+            # whose migrations they add operations.
+            self.run.plan[:] = [(self._node(key), True) for key in self.run.steps]
+
+    def _read_texts(self) -> None:
+        """Read what is going to be executed in one go: one by one each is a query."""
+        waiting = [
+            migration
+            for migration in (*self.run.differing.values(), *self.run.recovered.values())
+            if not migration.is_loaded and why_unusable(migration.stored) is None
+        ]
+        texts = Store(self.loader.connection).texts(migration.key for migration in waiting)
+        for migration in waiting:
+            migration.text = texts.get(migration.key)
+
+    def _load_one(self, migration: RecoveredMigration) -> NotRecoverable | None:
+        try:
+            migration.load()
+        except NotRecoverable as error:
+            if migration.key not in self.run.undone:
+                return error
+            if migration.key in self.run.differing:
+                raise with_way_out(error) from error
+            raise
+        return None
+
+    def _load_for_fake(self) -> None:
+        """
+        Load what can be loaded: a fake run executes no operation of it.
+
+        Forgetting a migration is the last resort when its source is no good.
+        """
+        for migration in (*self.run.differing.values(), *self.run.recovered.values()):
+            migration.is_inert = not migration.can_be_loaded()
+
+    def _use_the_file(self, key: Key, because: RewindError) -> None:
+        self.warn(f"{because.problem} The file of {label(key)} is used instead.")
+        self._as_it_ran[key] = self.run.differing.pop(key).stored.metadata.effects
+
+    def _leave_out(self, keys: Iterable[Key], because: RewindError) -> None:
+        """
+        Take recovered migrations, and what hangs on them, out of the states.
+
+        Raises:
+            RewindError: the plan itself hangs on them.
+        """
+        gone = closure(keys, children_in(self.loader.graph))
+        if gone & set(self.run.steps):
+            raise because
+        gone &= set(self.loader.applied_migrations)
+        names = ", ".join(sorted(label(key) for key in gone))
+        self.warn(f"{because.problem} It goes on without {names}.")
+        for key in gone:
+            self.run.recovered.pop(key, None)
+        self.run.not_in_state |= gone
+
+    # Order ------------------------------------------------------------------
+
+    def _in_order(self, full_plan: Plan) -> list[Migration]:
+        left_out = self._left_out()
+        known = [key for key in (key_of(migration) for migration, _ in full_plan) if key not in left_out]
+        stays = [key for key in known if key in self.ids and key not in self.run.undone]
+        order = in_applied_order(stays, self.parents, self.ids)
+        order += in_applied_order(self.run.undone, self.parents, self.ids)
+        order += [key for key in known if key not in self.ids]
+        return [self._node(key) for key in order]
+
+    def _node(self, key: Key) -> Migration:
+        node: Migration = self.run.differing.get(key) or self.loader.graph.nodes[key]
+        return node
+
+    def _left_out(self) -> set[Key]:
+        """
+        Return the nodes that take part in no state.
+
+        Without replacements the graph holds a squashed migration and its originals.
+        """
+        out_of_reach = set(self.loader.recovered) - set(self.run.recovered)
+        left_out = self.run.not_in_state | out_of_reach
+        if not self.loader.replace_migrations:
+            for key, migration in self.loader.replacements.items():
+                if any(tuple(original) in self.loader.graph for original in migration.replaces):
+                    left_out.add(key)
+        return left_out
+
+    # Backwards --------------------------------------------------------------
+
+    def _backwards(self, full_plan: Plan) -> list[Migration]:
+        order = self._in_order(full_plan)
+        undone = [migration for migration in order if key_of(migration) in self.run.undone]
+        if self.run.involves_stored_code:
+            preflight.check_reversible(reversed(undone))
+            for migration in undone:
+                if isinstance(migration, RecoveredMigration):
+                    migration.check_functions()
+            order, before = self._rehearse_backwards(order, undone)
+            preflight.check_not_null(self.executor.connection, before, undone)
+            self.run.order_to_show = self._order_to_show(order)
+        if self._has_to_look_for_columns():
+            now = self._rehearse(order, [])
+            self._check_unknown_columns(now, undone)
+        return order
+
+    def _rehearse_backwards(
+        self, order: list[Migration], undone: list[Migration]
+    ) -> tuple[list[Migration], Any]:
+        """
+        Find states that hold, those in which what stays comes first before any other.
+
+        Raises:
+            StateNotBuilt: there are none; it says of the first ones why.
+            NameReused: a step would be undone on another table or column in them.
+        """
+        others: Namesakes = {}
+        try:
+            before = self._rehearse(order, undone)
+            others = self._namesakes(order, undone)
+            if others:
+                raise self._name_taken_again(others)
+            return order, before
+        except (StateNotBuilt, NameReused):
+            found = self._rehearse_with_both_names(order, undone, others)
+            if found is None:
+                raise
+            return found
+
+    def _rehearse_with_both_names(
+        self, order: list[Migration], undone: list[Migration], others: Namesakes
+    ) -> tuple[list[Migration], Any] | None:
+        applied = self._applied(order)
+        kept = [one for one in applied if key_of(one) not in self.run.undone]
+        models = {step: [name for name in names if len(name) == 2] for step, names in others.items()}
+        other = with_both_names(self._empty_state, kept, undone, models)
+        if other is None or self._namesakes(other, undone):
+            return None
+        with suppress(StateNotBuilt):
+            # What is there when everything is undone has to hold as well.
+            self._rehearse(kept, [])
+            before = self._rehearse(other, other[other.index(undone[0]) :])
+            return [*other, *(one for one in order if one not in applied)], before
+        return None
+
+    def _applied(self, order: list[Migration]) -> list[Migration]:
+        return [one for one in order if key_of(one) in self.loader.applied_migrations]
+
+    def _namesakes(self, order: list[Migration], undone: list[Migration]) -> Namesakes:
+        applied = self._applied(order)
+        as_applied = in_applied_order(map(key_of, applied), self.parents, self.ids)
+        return namesakes(
+            self._empty_state,
+            [self._node(key) for key in as_applied],
+            applied,
+            undone,
+            lambda key: closure([key], self.parents),
+        )
+
+    def _name_taken_again(self, others: Namesakes) -> NameReused:
+        """Name the step that comes first, which is the last one that was applied."""
+        key = next(step for step in self.run.steps if step in others)
+        name, other = min(others[key].items())
+        before = preflight.target_before(self._node(other.taken_by))
+        return NameReused(key, name, other.given_by, other.taken_by, *before)
+
+    def _order_to_show(self, order: list[Migration]) -> list[Migration]:
+        """
+        Return what Django can render at once, as it does for `pre_migrate`.
+
+        What is undone may refer to a model that what stays has renamed or deleted.
+        Step by step that does no harm; for the state as a whole it is left out.
+        """
+        recovered = closure(self.run.recovered, children_in(self.loader.graph))
+        of_files = [migration for migration in order if key_of(migration) not in recovered]
+        kept = [migration for migration in order if key_of(migration) not in self.run.undone]
+        return next((one for one in (order, of_files) if self._renders(one)), kept)
+
+    def _renders(self, order: list[Migration]) -> bool:
+        state = self._empty_state()
+        try:
+            for migration in order:
+                if key_of(migration) in self.loader.applied_migrations:
+                    state = migration.mutate_state(state, preserve=False)
+            state.apps  # noqa: B018 (rendered here)
+        except Exception:  # noqa: BLE001 (whatever an operation raises)
+            return False
+        return True
+
+    # Forwards ---------------------------------------------------------------
+
+    def _forwards(self, full_plan: Plan) -> list[Migration]:
+        steps = [migration for migration, _ in self.run.plan]
+        # An initial migration may turn out to be there already; Django will look.
+        really = [m for m in steps if not (self.run.fake_initial and m.initial)]
+        self._refuse_what_is_done_already(really)
+        self._refuse_conflicts(really)
+        self._refuse_what_is_taken_away(really)
+        order, now = self._rehearse_forwards(full_plan, steps)
+        if self._has_to_look_for_columns():
+            self._check_unknown_columns(now, steps)
+        return order
+
+    def _refuse_what_is_done_already(self, steps: list[Migration]) -> None:
+        """
+        Refuse steps that are applied under another name, as long as something is left of what they did.
+
+        Of data nobody would notice that it is changed twice.
+        """
+        history = self.loader.history
+        if history is None:
+            return
+        renamed = Adoptions(self.loader, history, Store(self.executor.connection)).pairs
+        applied_as = {file: missing for missing, file in renamed.items()}
+        again = [key for key in map(key_of, steps) if key in applied_as]
+        if not again:
+            return
+        left = history.lasting_effects(renamed)
+        for key in again:
+            if left[applied_as[key]]:
+                raise AppliedUnderAnotherName(key, applied_as[key])
+
+    def _refuse_conflicts(self, steps: list[Migration]) -> None:
+        history = self.loader.history
+        if history is not None:
+            preflight.check_conflicts(
+                steps,
+                history.lasting_effects(history.of(Standing.MISSING, Standing.IN_USE)),
+                {key_of(step): closure([key_of(step)], self.parents) for step in steps},
+            )
+
+    def _refuse_what_is_taken_away(
+        self, steps: list[Migration], files: Iterable[Key] = (), missing: Iterable[Key] = ()
+    ) -> None:
+        """
+        Refuse steps that work on what has been taken away by something left out.
+
+        Args:
+            files: edited ones whose files would be used, beside those where that is so.
+            missing: recovered ones that would be left out, beside those that are.
+        """
+        history = self.loader.history
+        not_in_state = set(history.of(Standing.MISSING, Standing.IN_USE)) if history else set()
+        not_in_state &= {*self.run.not_in_state, *missing}
+        as_it_ran = dict(self._as_it_ran)
+        as_it_ran.update((key, self.run.differing[key].stored.metadata.effects) for key in files)
+        if not not_in_state and not as_it_ran:
+            return
+        ran = [
+            (key, as_it_ran.get(key) or self._effects(key))
+            for key in sorted(self.ids, key=self.ids.__getitem__)
+        ]
+        for step, by, what in preflight.taken_away(steps, ran, {*not_in_state, *as_it_ran}):
+            raise StateConflict(step, by, what, has_file=by in as_it_ran)
+
+    def _effects(self, key: Key) -> list[Effect]:
+        if self.loader.history is not None:
+            return self.loader.history.effects(key)
+        migration = self.loader.disk_migrations.get(key)
+        return effects_of(migration) if migration else []
+
+    def _rehearse_forwards(self, full_plan: Plan, steps: list[Migration]) -> tuple[list[Migration], Any]:
+        """Find states that hold, first with all stored code, at last with none of it."""
+        while True:
+            order = self._in_order(full_plan)
+            try:
+                return order, self._rehearse(order, steps)
+            except StateNotBuilt as error:
+                if not self.run.involves_stored_code:
+                    # Without us it fails as well: it is Django's to say so.
+                    return order, self._empty_state()
+                self._do_without_some(error, steps)
+
+    def _do_without_some(self, error: StateNotBuilt, steps: list[Migration]) -> None:
+        """Take out the stored code of the app where it failed, or else all of it."""
+        app_label = error.key[0]
+        nearby = [key for key in self.run.recovered if key[0] == app_label]
+        files = [key for key in self.run.differing if key[0] == app_label or not nearby]
+        missing = nearby or list(self.run.recovered)
+        self._refuse_what_is_taken_away(steps, files, missing)
+        for key in files:
+            self._use_the_file(key, error)
+        if missing:
+            self._leave_out(missing, error)
+
+    # States -----------------------------------------------------------------
+
+    def refuse_without_states(self) -> None:
+        """
+        Find what keeps the states of a run back from being rendered, where Django has found that there is something.
+
+        Raises:
+            StateNotBuilt: names it.
+        """
+        applied = self._applied(self.run.order or [])
+        first = next((at for at, one in enumerate(applied) if key_of(one) in self.run.undone), len(applied))
+        self._rehearse(applied, applied[first:], renders=True)
+
+    def _rehearse(
+        self, order: list[Migration], steps: list[Migration], *, renders: bool | None = None
+    ) -> Any:
+        """
+        Return the state of what is applied, before the steps, having tried those.
+
+        Args:
+            renders: see `rehearse`; forwards by default.
+        """
+        in_steps = {key_of(step) for step in steps}
+        kept = [
+            migration
+            for migration in order
+            if key_of(migration) in self.loader.applied_migrations and key_of(migration) not in in_steps
+        ]
+        return rehearse(
+            self._empty_state(),
+            kept,
+            steps,
+            [*self.run.recovered, *self.run.differing],
+            backwards=self.run.is_backwards,
+            rebuilds=self.executor.connection.vendor == "sqlite",
+            renders=not self.run.is_backwards if renders is None else renders,
+        )
+
+    def _empty_state(self) -> Any:
+        return self.executor._create_project_state()
+
+    def _has_to_look_for_columns(self) -> bool:
+        apps = {app_label for app_label, _ in self.run.steps}
+        is_sqlite = self.executor.connection.vendor == "sqlite"
+        return is_sqlite and any(app_label in apps for app_label, _ in self.run.not_in_state)
+
+    def _check_unknown_columns(self, now: Any, steps: list[Migration]) -> None:
+        preflight.check_unknown_columns(
+            self.executor.connection,
+            now,
+            steps,
+            self.run.not_in_state,
+            backwards=self.run.is_backwards,
+        )
+
+
+def with_way_out(error: NotRecoverable) -> NotRecoverable:
+    """An edited file is there, though it is not what ran."""
+    name = label(error.key)
+    way_out = f"Or have it undone by its file, as that is now: 'manage.py rewind' takes '--use-file {name}'."
+    return NotRecoverable(error.key, error.reason, f"{error.next_step}\n{way_out}")
+
+
+def _as_written(migration: Migration) -> Migration:
+    """Return a migration without the operations that others have added in memory."""
+    return type(migration)(migration.name, migration.app_label)

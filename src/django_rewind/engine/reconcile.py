@@ -1,0 +1,42 @@
+"""
+What is filled in after a run: whatever is applied, on disk and still unstored.
+
+After most runs that is nothing. What it takes to store something is imported when
+there is something to store.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from ..storage.summary import Inventory, unstored_among
+from ..storage.tables import all_of_ours
+from .handover import outcome_of
+
+__all__ = ["reconcile"]
+
+logger = logging.getLogger("django_rewind")
+
+
+def reconcile(connection: Any, *, warn: Callable[[str], None] = logger.debug) -> None:
+    """
+    Store whatever is applied, on disk and still unstored or unproven.
+
+    That is everything at the first installation, later squashed migrations that
+    were recorded on the side, and what a process without us has applied since.
+    What version 0.1.0 stored is described from its file if that is the same program.
+    One query where there is nothing to do.
+    """
+    outcome = outcome_of(connection)
+    if not all_of_ours(outcome.disk, outcome.applied):
+        return
+    known = Inventory(connection).known()
+    on_disk = {key: record_id for key, record_id in outcome.applied.items() if key in outcome.disk}
+    found = unstored_among(known, on_disk)
+    undescribed = {key for key in on_disk if key in known and not known[key].is_described} - set(found)
+    if found or undescribed:
+        from .capture import fill_in
+
+        fill_in(connection, outcome.disk, found, undescribed, warn=warn)

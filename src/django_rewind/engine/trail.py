@@ -1,0 +1,174 @@
+"""
+What is undone of a step that its database cannot take back.
+
+Where each change of the schema is for good, a run that dies leaves a step undone in part.
+Its operations are noted as they are undone, so that the next run goes on from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from django.db import DatabaseError
+from django.db.migrations.operations import AddField, CreateModel
+from django.db.migrations.operations.base import Operation
+from django.db.migrations.operations.fields import FieldOperation
+from django.db.migrations.operations.models import ModelOperation
+
+from ..models import Event
+from ..sources.description import in_words
+from ..storage.audit_log import AuditEntry, AuditLog
+from ..storage.tables import is_there
+from ..utils.types import Key, label
+
+__all__ = ["Trail"]
+
+_BEGUN = "begun"
+_PUTS_OFF = ", but for what comes last"
+
+_KNOWN = (FieldOperation, ModelOperation)
+
+_SCHEMA_CHANGES = ("ALTER", "CREATE", "DROP", "RENAME")
+
+# What a database answers when it is asked for what is there, or gone, already: by the numbers of
+# MySQL and MariaDB, and the SQLSTATEs of PostgreSQL.
+_ALREADY_IN_MYSQL = {1050, 1051, 1054, 1060, 1061, 1091, 1146, 1826, 3821, 3822, 3940}
+_ALREADY_IN_POSTGRESQL = {"42701", "42703", "42704", "42710", "42P01", "42P07"}
+_ALREADY_IN_SQLITE = ("no such", "already exists", "duplicate column name")
+
+
+class Trail:
+    """
+    The trail that one step leaves, and what an earlier run has left of it.
+
+    What is noted is not undone again. Of the operation that was under way nobody knows how
+    far it came: it is undone once more, and a statement of it that the database says has been
+    executed already is passed over.
+
+    Args:
+        ledger: of the database.
+        key: the migration.
+        record_id: its row in django_migrations: applied once more, it begins anew.
+        digest: of the text that runs.
+        operations: of the step, in the order in which they are undone.
+        warn: takes a line about what is passed over.
+    """
+
+    def __init__(
+        self,
+        ledger: AuditLog,
+        key: Key,
+        *,
+        record_id: int | None,
+        digest: str,
+        operations: Sequence[Operation],
+        warn: Callable[[str], None],
+    ) -> None:
+        self.ledger, self.key, self.operations, self.warn = ledger, key, operations, warn
+        self._identity: dict[str, Any] = {"record_id": record_id, "digest": digest}
+        noted = ledger.parts(key, **self._identity)
+        self.is_resumed = bool(noted)
+        # For each operation that is undone, whether some of it was put off to the end of the step.
+        self._undone = [detail.endswith(_PUTS_OFF) for detail in noted[1:]]
+        self._at = 0
+        self._passes_over = False
+        if not noted:
+            self._note(_BEGUN)
+
+    @property
+    def undone_before(self) -> int:
+        """How many operations an earlier run has undone."""
+        return len(self._undone)
+
+    @contextmanager
+    def followed(self) -> Iterator[None]:
+        """Pass over what was executed already, for as long as this lasts."""
+        if not self.is_resumed:
+            yield
+            return
+        with self.ledger.connection.execute_wrapper(self._execute):
+            yield
+
+    def run(self, operation: Operation, args: tuple[Any, ...], call: Callable[[], Any]) -> None:
+        """
+        Undo the next operation, unless that is done.
+
+        Args:
+            args: of its `database_backwards`: app label, schema editor, the state with it and without.
+            call: undoes it.
+        """
+        number, self._at = self._at, self._at + 1
+        app_label, editor, state, _ = args
+        is_known = number < self.undone_before
+        if is_known and not self._undone[number] and not self._is_back(operation, app_label, state):
+            return
+        was_put_off = len(editor.deferred_sql)
+        self._passes_over = self.is_resumed and number <= self.undone_before
+        call()
+        puts_off = len(editor.deferred_sql) > was_put_off
+        # What was put off is executed at the end of the step, and may have been, too.
+        self._passes_over = self._passes_over and puts_off
+        if not is_known:
+            what = f"{number + 1} of {len(self.operations)}: {in_words(operation)}"
+            self._note(what + (_PUTS_OFF if puts_off else ""))
+
+    def _is_back(self, operation: Operation, app_label: str, state: Any) -> bool:
+        """
+        Say whether a column or a table that was taken away is there again: put back by hand.
+
+        Where another operation of the step is about it too, it may be the work of that.
+        """
+        if not isinstance(operation, (AddField, CreateModel)):
+            return False
+        name = operation.model_name if isinstance(operation, AddField) else operation.name
+        others = [one for one in self.operations if one is not operation and isinstance(one, _KNOWN)]
+        if any(one.references_model(name, app_label) for one in others if not isinstance(one, AddField)):
+            return False
+        model = state.apps.get_model(app_label, name)
+        if isinstance(operation, CreateModel):
+            return self._has(model._meta.db_table)
+        alike = [
+            one for one in others if isinstance(one, AddField) and one.is_same_field_operation(operation)
+        ]
+        return not alike and self._has(model._meta.db_table, model._meta.get_field(operation.name).column)
+
+    def _has(self, table: str, column: str | None = None) -> bool:
+        return is_there(self.ledger.connection, table, column)
+
+    def _note(self, detail: str) -> None:
+        self.ledger.note([AuditEntry(Event.PARTLY, self.key, **self._identity, detail=detail)])
+
+    def _execute(
+        self, execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: dict[str, Any]
+    ) -> Any:
+        try:
+            return execute(sql, params, many, context)
+        except DatabaseError as error:
+            if not self._is_done_already(str(sql), error):
+                raise
+            self.warn(f"{label(self.key)}: passing over '{sql}', for an earlier run came so far: {error}")
+            return None
+
+    def _is_done_already(self, sql: str, error: DatabaseError) -> bool:
+        is_one = sql.lstrip().upper().startswith(_SCHEMA_CHANGES)
+        # In PostgreSQL the transaction around it, if there is one, is lost.
+        can_go_on = (
+            self.ledger.connection.vendor != "postgresql" or not self.ledger.connection.in_atomic_block
+        )
+        return (
+            self._passes_over and is_one and can_go_on and _says_already(error, self.ledger.connection.vendor)
+        )
+
+
+def _says_already(error: DatabaseError, vendor: str) -> bool:
+    if vendor == "mysql":
+        # 1005 stands for what the storage engine says: 121 is a name that there is already.
+        number = error.args[0] if error.args else None
+        return number in _ALREADY_IN_MYSQL or (number == 1005 and "errno: 121" in str(error))
+    if vendor == "postgresql":
+        cause = error.__cause__
+        state = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
+        return state in _ALREADY_IN_POSTGRESQL
+    return any(words in str(error) for words in _ALREADY_IN_SQLITE)

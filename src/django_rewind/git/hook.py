@@ -1,0 +1,439 @@
+"""
+The hook that git runs after a checkout, and what happens when it does.
+
+git calls `main` in a fresh interpreter, before Django is there: so nothing of Django
+is imported here at the top. It decides whether there is anything to look at, and hands
+over to manage.py, whose command `rewind_hook run` looks into the database.
+
+Nothing here ever fails a checkout, and nothing takes longer than was agreed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import runpy
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from enum import Enum
+from pathlib import Path
+from typing import TextIO
+
+from ..utils.files import write_all
+
+__all__ = ["Call", "Choices", "Hook", "HookError", "State", "Status", "WorkTree", "current_call", "main"]
+
+NAME = "post-checkout"
+BEGIN = "# >>> django-rewind >>>"
+END = "# <<< django-rewind <<<"
+
+# What the interpreter is started with: the folder that git starts us in comes last, or
+# its modules would be taken for those of the standard library.
+_BOOT = (
+    "import sys; sys.path.append(sys.path.pop(0)); from django_rewind.git.hook import main; main(sys.argv)"
+)
+
+_BLOCK = """\
+{begin}
+# 'manage.py rewind_hook install' has written this, and 'uninstall' removes it.
+(
+    python={python}
+    [ "${{3-}}" = 1 ] && [ -x "$python" ] || exit 0
+    "$python" -B -c {boot} {choices} "$@" </dev/null || [ "$?" != {killed} ] ||
+        echo {late}
+) 2>/dev/null || :
+{end}
+"""
+
+# Shells that understand the lines above.
+_SHELLS = {"ash", "bash", "busybox", "dash", "ksh", "mksh", "sh", "zsh"}
+
+# What git leaves in its folder while it goes through commits one by one.
+_UNDER_WAY = (
+    "rebase-merge",
+    "rebase-apply",
+    "sequencer",
+    "BISECT_LOG",
+    "CHERRY_PICK_HEAD",
+    "MERGE_HEAD",
+    "REVERT_HEAD",
+)
+
+# Of git's variables, those that name a repository.
+_GIT_VARIABLES = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_PREFIX")
+
+
+class HookError(Exception):
+    """A hook cannot be installed or removed: the message says why and what helps."""
+
+
+# The work tree ------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class WorkTree:
+    """A work tree of git: there may be several of one repository."""
+
+    top: Path
+    # Of this work tree, and of the repository.
+    git_dir: Path
+    common_dir: Path
+
+    @classmethod
+    def at(cls, folder: Path) -> WorkTree | None:
+        """Return the one that a folder lies in; None without git, too."""
+        answer = _git(folder, "rev-parse", "--show-toplevel", "--git-dir", "--git-common-dir")
+        lines = (answer or "").split("\n")
+        if len(lines) != 3:
+            return None
+        top, git_dir, common_dir = (folder.joinpath(line) for line in lines)
+        return cls(top, git_dir.resolve(), common_dir.resolve())
+
+    @property
+    def hooks(self) -> Path:
+        """The folder of the hooks; `core.hooksPath` may be relative to the top."""
+        answer = _git(self.top, "rev-parse", "--git-path", "hooks")
+        return self.top / (answer or self.common_dir / "hooks")
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether git is in the middle of something that checks out on its way."""
+        if any((self.git_dir / name).exists() for name in _UNDER_WAY):
+            return True
+        # `rebase --apply` and `pull --rebase` start before they leave a trace.
+        reason = _git(self.top, "log", "-1", "-g", "--format=%gs", "HEAD")
+        return re.match(r"rebase|pull|am\b", reason or "") is not None
+
+    def deleted(self, old: str, new: str) -> list[str]:
+        """Return the Python files that are in one commit and not in another."""
+        listing = _git(
+            self.top, "diff", "--name-only", "-z", "--no-renames", "--diff-filter=D", old, new, "--", "*.py"
+        )
+        return [path for path in (listing or "").split("\0") if path]
+
+
+def _git(folder: Path, *args: str) -> str | None:
+    """Return what git answers, or None where it does not."""
+    command = ["git", "-C", os.fspath(folder), *args]
+    try:
+        done = subprocess.run(  # noqa: S603 (git, with arguments of our own)
+            command, check=False, stdin=subprocess.DEVNULL, capture_output=True
+        )
+    except OSError:
+        return None
+    return os.fsdecode(done.stdout).rstrip("\n") if done.returncode == 0 else None
+
+
+# The hook -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What was chosen when the hook was installed; it stands in the hook as JSON."""
+
+    # Relative to the top of the work tree, if it lies there: each has its own.
+    manage: str
+    database: str = "default"
+    settings: str = ""
+    # Seconds.
+    timeout: int = 20
+    auto: bool = False
+    allow_data_loss: bool = False
+    # Where other repositories run the same hook: the one that this is for.
+    repository: str = ""
+
+    def as_text(self) -> str:
+        """Return JSON, in ASCII: what a shell makes of other letters depends on its locale."""
+        defaults = asdict(Choices(self.manage))
+        chosen = {name: value for name, value in asdict(self).items() if value != defaults[name]}
+        return json.dumps({"manage": self.manage, **chosen})
+
+    @classmethod
+    def from_text(cls, text: str) -> Choices:
+        """
+        Return what `as_text` wrote.
+
+        Raises:
+            ValueError: when it is something else.
+        """
+        try:
+            return cls(**json.loads(text))
+        except TypeError as error:
+            raise ValueError(str(error)) from None
+
+
+class State(Enum):
+    """What there is of a hook."""
+
+    INSTALLED = "installed"
+    OUTDATED = "outdated"
+    # Another hook, in which ours is not.
+    FOREIGN = "foreign"
+    NONE = "not installed"
+
+
+@dataclass(frozen=True)
+class Status:
+    """What there is of a hook, and what is to be said of it."""
+
+    state: State
+    choices: Choices | None = None
+    remark: str = ""
+
+
+class Hook:
+    """
+    The hook of a work tree, between markers in a file that may hold others.
+
+    Ours come first in the file: another may end by `exit` or `exec`.
+    """
+
+    def __init__(self, tree: WorkTree) -> None:
+        self.tree = tree
+        self.path = tree.hooks / NAME
+
+    def status(self) -> Status:
+        """Say what there is."""
+        text = self._text()
+        if text is None:
+            return Status(State.NONE)
+        found = _block_in(text)
+        if not found:
+            return Status(State.FOREIGN, remark=self._why_not_shared(text))
+        python, choices = _read(found)
+        if choices is None:
+            return Status(State.OUTDATED, remark="Another version of django-rewind has written it.")
+        if self._serves_another(choices):
+            return Status(State.FOREIGN, choices, f"It serves the repository {choices.repository}.")
+        return self._state_of(found, python, choices)
+
+    def _state_of(self, block: str, python: str, choices: Choices) -> Status:
+        remark = ""
+        if block != _block(python, choices):
+            remark = "Another version of django-rewind has written it."
+        elif not os.access(python, os.X_OK):
+            remark = f"The interpreter {python} has gone."
+        elif choices.repository not in ("", str(self.tree.common_dir)):
+            remark = f"The repository {choices.repository} has gone."
+        elif not (self.tree.top / choices.manage).is_file():
+            remark = f"{choices.manage} has gone."
+        elif not os.access(self.path, os.X_OK):
+            remark = "The file is not executable, so git does not run it."
+        return Status(State.OUTDATED if remark else State.INSTALLED, choices, remark)
+
+    def install(self, choices: Choices, python: str = sys.executable) -> bool:
+        """
+        Write the hook, and say whether that changed anything.
+
+        Raises:
+            HookError: another hook is there that ours cannot stand in.
+        """
+        if not self.path.resolve().is_relative_to(self.tree.common_dir):
+            # Whoever else has the same `core.hooksPath` runs it too.
+            choices = replace(choices, repository=str(self.tree.common_dir))
+        block = _block(python, choices)
+        text = self._text()
+        if text is None:
+            self._write(f"#!/bin/sh\n{block}")
+            return True
+        self._check_shared(text, python, choices)
+        there = _block_in(text)
+        first, _, rest = text.partition("\n")
+        changed = text.replace(there, block) if there else f"{first}\n{block}{rest}"
+        if changed != text:
+            self._write(changed)
+        return changed != text
+
+    def uninstall(self) -> bool:
+        """
+        Remove the hook and nothing else, and say whether it was there.
+
+        Raises:
+            HookError: it serves another repository, or its end cannot be found.
+        """
+        text = self._text()
+        block = _block_in(text or "")
+        if not text or not block:
+            return False
+        self._check_repository(block)
+        rest = text.replace(block, "")
+        if rest in ("", "#!/bin/sh\n"):
+            self.path.unlink()
+        else:
+            self._write(rest)
+        return True
+
+    def _check_shared(self, text: str, python: str, choices: Choices) -> None:
+        """
+        Make sure that ours can stand in a file that is there.
+
+        Raises:
+            HookError: it cannot.
+        """
+        self._check_repository(_block_in(text))
+        reason = self._why_not_shared(text)
+        if reason:
+            words = [python, "-B", "-c", _BOOT, choices.as_text()]
+            raise HookError(
+                f"{reason}\nHave it run this, with the three arguments that git gives to it:\n"
+                f'  {" ".join(map(shlex.quote, words))} "$@"'
+            )
+        if not os.access(self.path, os.X_OK):
+            raise HookError(
+                f"The hook {self.path} is not executable, so git does not run it. "
+                "Make it executable, or remove it, and try again."
+            )
+
+    def _why_not_shared(self, text: str) -> str:
+        """Return why ours can never stand in this file, or nothing."""
+        if self.path.is_symlink():
+            return f"The hook {self.path} is a symbolic link."
+        return "" if _is_shell_script(text) else f"The hook {self.path} is not a shell script."
+
+    def _check_repository(self, block: str) -> None:
+        choices = _read(block)[1]
+        if choices is not None and self._serves_another(choices):
+            raise HookError(
+                f"The hook {self.path} serves the repository {choices.repository}: uninstall it there first."
+            )
+
+    def _serves_another(self, choices: Choices) -> bool:
+        is_ours = choices.repository in ("", str(self.tree.common_dir))
+        return not is_ours and Path(choices.repository).exists()
+
+    def _text(self) -> str | None:
+        try:
+            return self.path.read_bytes().decode("utf-8", "surrogateescape")
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise HookError(f"The hook {self.path} cannot be read: {error}.") from error
+
+    def _write(self, text: str) -> None:
+        try:
+            write_all({self.path: text.encode("utf-8", "surrogateescape")}, executable=True)
+        except OSError as error:
+            raise HookError(f"The hook {self.path} cannot be written: {error}.") from error
+
+
+def _block(python: str, choices: Choices) -> str:
+    late = f"django-rewind: nothing was looked at, manage.py takes longer than {choices.timeout} seconds."
+    return _BLOCK.format(
+        begin=BEGIN,
+        end=END,
+        python=shlex.quote(python),
+        boot=shlex.quote(_BOOT),
+        choices=shlex.quote(choices.as_text()),
+        killed=128 + signal.SIGALRM,
+        late=shlex.quote(late),
+    )
+
+
+def _block_in(text: str) -> str:
+    """
+    Return our lines in a hook, or nothing.
+
+    Raises:
+        HookError: they begin and do not end.
+    """
+    found = re.search(rf"^{re.escape(BEGIN)}\n.*?^{re.escape(END)}(\n|\Z)", text, re.DOTALL | re.MULTILINE)
+    if found is None and BEGIN in text:
+        raise HookError(
+            f"The hook has a line '{BEGIN}' and none '{END}' after it: remove what is left by hand."
+        )
+    return found.group() if found else ""
+
+
+def _read(block: str) -> tuple[str, Choices | None]:
+    """Return the interpreter and the choices in our lines, as a shell would read them."""
+    try:
+        words = shlex.split(block, comments=True)
+        python = next(word[len("python=") :] for word in words if word.startswith("python="))
+        return python, Choices.from_text(words[words.index("-c") + 2])
+    except (ValueError, IndexError, StopIteration):
+        return "", None
+
+
+def _is_shell_script(text: str) -> bool:
+    first = text.partition("\n")[0]
+    words = [Path(word).name for word in first[2:].split() if not word.startswith("-") and "=" not in word]
+    program = words[1:2] if words[:1] == ["env"] else words[:1]
+    return first.startswith("#!") and bool(program) and program[0] in _SHELLS
+
+
+# What git calls -----------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Call:
+    """One checkout, as the command `rewind_hook run` of this process has to know it."""
+
+    choices: Choices
+    # The Python files that the checkout took away, from the top of the work tree.
+    deleted: Sequence[str]
+    # Everything else that is printed goes nowhere.
+    stream: TextIO
+
+
+_calls: list[Call] = []
+
+
+def current_call() -> Call | None:
+    """Return the checkout that this process is about, or None where somebody typed the command."""
+    return _calls[-1] if _calls else None
+
+
+def main(argv: Sequence[str]) -> None:
+    """Do what the hook is for. Whatever happens, no checkout fails for it."""
+    try:
+        _main(*argv[1:])
+    except (Exception, SystemExit, KeyboardInterrupt):  # noqa: BLE001, S110
+        # No settings, no such command on this branch: there is nothing to say.
+        pass
+
+
+def _main(text: str, old: str, new: str, flag: str) -> None:
+    choices = Choices.from_text(text)
+    # Nothing catches this one, whatever settings or a driver wait for.
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.alarm(choices.timeout)
+    if is_passed_over(old, new, flag):
+        return
+    tree = WorkTree.at(Path.cwd())
+    if tree is None or tree.is_busy or choices.repository not in ("", str(tree.common_dir)):
+        return
+    manage = tree.top / choices.manage
+    if manage.is_file():
+        _calls.append(Call(choices, tree.deleted(old, new), _silenced()))
+        _run(manage, choices)
+
+
+def is_passed_over(old: str, new: str, flag: str) -> bool:
+    """Say whether no other commit was checked out: files only, a clone, a new work tree, a new branch."""
+    return flag != "1" or old == new or not old.strip("0")
+
+
+def _silenced() -> TextIO:
+    """Return what stdout was; from now on all that is printed goes nowhere."""
+    stream = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8", errors="replace")
+    null = os.open(os.devnull, os.O_RDWR)
+    for number in (1, 2):
+        os.dup2(null, number)
+    return stream
+
+
+def _run(manage: Path, choices: Choices) -> None:
+    """Do what `python manage.py rewind_hook run` would, in its own folder."""
+    for name in _GIT_VARIABLES:
+        os.environ.pop(name, None)
+    os.chdir(manage.parent)
+    sys.path[:] = [str(manage.parent), *filter(None, sys.path)]
+    sys.argv = [str(manage), "rewind_hook", "run"]
+    if choices.settings:
+        sys.argv.append(f"--settings={choices.settings}")
+    runpy.run_path(str(manage), run_name="__main__")

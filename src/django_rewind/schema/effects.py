@@ -1,0 +1,560 @@
+"""
+What a migration does to models, tables and columns, as data.
+
+It is written down when a migration is stored, so that questions about it (does
+this drop a table that is needed? does that rename a model that it refers to?)
+can be answered without executing stored code. Operations that nobody can look
+into (RunPython, RunSQL, other packages' own) are "opaque".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from copy import copy
+from dataclasses import dataclass, field
+from typing import Any, Optional
+
+from django.db import connection, models
+from django.db.backends.utils import strip_quotes, truncate_name
+from django.db.migrations import Migration, operations
+from django.db.migrations.operations.base import Operation
+from django.db.migrations.operations.fields import FieldOperation
+from django.db.migrations.operations.models import IndexOperation, ModelOperation
+
+from ..utils.types import Effect, Key
+
+__all__ = [
+    "Loss",
+    "Made",
+    "Names",
+    "are_effects",
+    "conflict",
+    "effects_in",
+    "effects_of",
+    "flatten",
+    "is_name_of_model",
+    "lasting",
+    "operations_in",
+    "outline",
+]
+
+# A table (column None) or a column that disappears when a migration is undone.
+Loss = tuple[str, Optional[str]]
+
+
+def thing(loss: Loss) -> str:
+    """Return what disappears, in words."""
+    table, column = loss
+    return f"the table '{table}'" if column is None else f"the column '{column}' of '{table}'"
+
+
+_MODEL_GONE = {"delete_model", "rename_model"}
+_FIELD_GONE = {"remove_field", "rename_field"}
+
+
+def is_name_of_model(value: Any) -> bool:
+    """Say whether the value of a setting is the name of a model, like ``auth.User``."""
+    return isinstance(value, str) and re.fullmatch(r"\w+\.\w+", value) is not None
+
+
+def operations_in(migration: Migration, *, database: bool) -> Iterator[Operation]:
+    """Yield what a migration does to the database (or to the state), flattened."""
+    yield from flatten(migration.operations, database=database)
+
+
+def flatten(listed: Iterable[Operation], *, database: bool) -> Iterator[Operation]:
+    """
+    Yield operations, in the place of `SeparateDatabaseAndState` what it holds.
+
+    It hides that: Django asks only its own `reversible`, which is True around an
+    irreversible RunPython.
+    """
+    for operation in listed:
+        if isinstance(operation, operations.SeparateDatabaseAndState):
+            inner = operation.database_operations if database else operation.state_operations
+            yield from flatten(inner, database=database)
+        else:
+            yield operation
+
+
+def effects_of(migration: Migration) -> list[Effect]:
+    """Return what the migration does, in order, ready to be written as JSON."""
+    return effects_in(migration.operations)
+
+
+def effects_in(listed: Iterable[Operation]) -> list[Effect]:
+    """Return what operations do, in order, ready to be written as JSON."""
+    return [effect for operation in listed for effect in _effects(operation)]
+
+
+def _effects(operation: Operation, *, in_database: bool = True, in_state: bool = True) -> Iterator[Effect]:
+    if isinstance(operation, operations.SeparateDatabaseAndState):
+        for inner in operation.database_operations:
+            yield from _effects(inner, in_database=in_database, in_state=False)
+        for inner in operation.state_operations:
+            yield from _effects(inner, in_database=False, in_state=in_state)
+        return
+    effect = _effect(operation)
+    effect["database"] = in_database
+    effect["state"] = in_state
+    yield effect
+
+
+def _effect(operation: Operation) -> Effect:
+    try:
+        return _known_effect(operation)
+    except Exception:  # noqa: BLE001 (a class of somebody's own need not have what its base is asked for)
+        return {"effect": "opaque"}
+
+
+def _known_effect(operation: Operation) -> Effect:
+    if isinstance(operation, FieldOperation):
+        return _field_effect(operation)
+    if isinstance(operation, ModelOperation):
+        return _model_effect(operation)
+    if isinstance(operation, IndexOperation):
+        # Set by every subclass; the base class has no __init__.
+        return _on(getattr(operation, "model_name"), "alter_model")  # noqa: B009
+    return {"effect": "opaque"}
+
+
+def _model_effect(operation: ModelOperation) -> Effect:
+    if isinstance(operation, operations.CreateModel):
+        return _create_model(operation)
+    if isinstance(operation, operations.RenameModel):
+        return _on(operation.old_name, "rename_model", to=operation.new_name.lower())
+    if isinstance(operation, operations.DeleteModel):
+        return _on(operation.name, "delete_model")
+    if isinstance(operation, operations.AlterModelTable):
+        return _on(operation.name, "alter_table", table=operation.table)
+    return _on(operation.name, "alter_model")
+
+
+def _field_effect(operation: FieldOperation) -> Effect:
+    if isinstance(operation, operations.RenameField):
+        return _on(
+            operation.model_name,
+            "rename_field",
+            field=operation.old_name.lower(),
+            to=operation.new_name.lower(),
+            name=operation.new_name,
+        )
+    if isinstance(operation, operations.RemoveField):
+        return _on(operation.model_name, "remove_field", field=operation.name.lower())
+    if isinstance(operation, (operations.AddField, operations.AlterField)):
+        kind = "add_field" if isinstance(operation, operations.AddField) else "alter_field"
+        return _on(
+            operation.model_name,
+            kind,
+            field=operation.name.lower(),
+            refers=_refers(operation.field),
+            **_column(operation.name, operation.field),
+        )
+    return _on(operation.model_name, "alter_model")
+
+
+# What an effect of each kind says beside the model that it is about.
+_DETAILS: dict[str, tuple[str, ...]] = {
+    "add_field": ("field", "column"),
+    "alter_field": ("field", "column"),
+    "alter_model": (),
+    "alter_table": ("table",),
+    "create_model": ("table", "without_table", "fields"),
+    "delete_model": (),
+    "remove_field": ("field",),
+    "rename_field": ("field", "to"),
+    "rename_model": ("to",),
+}
+
+
+def are_effects(value: Any) -> bool:
+    """Say whether a value that was read from JSON is what `effects_in` returns."""
+    return isinstance(value, list) and all(map(_is_effect, value))
+
+
+def _is_effect(value: Any) -> bool:
+    if not isinstance(value, dict) or not isinstance(value.get("effect"), str):
+        return False
+    if not all(isinstance(value.get(name), bool) for name in ("database", "state")):
+        return False
+    if value["effect"] == "opaque":
+        return True
+    details = _DETAILS.get(value["effect"])
+    is_complete = details is not None and all(name in value for name in ("model", *details))
+    return is_complete and _are_as_written(value) and _are_refers(value.get("refers", []))
+
+
+def _are_as_written(value: dict[str, Any]) -> bool:
+    """Say whether what an effect, or a column of one, holds are names where names belong."""
+    names = ("model", "field", "to", "name")
+    is_named = all(isinstance(value[name], str) for name in names if name in value)
+    or_none = all(value.get(name) is None or isinstance(value[name], str) for name in ("table", "column"))
+    return is_named and or_none and _are_columns(value.get("fields", {}))
+
+
+def _are_columns(value: Any) -> bool:
+    return isinstance(value, dict) and all(
+        isinstance(one, dict) and "column" in one and "fields" not in one and _are_as_written(one)
+        for one in value.values()
+    )
+
+
+def _are_refers(value: Any) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(one, list) and len(one) == 2 and all(isinstance(part, str) for part in one)
+        for one in value
+    )
+
+
+def _on(model: str, kind: str, **details: Any) -> Effect:
+    return {"effect": kind, "model": model.lower(), **details}
+
+
+def _create_model(operation: operations.CreateModel) -> Effect:
+    options = operation.options
+    columns: dict[str, Any] = {}
+    refers: list[list[str]] = []
+    for name, model_field in operation.fields:
+        columns[name.lower()] = _column(name, model_field)
+        refers += _refers(model_field)
+    for base in operation.bases or ():
+        if isinstance(base, str) and "." in base:
+            refers.append([part.lower() for part in base.split(".", 1)])
+    return _on(
+        operation.name,
+        "create_model",
+        table=options.get("db_table"),
+        # Neither a proxy nor an unmanaged model has a table of the migration's making.
+        without_table=bool(options.get("proxy")) or options.get("managed") is False,
+        fields=columns,
+        refers=refers,
+    )
+
+
+def _column(name: str, model_field: models.Field[Any, Any]) -> dict[str, Any]:
+    """Return the column of a field, or the table of a many-to-many one."""
+    if model_field.many_to_many:
+        through = getattr(model_field.remote_field, "through", None)
+        own = through is None or getattr(getattr(through, "_meta", None), "auto_created", False)
+        table = getattr(model_field, "db_table", None)
+        return {"column": None, "many_to_many": own, "table": table, "name": name}
+    # Not clone(), which makes the field anew: that takes as long as all the rest of a description.
+    bound = copy(model_field)
+    bound.name = name
+    bound.set_attributes_from_name(name)
+    return {"column": bound.column, "chosen": model_field.db_column is not None}
+
+
+def _refers(model_field: models.Field[Any, Any]) -> list[list[str]]:
+    """Return the models that a field points to, as [[app label, model], …]."""
+    remote = getattr(model_field, "remote_field", None)
+    targets = [getattr(remote, "model", None), getattr(remote, "through", None)] if remote else []
+    found = []
+    for target in targets:
+        if isinstance(target, str):
+            app_label, _, model = target.rpartition(".")
+            found.append([app_label.lower(), model.lower()])
+        elif target is not None:
+            found.append([target._meta.app_label, target._meta.model_name])
+    return found
+
+
+def _default_table(first: str, second: str) -> str:
+    """
+    Return the name that Django gives a table, on whatever database it is.
+
+    Django cuts it to what the default database can take (`Options.contribute_to_class`
+    and `ManyToManyField._get_m2m_db_table`).
+    """
+    return truncate_name(f"{first}_{second}", connection.ops.max_name_length())
+
+
+@dataclass
+class Made:
+    """A table or a column that a migration made, followed through later renames."""
+
+    by: Key
+    model: tuple[str, str]
+    field: str | None = None
+
+    @classmethod
+    def by_effect(cls, key: Key, effect: Effect) -> Iterator[Made]:
+        """Yield what one effect of a migration makes in the database."""
+        if not effect.get("database"):
+            return
+        if effect["effect"] == "add_field":
+            yield cls(key, (key[0], effect["model"]), effect["field"])
+        elif effect["effect"] == "create_model" and not effect["without_table"]:
+            yield cls(key, (key[0], effect["model"]))
+            for name, column in effect["fields"].items():
+                if column.get("many_to_many"):
+                    yield cls(key, (key[0], effect["model"]), name)
+
+    def follow(self, app_label: str, effect: Effect) -> None:
+        """Take over what a later effect renames."""
+        if not effect.get("state") or self.model != (app_label, effect.get("model")):
+            return
+        if effect["effect"] == "rename_model":
+            self.model = (app_label, effect["to"])
+        elif effect["effect"] == "rename_field" and self.field == effect["field"]:
+            self.field = effect["to"]
+
+
+@dataclass
+class Names:
+    """
+    The tables and columns behind models and fields, after some migrations.
+
+    Follow a history with `follow`; what was never created here (because the
+    migration that did it is not known) is assumed to bear Django's default name.
+    Models and fields are known in lower case, as in Django's state; tables and
+    columns are named as they were written. Metadata of an earlier format hold no
+    names as written: there they count as lower case.
+    """
+
+    tables: dict[tuple[str, str], str] = field(default_factory=dict)
+    columns: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+
+    def table(self, app_label: str, model: str) -> str:
+        return self.tables.get((app_label, model)) or _default_table(app_label, model)
+
+    def follow(self, app_label: str, effects: Iterable[Effect]) -> None:
+        """Take over what the effects do to the state."""
+        for effect in effects:
+            if effect.get("state") and effect["effect"] != "opaque":
+                self._follow(app_label, effect)
+
+    def _follow(self, app_label: str, effect: Effect) -> None:
+        kind, model = effect["effect"], effect["model"]
+        key = (app_label, model)
+        columns = self.columns.setdefault(key, {})
+        if kind == "create_model":
+            self.tables[key] = effect["table"] or _default_table(app_label, model)
+            self.columns[key] = dict(effect["fields"])
+            if effect["without_table"]:
+                del self.tables[key], self.columns[key]
+        elif kind == "delete_model":
+            self.tables.pop(key, None)
+            del self.columns[key]
+        elif kind == "rename_model":
+            renamed = (app_label, effect["to"])
+            table = self.tables.pop(key, None)
+            if table is None or table == _default_table(app_label, model):
+                table = _default_table(*renamed)
+            self.tables[renamed] = table
+            self.columns[renamed] = self.columns.pop(key)
+        elif kind == "alter_table":
+            self.tables[key] = effect["table"] or _default_table(app_label, model)
+        elif kind in ("add_field", "alter_field"):
+            columns[effect["field"]] = effect
+        elif kind == "remove_field":
+            columns.pop(effect["field"], None)
+        elif kind == "rename_field":
+            self._rename_field(columns, effect)
+
+    def _rename_field(self, columns: dict[str, Any], effect: Effect) -> None:
+        old = columns.pop(effect["field"], {"column": effect["field"]})
+        name = effect.get("name", effect["to"])
+        column = old["column"]
+        if column and not old.get("chosen"):
+            # The default column follows the name, with the "_id" of a relation.
+            column = name + column[len(effect["field"]) :]
+        columns[effect["to"]] = {**old, "column": column, "name": name}
+
+    def step(self, app_label: str, effect: Effect) -> tuple[set[Loss], set[Loss]]:
+        """Follow one effect and return what it takes away and what it makes, by name."""
+        if not effect.get("state") or effect["effect"] == "opaque":
+            return set(), set()
+        before = self._of(app_label, effect)
+        self._follow(app_label, effect)
+        after = self._of(app_label, effect)
+        if effect["effect"] == "create_model":
+            return set(), after
+        if effect["effect"] == "add_field":
+            made = self.loss(Made((app_label, ""), (app_label, effect["model"]), effect["field"]))
+            return set(), {made} if made else set()
+        return before - after, after - before
+
+    def _of(self, app_label: str, effect: Effect) -> set[Loss]:
+        """Return the tables and columns of the model that an effect is about, under both its names."""
+        keys = [(app_label, effect[name]) for name in ("model", "to") if name in effect]
+        return Names(
+            {key: self.tables[key] for key in keys if key in self.tables},
+            {key: self.columns[key] for key in keys if key in self.columns},
+        ).needed()
+
+    def losses(self, app_label: str, effects: Iterable[Effect]) -> list[Loss]:
+        """Return what disappears from the database when these effects are undone."""
+        lost: list[Loss] = []
+        for effect in effects:
+            if effect.get("database"):
+                lost += self._losses(app_label, effect)
+        return lost
+
+    def _losses(self, app_label: str, effect: Effect) -> list[Loss]:
+        kind = effect["effect"]
+        if kind == "create_model" and not effect["without_table"]:
+            table = effect["table"] or _default_table(app_label, effect["model"])
+            return [
+                (table, None),
+                *(
+                    (self._join_table(table, name, column), None)
+                    for name, column in effect["fields"].items()
+                    if column.get("many_to_many")
+                ),
+            ]
+        if kind == "add_field":
+            table = self.table(app_label, effect["model"])
+            if effect.get("many_to_many"):
+                return [(self._join_table(table, effect["field"], effect), None)]
+            return [(table, effect["column"])] if effect["column"] else []
+        return []
+
+    def loss(self, made: Made) -> Loss | None:
+        """Return what undoing takes away, under its name by now; None if it is gone."""
+        columns = self.columns.get(made.model)
+        if columns is None:
+            return None
+        table = self.table(*made.model)
+        if made.field is None:
+            return table, None
+        column = columns.get(made.field)
+        if column is None:
+            return None
+        if column.get("many_to_many"):
+            return self._join_table(table, made.field, column), None
+        return (table, column["column"]) if column["column"] else None
+
+    @staticmethod
+    def _join_table(table: str, name: str, column: dict[str, Any]) -> str:
+        return column.get("table") or _default_table(strip_quotes(table), column.get("name", name))
+
+    def needed_by(self, app_label: str, effects: Iterable[Effect]) -> set[Loss]:
+        """Return the tables and columns of the models that these effects are about."""
+        models = {
+            effect["to"] if effect["effect"] == "rename_model" else effect["model"]
+            for effect in effects
+            if "model" in effect
+        }
+        mine = Names(
+            {key: table for key, table in self.tables.items() if key[0] == app_label and key[1] in models},
+            {key: found for key, found in self.columns.items() if key[0] == app_label and key[1] in models},
+        )
+        return mine.needed()
+
+    def needed(self) -> set[Loss]:
+        """Return every table and column that these models live in."""
+        found: set[Loss] = {(table, None) for table in self.tables.values()}
+        for (app_label, model), columns in self.columns.items():
+            table = self.table(app_label, model)
+            for name, column in columns.items():
+                if column.get("many_to_many"):
+                    found.add((self._join_table(table, name, column), None))
+                elif column["column"]:
+                    found.add((table, column["column"]))
+        return found
+
+
+def outline(effect: Effect) -> tuple[Any, ...]:
+    """Return what one effect has in common with another that makes the same by name."""
+    return (effect["effect"], effect.get("model"), effect.get("field"), frozenset(effect.get("fields", ())))
+
+
+def lasting(history: Iterable[tuple[Key, list[Effect]]]) -> dict[Key, list[Effect]]:
+    """
+    Return what is left of each migration once all of them have run.
+
+    What a later one removed is gone, and what it renamed bears its new name.
+
+    Args:
+        history: migrations with their effects, in the order in which they were applied.
+    """
+    left: dict[Key, list[Effect]] = {}
+    for key, effects in history:
+        left[key] = []
+        for effect in effects:
+            if effect["effect"] in _MODEL_GONE | _FIELD_GONE:
+                for other, earlier in left.items():
+                    left[other] = [
+                        rest
+                        for one in earlier
+                        if (rest := _left_after((key[0], effect), (other[0], one))) is not None
+                    ]
+            left[key].append(effect)
+    return left
+
+
+def _left_after(later: tuple[str, Effect], earlier: tuple[str, Effect]) -> Effect | None:
+    """Return what a removal or a renaming leaves of an earlier effect."""
+    (later_app, change), (app_label, effect) = later, earlier
+    same_model = (later_app, change["model"]) == (app_label, effect.get("model"))
+    same_field = same_model and effect.get("field") == change.get("field")
+    kind = change["effect"]
+    # What goes from the state alone is still in the database.
+    if change["database"] and (
+        (kind == "delete_model" and same_model) or (kind == "remove_field" and same_field)
+    ):
+        return None
+    if kind == "rename_field" and same_field and change["state"]:
+        return {**effect, "field": change["to"]}
+    if kind == "rename_model" and change["state"]:
+        old, new = [later_app, change["model"]], [later_app, change["to"]]
+        refers = [new if [a or app_label, m] == old else [a, m] for a, m in effect.get("refers", [])]
+        renamed = {"model": change["to"]} if same_model else {}
+        return {**effect, **renamed, "refers": refers}
+    return effect
+
+
+def conflict(step: tuple[str, list[Effect]], missing: tuple[str, list[Effect]]) -> str | None:
+    """
+    Say what a step to be applied does to something that a missing migration uses.
+
+    Args:
+        step: app label and effects of the step that would be applied.
+        missing: app label and effects of the applied migration without a file.
+
+    Returns:
+        words that fit behind the name of the step, or None.
+    """
+    app_label, effects = step
+    used_models, used_fields, made = _uses(*missing)
+    for effect in effects:
+        kind = effect["effect"]
+        if kind == "opaque":
+            continue
+        model = (app_label, effect["model"])
+        name = (*model, effect.get("field", ""))
+        if kind in _MODEL_GONE and model in used_models:
+            verb = "deletes" if kind == "delete_model" else "renames"
+            return f"{verb} the model '{effect['model']}'"
+        if kind in _FIELD_GONE and name in used_fields:
+            verb = "removes" if kind == "remove_field" else "renames"
+            return f"{verb} the field '{effect['model']}.{effect['field']}'"
+        if kind == "create_model" and (*model, "") in made:
+            return f"creates the model '{effect['model']}' again"
+        if kind == "add_field" and name in made:
+            return f"adds the field '{effect['model']}.{effect['field']}' again"
+    return None
+
+
+def _uses(
+    app_label: str, effects: list[Effect]
+) -> tuple[set[tuple[str, str]], set[tuple[str, str, str]], set[tuple[str, str, str]]]:
+    """Return the models and the fields that the effects touch, and what they make."""
+    used_models: set[tuple[str, str]] = set()
+    used_fields: set[tuple[str, str, str]] = set()
+    made: set[tuple[str, str, str]] = set()
+    for effect in effects:
+        if effect["effect"] == "opaque":
+            continue
+        model = (app_label, effect["model"])
+        used_models.add(model)
+        used_models |= {(a or app_label, m) for a, m in effect.get("refers", [])}
+        if "field" in effect:
+            used_fields.add((*model, effect["field"]))
+        if effect["effect"] == "create_model":
+            made.add((*model, ""))
+        elif effect["effect"] == "add_field":
+            made.add((*model, effect["field"]))
+    return used_models, used_fields, made

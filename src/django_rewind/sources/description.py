@@ -1,0 +1,382 @@
+"""
+From a migration to its text and to what is written down beside it.
+
+Text, not objects: contenttypes adds operations to planned migrations in memory,
+so what is kept is the file as written.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import platform
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import django
+from django.conf import settings
+from django.db.migrations import Migration
+from django.db.migrations.loader import MigrationLoader
+
+from ..schema.effects import are_effects, effects_in, effects_of, flatten, is_name_of_model
+from ..utils.printable import why
+from ..utils.syntax import LONGEST_TO_COMPARE
+from ..utils.types import Effect, Key
+from .bundle.manifest import NOTHING, Needs
+from .bundle.modules import SourceUnavailable, decode
+
+__all__ = [
+    "Metadata",
+    "describe",
+    "in_words",
+    "is_reversible",
+    "module_of",
+    "parse",
+    "payload",
+    "read_text",
+]
+
+# Django truncates what an operation does to 40 characters; more need not be kept.
+_ACTION_LENGTH = 60
+
+# What places a migration in the graph, as attributes of its class.
+_ATTRIBUTES = {"dependencies", "run_before", "replaces", "initial", "atomic"}
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """
+    What the graph and a plan need to know of a stored migration.
+
+    It is stored as data, so that neither has to execute anything.
+    """
+
+    dependencies: list[Key]
+    run_before: list[Key]
+    replaces: list[Key]
+    initial: bool | None
+    atomic: bool
+    # [{"text", "reversible", "actions"?}, …]: what `migrate --plan` prints.
+    operations: list[dict[str, Any]]
+    effects: list[Effect]
+    # What goes with the text, and what was there when it was stored.
+    needs: Needs = NOTHING
+    # Versions at the time, for messages.
+    django: str = ""
+    python: str = ""
+    # Of a text that was found in git: the commit, and when that was.
+    commit: str = ""
+    committed: str = ""
+
+    def as_text(self) -> str:
+        """Return the JSON that is stored and signed."""
+        data = {**vars(self), "needs": self.needs.as_data()}
+        if not self.commit:
+            # As earlier versions wrote it, and can read it.
+            del data["commit"], data["committed"]
+        return json.dumps(data, sort_keys=True)
+
+    def with_other_names(self, moved: Mapping[Key, Key]) -> Metadata:
+        """Return the same with other names for what it depends on and is to come before."""
+        return replace(
+            self,
+            dependencies=[moved.get(key, key) for key in self.dependencies],
+            run_before=[moved.get(key, key) for key in self.run_before],
+        )
+
+    @property
+    def is_described(self) -> bool:
+        """Whether it is known what the migration does: it was looked at, or its text spells it out."""
+        return self.was_looked_at or self.effects != _OPAQUE
+
+    @property
+    def was_looked_at(self) -> bool:
+        """Whether the migration itself was there to be described, and not its text alone."""
+        return bool(self.django)
+
+    def described(self) -> Any:
+        """Return what it does, in a form that can be compared."""
+        return json.loads(json.dumps([self.operations, self.effects, self.atomic]))
+
+    @classmethod
+    def from_text(cls, text: str) -> Metadata:
+        """
+        Return what `as_text()` wrote.
+
+        Raises:
+            ValueError: when the text does not have that form.
+        """
+        try:
+            data = _read_json(text)
+            for name in ("dependencies", "run_before", "replaces"):
+                data[name] = _pairs(data[name])
+            data["needs"] = Needs.from_data(data.get("needs", {}))
+            metadata = cls(**data)
+        except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+            raise ValueError(f"metadata cannot be read ({why(error)})") from error
+        for name, is_valid in _VALID.items():
+            if not is_valid(data.get(name)):
+                raise ValueError(f"metadata cannot be read ({name} is not what it should be)")
+        return metadata
+
+
+# In characters. What is longer than the metadata of any migration would take memory without end.
+_LONGEST_METADATA = 4 * 1024 * 1024
+
+# Numbers are sizes: Python 3.9 takes minutes to read one of a million digits.
+_LONGEST_NUMBER = 19
+
+
+def _read_json(text: str) -> Any:
+    """
+    Return what a text of bounded size holds as JSON.
+
+    Raises:
+        ValueError, RecursionError: it holds none, or more than metadata have.
+    """
+    if len(text) > _LONGEST_METADATA:
+        raise ValueError(f"{len(text):,} characters are more than metadata have")
+    return json.loads(text, parse_int=_number, parse_constant=_number)
+
+
+def _number(digits: str) -> int:
+    if len(digits) > _LONGEST_NUMBER:
+        raise ValueError("a number is too long")
+    return int(digits)
+
+
+def _pairs(value: Any) -> list[Key]:
+    """
+    Return keys as JSON holds them.
+
+    Raises:
+        ValueError: there is something else.
+    """
+    is_list = isinstance(value, list) and all(isinstance(pair, list) for pair in value)
+    if not (is_list and all(isinstance(part, str) for pair in value for part in pair)):
+        raise ValueError("what it depends on is no list of pairs")
+    return [(app_label, name) for app_label, name in value]
+
+
+def _are_operations(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(one, dict) and _is_operation(**one) for one in value)
+
+
+def _is_operation(text: Any = None, reversible: Any = None, actions: Any = (), **others: Any) -> bool:
+    """Say whether this describes an operation, the way it is written down."""
+    are_two = isinstance(actions, (list, tuple)) and len(actions) in (0, 2)
+    are_texts = are_two and all(one is None or isinstance(one, str) for one in actions)
+    return isinstance(text, str) and isinstance(reversible, bool) and are_texts and not others
+
+
+# The attributes that JSON could hold in another form.
+_VALID: dict[str, Callable[[Any], bool]] = {
+    "initial": lambda value: value is None or isinstance(value, bool),
+    "atomic": lambda value: isinstance(value, bool),
+    "operations": _are_operations,
+    "effects": are_effects,
+    "django": lambda value: value is None or isinstance(value, str),
+    "python": lambda value: value is None or isinstance(value, str),
+    "commit": lambda value: value is None or isinstance(value, str),
+    "committed": lambda value: value is None or isinstance(value, str),
+}
+
+
+def module_of(key: Key) -> str:
+    """
+    Return the dotted name of the module that Django loads a migration from.
+
+    Not `type(migration).__module__`: a migration module may import the class.
+    """
+    package, _ = MigrationLoader.migrations_module(key[0])
+    return f"{package}.{key[1]}"
+
+
+def read_text(module_name: str) -> str:
+    """
+    Return the text of an imported module, decoded, with line ends as they were.
+
+    Raises:
+        SourceUnavailable: not imported, nothing but bytecode, or unreadable.
+    """
+    module = sys.modules.get(module_name)
+    if module is None:
+        raise SourceUnavailable(f"the module {module_name} has not been imported")
+    path = getattr(module, "__file__", None)
+    if not path or not path.endswith(".py"):
+        raise SourceUnavailable(f"the module {module_name} has no source file, only {path}")
+    return decode(path, module.__loader__)
+
+
+def describe(migration: Migration, needs: Needs = NOTHING) -> Metadata:
+    """Return what is written down beside the text of a migration from disk."""
+    # A fresh instance, without what others added to this one in memory.
+    fresh = type(migration)(migration.name, migration.app_label)
+    return Metadata(
+        dependencies=_keys(fresh.dependencies),
+        run_before=_keys(fresh.run_before),
+        replaces=_keys(fresh.replaces),
+        initial=None if fresh.initial is None else bool(fresh.initial),
+        atomic=bool(fresh.atomic),
+        operations=[_describe_operation(operation) for operation in fresh.operations],
+        effects=effects_of(fresh),
+        needs=needs,
+        django=django.get_version(),
+        python=platform.python_version(),
+    )
+
+
+def _keys(pairs: Any) -> list[Key]:
+    return [(str(app_label), str(name)) for app_label, name in pairs]
+
+
+def _describe_operation(operation: Any) -> dict[str, Any]:
+    described = {"text": in_words(operation), "reversible": is_reversible(operation)}
+    try:
+        actions = _actions(operation)
+    except Exception:  # noqa: BLE001 (Django asks for these when it shows a plan, not when it runs one)
+        actions = None
+    return {**described, "actions": actions} if actions else described
+
+
+def in_words(operation: Any) -> str:
+    """Return what an operation says of itself, or else what it is."""
+    try:
+        return str(operation.describe())
+    except Exception:  # noqa: BLE001 (Django asks for it when it shows a plan, not when it runs one)
+        return type(operation).__name__
+
+
+def is_reversible(operation: Any) -> bool:
+    """Ask also what `SeparateDatabaseAndState` holds, whose own answer is always True."""
+    try:
+        return all(bool(one.reversible) for one in (operation, *flatten([operation], database=True)))
+    except Exception:  # noqa: BLE001 (Django asks for it when it goes back, and then it fails as well)
+        return False
+
+
+def _actions(operation: Any) -> tuple[str | None, str | None] | None:
+    """Return the two kinds of action that describe_operation() of `migrate` knows."""
+    if hasattr(operation, "code"):
+        return _docstring(operation.code), _docstring(operation.reverse_code)
+    if hasattr(operation, "sql"):
+        return _sql(operation.sql), _sql(operation.reverse_sql)
+    return None
+
+
+def _docstring(code: Any) -> str | None:
+    return (code.__doc__ or "")[:_ACTION_LENGTH] if code else None
+
+
+def _sql(statements: Any) -> str | None:
+    return None if statements is None else str(statements)[:_ACTION_LENGTH]
+
+
+def payload(
+    key: Key, *, module: str, metadata: str, source_digest: str, provenance: str, serial: int = 0
+) -> list[str]:
+    """
+    Return what a signature covers. The text is covered by its digest.
+
+    Rows that were signed before there were serial numbers have none, and verify as they are.
+    """
+    numbered = [str(serial)] if serial else []
+    return ["1", *key, module, metadata, source_digest, provenance, *numbered]
+
+
+def parse(text: str, *, longest: int = LONGEST_TO_COMPARE) -> Metadata:
+    """
+    Read the metadata out of a text without executing it.
+
+    For rows of version 0.1.0, which hold nothing but the text, and for what is found
+    in git, which nobody has agreed to execute. What it does is described as far as
+    the text spells it out.
+
+    Args:
+        longest: how many characters are read at most.
+
+    Raises:
+        ValueError: when an attribute is not written down as a literal.
+    """
+    if len(text) > longest:
+        raise ValueError(f"its {len(text):,} characters are more than is read without executing it")
+    try:
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise ValueError(f"it cannot be parsed ({error})") from error
+    body = next(
+        (node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Migration"),
+        None,
+    )
+    if body is None:
+        raise ValueError("it has no class Migration")
+    # What there is to be parsed was not stored by us: few processes meet it.
+    from .static import operations_of
+
+    operations = operations_of(tree, body)
+    try:
+        found = {name: _spelled_out(name, value) for name, value in _assignments(body)}
+        return Metadata(
+            dependencies=_keys(found.get("dependencies", [])),
+            run_before=_keys(found.get("run_before", [])),
+            replaces=_keys(found.get("replaces", [])),
+            initial=found.get("initial"),
+            atomic=bool(found.get("atomic", True)),
+            operations=[_describe_operation(operation) for operation in operations or ()],
+            effects=_OPAQUE if operations is None else effects_in(operations),
+        )
+    except (AttributeError, IndexError, TypeError) as error:
+        raise ValueError(f"its attributes are no literals ({error})") from error
+
+
+# Of what nobody can look into.
+_OPAQUE = [{"effect": "opaque", "database": True, "state": True}]
+
+
+def _assignments(body: ast.ClassDef) -> Iterator[tuple[str, ast.AST]]:
+    """Yield the attributes that place a migration in the graph."""
+    for node in body.body:
+        value: ast.AST
+        if isinstance(node, ast.Assign):
+            targets, value = node.targets, node.value
+        elif isinstance(node, ast.AnnAssign) and node.value is not None:
+            targets, value = [node.target], node.value
+        elif isinstance(node, ast.AugAssign):
+            # As good as computed.
+            targets, value = [node.target], node
+        else:
+            continue
+        for target in targets:
+            if isinstance(target, ast.Name) and target.id in _ATTRIBUTES:
+                yield target.id, value
+
+
+def _spelled_out(name: str, node: ast.AST) -> Any:
+    try:
+        return _literal(node)
+    except (MemoryError, RecursionError, SyntaxError, TypeError, ValueError):
+        raise ValueError(f"its '{name}' are computed, and it is not executed to find them out") from None
+
+
+def _literal(node: ast.AST) -> Any:
+    if isinstance(node, (ast.List, ast.Tuple)):
+        return [_literal(element) for element in node.elts]
+    if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("swappable_dependency"):
+        # The one call that Django itself writes into `dependencies`.
+        return (_swappable(node.args[0]).split(".")[0], "__first__")
+    if not isinstance(node, ast.expr):
+        raise TypeError("no expression")
+    return ast.literal_eval(node)
+
+
+def _swappable(node: ast.expr) -> str:
+    """Return the model of a swappable dependency: a literal, or an attribute of settings."""
+    if isinstance(node, ast.Constant):
+        return str(node.value)
+    model = getattr(settings, ast.unparse(node).rpartition(".")[2])
+    if not is_name_of_model(model):
+        # A text that nobody has looked at must not have a secret written down.
+        raise TypeError("it is no model")
+    return str(model)

@@ -1,0 +1,285 @@
+"""From stored text back to a migration. Nothing is compiled that is not verified."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from traceback import walk_tb
+from typing import TYPE_CHECKING, Any
+
+import django
+from django.db.migrations import Migration
+from django.db.migrations.operations.base import Operation
+
+from ..exceptions import NotRecoverable
+from ..schema.effects import operations_in
+from ..utils.printable import printable, why
+from ..utils.types import Key, label
+from . import signing
+from .bundle.changes import ContentDamaged
+from .bundle.importer import Isolation, imports_that_fail
+from .bundle.modules import installed_version, root_of
+from .bundle.stubs import make_managers_importable
+from .signing import Verdict
+from .stored import StoredMigration, how_to_replace, why_unusable
+
+if TYPE_CHECKING:
+    from ..storage.store import Store
+
+__all__ = ["RecoveredMigration", "source_of"]
+
+# What decides where a migration stands in the graph.
+_PLACE = ("dependencies", "run_before", "replaces", "initial")
+
+
+# The plan of a migration of which version 0.1.0 stored the text and nothing else.
+_NOT_DESCRIBED: dict[str, Any] = {"text": "what it did (known once it is loaded)", "reversible": True}
+
+
+class StoredOperation(Operation):
+    """
+    An operation in the words that were written down when it was stored.
+
+    It stands in for the real one until the run needs that, so that a plan can be
+    shown without executing stored code.
+    """
+
+    def __init__(self, text: str, reversible: bool, actions: list[Any] | None = None) -> None:
+        self.text = printable(text)
+        setattr(self, "reversible", reversible)  # noqa: B010 (a class attribute to Django)
+        if actions is not None:
+            # What describe_operation() of `migrate` looks at; None is irreversible.
+            self.sql, self.reverse_sql = (one and printable(one) for one in actions)
+
+    def describe(self) -> str:
+        return self.text
+
+    def state_forwards(self, app_label: str, state: Any) -> None:
+        raise NotImplementedError(f"'{self.text}' is a description and cannot be run.")
+
+    def database_forwards(self, app_label: str, *args: Any) -> None:
+        self.state_forwards(app_label, None)
+
+    def database_backwards(self, app_label: str, *args: Any) -> None:
+        self.state_forwards(app_label, None)
+
+
+class RecoveredMigration(Migration):
+    """
+    A migration rebuilt from its stored source, a node like any other.
+
+    Its place in the graph comes from the stored metadata. Its operations are
+    descriptions until `load()` executes the stored text; whatever needs the real
+    ones (`mutate_state`, `apply`, `unapply`) loads by itself.
+    """
+
+    def __init__(self, stored: StoredMigration, store: Store, isolation: Isolation) -> None:
+        self.stored = stored
+        self._store = store
+        self._isolation = isolation
+        self._loaded: Migration | None = None
+        self._stands_for_a_file = False
+        # The stored text, where it was read together with others.
+        self.text: str | None = None
+        # In a fake run, when it does not load: it only has to be forgotten.
+        self.is_inert = False
+        metadata = stored.metadata
+        app_label, name = stored.key
+        super().__init__(name, app_label)
+        operations = metadata.operations if metadata.is_described else [_NOT_DESCRIBED]
+        self._take(operations=[StoredOperation(**described) for described in operations])
+        self._take(**{name: getattr(metadata, name) for name in _PLACE}, atomic=metadata.atomic)
+
+    def take_place_of(self, other: Migration) -> None:
+        """Stand in the graph where the migration of an edited file stands."""
+        self._stands_for_a_file = True
+        self._take(**{name: getattr(other, name) for name in _PLACE})
+
+    def stand_after(self, parents: Iterable[Key]) -> None:
+        """Depend on others than those that are written down."""
+        self._take(dependencies=list(parents))
+
+    def stand_only_before(self, known: set[Key]) -> None:
+        """Forget what else was to come after this migration."""
+        self._take(run_before=[key for key in self.run_before if key in known])
+
+    def _take(self, **attributes: Any) -> None:
+        # Class attributes to Django, which shadows them in each instance as well.
+        for name, value in attributes.items():
+            setattr(self, name, list(value) if isinstance(value, list) else value)
+
+    def __str__(self) -> str:
+        # Before it is loaded nobody knows whether the file would do the same; if so, it is used.
+        is_open = self._stands_for_a_file and not self.is_loaded
+        return f"{label(self.key)} ({'edited since it was applied' if is_open else 'from stored code'})"
+
+    def __getattr__(self, name: str) -> Any:
+        """Answer, once it is loaded, for what other packages have their migrations say of themselves."""
+        loaded = self.__dict__.get("_loaded")
+        if loaded is None:
+            raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
+        return getattr(loaded, name)
+
+    @property
+    def key(self) -> Key:
+        return (self.app_label, self.name)
+
+    @property
+    def is_loaded(self) -> bool:
+        return self._loaded is not None
+
+    @property
+    def loaded(self) -> Migration:
+        """The migration that the stored text defines."""
+        self.load()
+        assert self._loaded is not None
+        return self._loaded
+
+    def load(self) -> None:
+        """
+        Verify the stored text, execute it, and take its operations.
+
+        Raises:
+            NotRecoverable: it does not verify, or it does not load.
+        """
+        if self._loaded is None:
+            text, self.text = self.text, None
+            self._loaded = _load(self.stored, text, self._store, self._isolation)
+            # The same list: receivers of pre_migrate add operations to it.
+            setattr(self, "operations", self._loaded.operations)  # noqa: B010
+
+    def check_functions(self) -> None:
+        """
+        Look for imports that would fail while the migration is undone.
+
+        Raises:
+            NotRecoverable: a function imports what is neither stored nor here.
+        """
+        for operation in operations_in(self.loaded, database=True):
+            function = getattr(operation, "reverse_code", None)
+            for wanted, importer in imports_that_fail(function):
+                error = ImportError(f"No module named {wanted!r}", name=wanted)
+                raise _lacks_something(self.stored, error, importer)
+
+    def unload(self) -> None:
+        """Forget what was executed: the folder of its data files is about to go."""
+        self._loaded = None
+
+    def can_be_loaded(self) -> bool:
+        """Try to load, and say whether that went well."""
+        try:
+            self.load()
+        except NotRecoverable:
+            return False
+        return True
+
+    def mutate_state(self, project_state: Any, preserve: bool = True) -> Any:
+        if self.is_inert:
+            return project_state.clone() if preserve else project_state
+        return self.loaded.mutate_state(project_state, preserve)
+
+    def apply(self, project_state: Any, schema_editor: Any, collect_sql: bool = False) -> Any:
+        return self.loaded.apply(project_state, schema_editor, collect_sql)
+
+    def unapply(self, project_state: Any, schema_editor: Any, collect_sql: bool = False) -> Any:
+        return self.loaded.unapply(project_state, schema_editor, collect_sql)
+
+
+def source_of(migration: Migration) -> str:
+    """Return where the code of a migration comes from: ``"stored"`` or ``"file"``."""
+    return "stored" if isinstance(migration, RecoveredMigration) else "file"
+
+
+def _load(stored: StoredMigration, text: str | None, store: Store, isolation: Isolation) -> Migration:
+    unusable = why_unusable(stored)
+    if unusable is not None:
+        raise unusable
+    text = store.texts([stored.key]).get(stored.key) if text is None else text
+    if text is None:
+        raise NotRecoverable(stored.key, "its stored source has gone from the database.")
+    if signing.digest(text) != stored.digest:
+        raise NotRecoverable(stored.key, Verdict.TAMPERED.value + ".", how_to_replace(stored.key))
+    if not _is_name_of_module(stored.module):
+        raise NotRecoverable(stored.key, "the module that it says it was cannot be one.")
+    needs = stored.metadata.needs
+    try:
+        module = isolation.execute(stored.module, text, needs, store.contents)
+        made: Any = module.Migration(stored.key[1], stored.key[0])
+        is_one = isinstance(made, Migration) and _are_operations(made.operations)
+    except ContentDamaged as damage:
+        raise NotRecoverable(stored.key, f"{damage}.", how_to_replace(stored.key)) from None
+    except ImportError as error:
+        raise _lacks_something(stored, error, _importer(stored, error)) from error
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        # Whatever stored code raises, SystemExit among it.
+        raise _does_not_load(stored, error) from error
+    if not is_one:
+        raise NotRecoverable(stored.key, "its stored source has no class Migration of Django's.")
+    migration: Migration = made
+    make_managers_importable(migration.operations)
+    return migration
+
+
+def _is_name_of_module(name: str) -> bool:
+    """Say whether every part of a name could be that of a folder or a file, and of no other one."""
+    return all(part and part.isprintable() and not set(part) & set("/\\") for part in name.split("."))
+
+
+def _are_operations(listed: Any) -> bool:
+    return isinstance(listed, (list, tuple)) and all(hasattr(one, "state_forwards") for one in listed)
+
+
+def _does_not_load(stored: StoredMigration, error: BaseException) -> NotRecoverable:
+    """Return the error that says whether another Django is to blame, and what can be done."""
+    then = stored.metadata.django
+    if not then or _series(then) == _series(django.get_version()):
+        reason = f"its stored source does not load ({why(error)})."
+        step = f"Make importable what {label(stored.key)} needs, or bring back its file."
+    else:
+        reason = (
+            f"its stored source does not load under Django {django.get_version()} ({why(error)}). "
+            f"It was stored under Django {then}."
+        )
+        step = f"Undo it where Django {_series(then)} runs, or bring back a file of it that loads here."
+    return NotRecoverable(stored.key, reason, step)
+
+
+def _series(version: str) -> str:
+    return ".".join(version.split(".")[:2])
+
+
+def _lacks_something(stored: StoredMigration, error: ImportError, importer: str) -> NotRecoverable:
+    """Return the error that names the import, who needs it, and what can be done."""
+    needs = stored.metadata.needs
+    wanted = error.name or ""
+    who = "its stored source" if importer == stored.module else f"its module {importer}"
+    said = why(error).partition(": ")[2]
+    reason = f"{who} cannot import what it needs ({said})"
+    for name in sorted(needs.left_out):
+        if wanted and f"{name}.".startswith(f"{wanted}."):
+            return NotRecoverable(
+                stored.key,
+                f"{reason}; {name} was not stored with it: {needs.left_out[name]}.",
+                f"Bring back {name} and try again.",
+            )
+    version = needs.packages.get(root_of(wanted))
+    if version is not None:
+        now = installed_version(root_of(wanted))
+        return NotRecoverable(
+            stored.key,
+            f"{reason}; {version} was installed when it was stored, and {now or 'it is not'} now.",
+            f"Install {version.replace(' ', '==')} and try again.",
+        )
+    return NotRecoverable(
+        stored.key,
+        f"{reason}.",
+        f"Make {wanted or 'it'} importable, or bring back the file of {label(stored.key)}.",
+    )
+
+
+def _importer(stored: StoredMigration, error: ImportError) -> str:
+    """Return the stored module whose import has failed: the innermost in the traceback."""
+    names = {stored.module, *(one.name for one in stored.metadata.needs.modules)}
+    frames = (str(frame.f_globals.get("__name__")) for frame, _ in walk_tb(error.__traceback__))
+    return [stored.module, *(name for name in frames if name in names)][-1]

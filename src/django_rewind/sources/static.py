@@ -1,0 +1,282 @@
+"""
+The operations that the text of a migration spells out, without executing it.
+
+What Django writes into a migration is calls of its own classes with literals. Those
+are made here: classes that `django.db.migrations` and `django.db.models` offer, and
+nothing else, get called. Whatever the text defines, imports or computes is stood in
+for where a description can do without it; else the operation is one of which nobody
+knows what it does.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+from django.conf import settings
+from django.db import migrations, models
+from django.db.migrations.operations.base import Operation
+from django.db.models.constraints import BaseConstraint
+from django.db.models.expressions import Combinable
+
+from ..schema.effects import effects_in, is_name_of_model
+from ..utils.syntax import FUNCTIONS, dotted
+
+__all__ = ["UnknownOperation", "operations_of"]
+
+
+_OFFERED = {"django.db.migrations": migrations, "django.db.models": models}
+
+# What Django writes calls of; to make one does nothing else.
+_MADE = (Operation, models.Field, models.Index, BaseConstraint, Combinable, models.Q)
+
+
+class UnknownOperation(Operation):
+    """An operation that is not Django's, or that the text does not spell out."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def describe(self) -> str:
+        return f"Operation {self.name}"
+
+
+_LEFT_OUT = object()
+
+
+class _NotSpelledOut(Exception):
+    """What this stands for is not known before the text is executed."""
+
+
+def operations_of(tree: ast.Module, migration: ast.ClassDef) -> list[Operation] | None:
+    """
+    Return the operations of a migration, in order.
+
+    Returns:
+        None where the list itself is put together by statements.
+    """
+    lists = [value for statement in migration.body for value in _assigned_operations(statement)]
+    if not lists:
+        return []
+    (value, *others) = lists
+    if others or not isinstance(value, (ast.List, ast.Tuple)):
+        return None
+    if any(isinstance(element, ast.Starred) for element in value.elts):
+        return None
+    return _Reader(tree).operations(value)
+
+
+def _assigned_operations(statement: ast.stmt) -> list[ast.expr]:
+    if isinstance(statement, ast.Assign):
+        targets = statement.targets
+    elif isinstance(statement, (ast.AnnAssign, ast.AugAssign)):
+        targets = [statement.target]
+    else:
+        # Perhaps deeper down: then it is put together by statements.
+        named = (node for node in ast.walk(statement) if isinstance(node, ast.Name))
+        return [node for node in named if node.id == "operations" and not isinstance(statement, FUNCTIONS)]
+    return [
+        statement.value
+        for target in targets
+        if isinstance(target, ast.Name) and target.id == "operations" and statement.value is not None
+    ]
+
+
+class _Reader:
+    """What the names in a text stand for, as far as Django offers it."""
+
+    def __init__(self, tree: ast.Module) -> None:
+        self.imported: dict[str, str] = {}
+        self.docstrings: dict[str, str] = {}
+        for statement in tree.body:
+            if isinstance(statement, ast.Import):
+                for alias in statement.names:
+                    root = alias.name.partition(".")[0]
+                    self.imported[alias.asname or root] = alias.name if alias.asname else root
+            elif isinstance(statement, ast.ImportFrom):
+                for alias in statement.names:
+                    self.imported[alias.asname or alias.name] = f"{statement.module}.{alias.name}"
+            elif isinstance(statement, FUNCTIONS):
+                self.docstrings[statement.name] = ast.get_docstring(statement, clean=False) or ""
+
+    # Operations -------------------------------------------------------------
+
+    def operations(self, node: ast.expr) -> list[Operation]:
+        elements = node.elts if isinstance(node, (ast.List, ast.Tuple)) else [node]
+        return [self.operation(element) for element in elements]
+
+    def operation(self, node: ast.expr) -> Operation:
+        name = (dotted(node.func) if isinstance(node, ast.Call) else dotted(node))[-1:]
+        try:
+            operation = self._operation(node)
+        except Exception:  # noqa: BLE001 (Django's classes check what they are given, each in its way)
+            operation = None
+        return operation or UnknownOperation(name[0] if name else "that is computed")
+
+    def _operation(self, node: ast.expr) -> Operation | None:
+        kind = self._class(node, Operation)
+        if kind is None or not isinstance(node, ast.Call):
+            return None
+        read = _ARGUMENTS.get(kind, _Reader.value)
+        operation: Operation = kind(
+            *(read(self, argument) for argument in node.args),
+            **{
+                word.arg: read(self, word.value)
+                for word in node.keywords
+                if word.arg not in (None, "managers")
+            },
+        )
+        # Whether it can be described depends on what it was given.
+        operation.describe()
+        effects_in([operation])
+        return operation
+
+    def _separate(self, node: ast.expr) -> Any:
+        return self.operations(node)
+
+    def _code(self, node: ast.expr) -> Any:
+        """Read an argument of RunPython: a function, which nobody calls here."""
+        try:
+            return self.value(node)
+        except _NotSpelledOut:
+            return _stand_in_for_function(self.docstrings.get(".".join(dotted(node)), ""))
+
+    def _sql(self, node: ast.expr) -> Any:
+        try:
+            return self.value(node)
+        except _NotSpelledOut:
+            return ast.unparse(node)
+
+    # Values -----------------------------------------------------------------
+
+    def value(self, node: ast.expr) -> Any:
+        """
+        Return what an expression stands for.
+
+        Raises:
+            _NotSpelledOut: that is not known.
+        """
+        if isinstance(node, (ast.List, ast.Tuple, ast.Set)):
+            values = [self.value(element) for element in node.elts]
+            return values if isinstance(node, ast.List) else tuple(values)
+        if isinstance(node, ast.Dict):
+            return self._dict(node)
+        if isinstance(node, ast.Call):
+            return self._call(node)
+        if isinstance(node, (ast.Attribute, ast.Name)):
+            return self._named(node)
+        try:
+            return ast.literal_eval(node)
+        except (ValueError, TypeError, RecursionError, MemoryError):
+            raise _NotSpelledOut from None
+
+    def _dict(self, node: ast.Dict) -> dict[Any, Any]:
+        """Read the options of a model: those that are not known do not matter here."""
+        found = {}
+        for key, value in zip(node.keys, node.values):
+            if key is None:
+                raise _NotSpelledOut
+            try:
+                found[self.value(key)] = self.value(value)
+            except _NotSpelledOut:
+                pass
+        return found
+
+    def _call(self, node: ast.Call) -> Any:
+        kind = self._class(node, _MADE)
+        if kind is None or issubclass(kind, models.Field):
+            return self._field(node, kind)
+        words = {word.arg: self.value(word.value) for word in node.keywords if word.arg}
+        return kind(*map(self.value, node.args), **words)
+
+    def _field(self, node: ast.Call, kind: type | None) -> Any:
+        """Make a field; of one that is not Django's, one that looks like it to the database."""
+        words = {word.arg or "": self._of_field(word) for word in node.keywords}
+        words = {name: value for name, value in words.items() if value is not _LEFT_OUT}
+        arguments = [self.value(argument) for argument in node.args]
+        if kind is not None:
+            return kind(*arguments, **words)
+        name = (dotted(node.func) or [""])[-1]
+        if name == "swappable_dependency" or arguments or not name[:1].isupper():
+            raise _NotSpelledOut
+        return _like_a_field(name, words)
+
+    def _of_field(self, word: ast.keyword) -> Any:
+        """Return what a field was given; only some of it matters to the database."""
+        try:
+            return self.value(word.value)
+        except _NotSpelledOut:
+            if word.arg in ("to", "through", "db_column", "db_table"):
+                raise
+            return models.DO_NOTHING if word.arg == "on_delete" else _LEFT_OUT
+
+    def _named(self, node: ast.expr) -> Any:
+        parts = self._parts(node)
+        if parts[:-1] == ["django", "conf", "settings"] and parts[-1].isupper():
+            value = getattr(settings, parts[-1])
+            if is_name_of_model(value):
+                return value
+            # What is described is stored and shown: a secret must not get there.
+            raise _NotSpelledOut
+        for module, offered in _OFFERED.items():
+            depth = module.count(".") + 1
+            if ".".join(parts[:depth]) == module and len(parts) > depth:
+                return _offered(offered, parts[depth:])
+        raise _NotSpelledOut
+
+    def _class(self, node: ast.expr, base: Any) -> Any:
+        """Return the class of Django's that a call is of, if it is one that may be made."""
+        if isinstance(node, ast.Call):
+            try:
+                kind = self._named(node.func)
+            except _NotSpelledOut:
+                return None
+            if isinstance(kind, type) and issubclass(kind, base):
+                return kind
+        return None
+
+    def _parts(self, node: ast.expr) -> list[str]:
+        first, *rest = dotted(node) or [""]
+        return [*self.imported.get(first, first).split("."), *rest]
+
+
+# What stands in an argument that is no plain value.
+_ARGUMENTS: dict[Any, Callable[[_Reader, ast.expr], Any]] = {
+    migrations.RunPython: _Reader._code,
+    migrations.RunSQL: _Reader._sql,
+    migrations.SeparateDatabaseAndState: _Reader._separate,
+}
+
+
+def _offered(module: Any, parts: list[str]) -> Any:
+    """Return what `django.db.models` or `django.db.migrations` holds under a name."""
+    # "fields.CharField", "deletion.CASCADE", "RunSQL.noop": down through modules and classes.
+    found = module
+    for part in parts:
+        if part.startswith("_") or not isinstance(found, (ModuleType, type)):
+            raise _NotSpelledOut
+        found = vars(found).get(part)
+    found = getattr(found, "__func__", found)
+    home = getattr(found, "__module__", None) or getattr(found, "__name__", "")
+    if not isinstance(found, str) and not str(home).startswith("django.db."):
+        raise _NotSpelledOut
+    return found
+
+
+def _stand_in_for_function(docstring: str) -> Callable[..., None]:
+    def function(*args: Any) -> None:
+        raise NotImplementedError("This only stands for a function in a description.")
+
+    function.__doc__ = docstring
+    return function
+
+
+def _like_a_field(name: str, words: dict[str, Any]) -> models.Field[Any, Any]:
+    column, table = words.get("db_column"), words.get("db_table")
+    if "to" not in words:
+        return models.Field(db_column=column)
+    if "Many" in name and "ForeignKey" not in name:
+        return models.ManyToManyField(words["to"], through=words.get("through"), db_table=table)
+    return models.ForeignKey(words["to"], models.DO_NOTHING, db_column=column)

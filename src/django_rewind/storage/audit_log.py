@@ -1,0 +1,212 @@
+"""The ledger of one database: what happened to its migrations, when and by whose hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from django.db import router, transaction
+from django.db.migrations.recorder import MigrationRecorder
+from django.db.models import CharField, TextField
+from django.utils.timezone import now
+
+from .. import conf
+from ..models import Event, MigrationEvent
+from ..utils.types import Key
+from .tables import Tables, as_text
+
+__all__ = ["AuditEntry", "AuditLog"]
+
+
+@dataclass(frozen=True)
+class AuditEntry:
+    """Something that happens to a migration, on its way into the ledger."""
+
+    event: Event
+    key: Key
+    # The row of django_migrations that it is about.
+    record_id: int | None = None
+    # Of the text that ran or was stored.
+    digest: str = ""
+    serial: int | None = None
+    # Where the code that ran came from: "stored" or "file".
+    source: str = ""
+    # How long it took.
+    seconds: float | None = None
+    detail: str = ""
+
+
+class AuditLog(Tables):
+    """
+    Append what happens, and read it again.
+
+    Nothing here changes or removes an entry, except `discard`, which is asked to.
+    """
+
+    def is_there(self) -> bool:
+        """Say whether there is a ledger in this database, in PostgreSQL in the current schema."""
+        return self.exists(MigrationEvent)
+
+    def is_kept(self) -> bool:
+        """Say whether there is a ledger to write into: nobody switched us off or keeps us out."""
+        is_allowed = router.allow_migrate_model(self.connection.alias, MigrationEvent)
+        return conf.in_force() and bool(is_allowed) and self.is_there()
+
+    # Writing ----------------------------------------------------------------
+
+    def note(self, happenings: Iterable[AuditEntry]) -> None:
+        """
+        Append entries, within the transaction of the caller if there is one.
+
+        Raises:
+            DatabaseError: they could not be written.
+        """
+        rows = list(happenings)
+        for start in range(0, len(rows), _ROWS):
+            batch = rows[start : start + _ROWS]
+            places = f"({', '.join(['%s'] * len(_FIELDS))})"
+            self._insert([places] * len(batch), [value for one in batch for value in self._values(one)])
+
+    def note_newest(self, happening: AuditEntry) -> None:
+        """
+        Append an entry about the newest record of its migration.
+
+        It is looked up by the same statement.
+
+        Raises:
+            DatabaseError: it could not be written.
+        """
+        records = self.connection.ops.quote_name(MigrationRecorder.Migration._meta.db_table)
+        newest = f"(SELECT MAX(id) FROM {records} WHERE app = %s AND name = %s)"  # noqa: S608 (a name)
+        places: list[str] = []
+        values: list[Any] = []
+        for field, value in zip(_FIELDS, self._values(happening)):
+            is_record = field.name == "record_id"
+            places.append(newest if is_record else "%s")
+            values += happening.key if is_record else [value]
+        self._insert([f"({', '.join(places)})"], values)
+
+    def _insert(self, rows: list[str], values: list[Any]) -> None:
+        # In plain SQL: with each record there is one, and to put it together would take longer than to run it.
+        with self.connection.cursor() as cursor:
+            cursor.execute(f"{self._into} VALUES {', '.join(rows)}", values)
+
+    @cached_property
+    def _into(self) -> str:
+        quote = self.connection.ops.quote_name
+        columns = ", ".join(quote(field.column) for field in _FIELDS)
+        return f"INSERT INTO {quote(MigrationEvent._meta.db_table)} ({columns})"
+
+    def try_to_note(self, happenings: Iterable[AuditEntry]) -> None:
+        """Append entries about what went wrong; that they cannot be written is no second error."""
+        # The first error is the one to hear of, whatever the second is.
+        with suppress(Exception):
+            if self.is_kept():
+                with transaction.atomic(using=self.connection.alias):
+                    self.note(happenings)
+
+    def _values(self, happening: AuditEntry) -> list[Any]:
+        columns = {
+            **vars(happening),
+            "app_label": happening.key[0],
+            "migration_name": happening.key[1],
+            "at": now(),
+        }
+        return [
+            self._around[field.name]
+            if field.name in self._around
+            else self._value(field, columns[field.name])
+            for field in _FIELDS
+        ]
+
+    def _value(self, field: Any, value: Any) -> Any:
+        if isinstance(value, str) and isinstance(field, (CharField, TextField)):
+            # Django's fields for texts would return it as it is, and take their time.
+            return self._fitting(value, field)
+        return field.get_db_prep_save(value, self.connection)
+
+    @cached_property
+    def _around(self) -> dict[str, Any]:
+        """The values that are the same in all entries of a run."""
+        # Imported by the first entry, not by every process in which we are installed.
+        from ..git.environment import circumstances
+
+        columns = {**vars(circumstances()), "alias": self.connection.alias}
+        return {
+            field.name: self._value(field, columns[field.name]) for field in _FIELDS if field.name in columns
+        }
+
+    def _fitting(self, value: str, field: Any) -> str:
+        """Return a text that its column takes: what it cannot hold is spelled out, what is too long is cut."""
+        text = value.replace("\0", r"\x00")
+        encoding = "utf-8" if text.isascii() or self._holds_unicode else "ascii"
+        return text.encode(encoding, "backslashreplace").decode(encoding)[: field.max_length or _LONGEST]
+
+    @cached_property
+    def _holds_unicode(self) -> bool:
+        """Whether any character can be stored; asked by the first one that is not ASCII."""
+        query = _CHARACTER_SETS.get(self.connection.vendor)
+        if query is None:
+            return True
+        with self.connection.cursor() as cursor:
+            cursor.execute(query)
+            return str(cursor.fetchone()[0]).lower() == _ALL_OF_UNICODE[self.connection.vendor]
+
+    # Reading ----------------------------------------------------------------
+
+    def of(self, key: Key) -> list[MigrationEvent]:
+        """
+        Return what happened to a migration, the oldest first.
+
+        The parts of a step are left out where it is over: then the step itself stands there.
+        """
+        rows = self._rows(MigrationEvent).filter(app_label=key[0], migration_name=key[1])
+        events: list[MigrationEvent] = self._read(rows.order_by("id"))
+        over = {one.record_id for one in events if one.event in _ENDS}
+        told = (one for one in events if one.event != Event.PARTLY or one.record_id not in over)
+        return [_with_texts(one) for one in told]
+
+    def parts(self, key: Key, *, record_id: int | None, digest: str) -> list[str]:
+        """Return what is noted of a step that was undone in part, the oldest first."""
+        rows = self._rows(MigrationEvent).filter(app_label=key[0], migration_name=key[1])
+        rows = rows.filter(event=Event.PARTLY, record_id=record_id, digest=digest)
+        return self._read(rows.order_by("id").values_list("detail", flat=True))
+
+    def keys(self, app_label: str) -> set[Key]:
+        """Return the migrations of an app to which something happened."""
+        rows = self._rows(MigrationEvent).filter(app_label=app_label)
+        return {
+            (app_label, name) for name in self._read(rows.values_list("migration_name", flat=True).distinct())
+        }
+
+    def newest(self, event: Event) -> MigrationEvent | None:
+        """Return the last entry of a kind."""
+        found = self._read(self._rows(MigrationEvent).filter(event=event).order_by("-id")[:1])
+        return found[0] if found else None
+
+
+def _with_texts(event: MigrationEvent) -> MigrationEvent:
+    """Return an entry with texts where texts belong: SQLite keeps whatever it is given."""
+    for field in _FIELDS:
+        if isinstance(field, (CharField, TextField)):
+            setattr(event, field.attname, as_text(getattr(event, field.attname)))
+    return event
+
+
+# With these the record is gone, and the step is over.
+_ENDS = (Event.UNAPPLIED, Event.REWOUND, Event.FORGOTTEN, Event.PRUNED)
+
+_FIELDS = [field for field in MigrationEvent._meta.concrete_fields if not field.primary_key]
+
+# So many values as SQLite once took for one statement, and as long as an error needs to be.
+_ROWS = 999 // len(_FIELDS)
+_LONGEST = 4000
+
+_CHARACTER_SETS = {
+    "postgresql": "SHOW server_encoding",
+    "mysql": "SELECT @@character_set_database",
+}
+_ALL_OF_UNICODE = {"postgresql": "utf8", "mysql": "utf8mb4"}

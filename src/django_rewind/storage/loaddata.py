@@ -1,0 +1,37 @@
+"""What `loaddata` may do to our tables."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import Model
+
+from ..models import MigrationCode, MigrationCodeHistory, MigrationEvent, StoredContent
+
+__all__ = ["keep_stored_row"]
+
+
+def keep_stored_row(*, instance: Model, raw: bool, using: str, **kwargs: Any) -> None:
+    """
+    Keep `loaddata` from replacing a stored row: what is here ran here.
+
+    A receiver of `pre_save` of each of our models, which cannot refuse a row, but can make it the one
+    that is there already. A row that is not there is added, proven for nothing.
+    """
+    if not raw:
+        return
+    if isinstance(instance, (MigrationCodeHistory, MigrationEvent)):
+        # There may be any number of them for a migration: none takes the place of another.
+        instance.pk = None
+        return
+    names = ["digest"] if isinstance(instance, StoredContent) else ["app_label", "migration_name"]
+    model: Any = type(instance)
+    rows = model.objects.using(using)
+    present = rows.filter(**{name: getattr(instance, name) for name in names}).first()
+    if present is None:
+        instance.pk = None
+        if isinstance(instance, MigrationCode):
+            instance.record_id, instance.proof = None, ""
+        return
+    for column in instance._meta.concrete_fields:
+        setattr(instance, column.attname, getattr(present, column.attname))

@@ -1,0 +1,67 @@
+"""The arrows between our packages point in one direction: down the table in docs/architecture.md."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import django_rewind
+
+PACKAGE = Path(django_rewind.__file__).parent
+TABLE = (Path(__file__).parents[2] / "docs" / "architecture.md").read_text(encoding="utf-8")
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+#: What Django finds by its name, and what is imported by nobody else.
+BY_CONVENTION = {"__init__", "migrations"}
+
+
+def levels() -> dict[str, int]:
+    """Return the level of each package and module at the root, as the table says."""
+    found = re.findall(r"^\| (\d) \| (`.*?`) \| ", TABLE, flags=re.MULTILINE)
+    return {name: int(level) for level, names in found for name in re.findall(r"`(\w+)`", names)}
+
+
+LEVELS = levels()
+
+
+def place_of(path: Path) -> str:
+    """Return the package or the module at the root that a file belongs to."""
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported_by(path: Path) -> Iterator[str]:
+    """Yield what of ours a module imports, also within functions, but not for its types alone."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    here = ("django_rewind", *path.relative_to(PACKAGE).parts[:-1])
+    for_types = {id(node) for test in ast.walk(tree) if _is_for_types(test) for node in ast.walk(test)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and id(node) not in for_types:
+            base = here[: len(here) - node.level + 1] if node.level else ()
+            names = [*base, *filter(None, (node.module or "").split("."))]
+            if names[:1] == ["django_rewind"]:
+                yield from [names[1]] if names[1:] else [alias.name for alias in node.names]
+
+
+def _is_for_types(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+
+
+def test_every_package_has_its_level():
+    """Once, and nothing else has one."""
+    assert sorted(LEVELS) == sorted({place_of(path) for path in MODULES} - BY_CONVENTION)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in MODULES if place_of(path) not in BY_CONVENTION],
+    ids=lambda path: path.relative_to(PACKAGE).as_posix(),
+)
+def test_imports_point_down(path):
+    """A module imports what is in its own package, or at a lower level."""
+    here = place_of(path)
+    upwards = [name for name in imported_by(path) if name != here and LEVELS[name] >= LEVELS[here]]
+    assert upwards == []

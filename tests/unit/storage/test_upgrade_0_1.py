@@ -1,0 +1,367 @@
+"""Our own migrations: forward, to zero, and over a database of version 0.1.0."""
+
+from __future__ import annotations
+
+import sys
+from io import StringIO
+from textwrap import dedent
+
+import pytest
+from django.apps import apps as django_apps
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import CommandError
+from django.db import connection
+from django.db.migrations.recorder import MigrationRecorder
+from django.test import override_settings
+from django.test.utils import CaptureQueriesContext
+
+from django_rewind.models import BaselineMigration, MigrationCode, MigrationCodeHistory, Provenance
+from django_rewind.sources.signing import Verdict
+from django_rewind.storage.store import Store
+from django_rewind.storage.tables import APP_LABEL
+from django_rewind.storage.upgrade_0_1 import sign_inherited
+from tests.support.fixtures import applied, columns, migrate, record_id, row, store_anew
+from tests.support.helpers import add, create
+from tests.unit.sources.test_description import CLASS
+
+pytestmark = [pytest.mark.deep, pytest.mark.django_db(transaction=True, databases=["default", "other"])]
+
+TABLES = ["django_migrations_code", "django_migrations_code_history", "django_migrations_baseline"]
+OURS = [
+    "0001_initial",
+    "0002_signed_source",
+    "0003_take_over",
+    "0004_stored_content",
+    "0005_verification",
+    "0006_ledger",
+]
+
+
+@pytest.fixture(autouse=True)
+def _stored_anew(transactional_db):
+    """What is applied is stored and proven, as every other test expects it."""
+    yield
+    store_anew()
+
+
+@pytest.fixture
+def old(app, settings):
+    """The shop in a database where version 0.1.0 was at work: its table, its one record, its rows."""
+    settings.DJANGO_REWIND_ENABLED = False
+    migrate(APP_LABEL, "zero")
+    app.migration("0001_initial", create("Product"))
+    app.migration("0002_a", add("product", "a", "TextField(null=True)"), after="0001_initial")
+    migrate("shop")
+    migrate(APP_LABEL, "0001")
+    for name in ("0001_initial", "0002_a"):
+        insert("shop", name, (app.path / f"{name}.py").read_text())
+    settings.DJANGO_REWIND_ENABLED = True
+    yield app
+    settings.DJANGO_REWIND_ENABLED = True
+    app.delete(*(path.stem for path in app.path.glob("0*.py")))
+    app.reload()
+    call_command("migrate", verbosity=0)
+
+
+def insert(app_label: str, name: str, text: str) -> None:
+    """Write a row as version 0.1.0 wrote it."""
+    sql = (
+        "INSERT INTO django_migrations_code (app_label, migration_name, source_code, stored_at)"
+        " VALUES (%s, %s, %s, '2020-01-01 00:00:00')"
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [app_label, name, text])
+
+
+def test_the_first_migration_makes_the_table_of_version_0_1_0(old):
+    """The rest comes later."""
+    assert applied(APP_LABEL) == OURS[:1]
+    expected = {"id", "app_label", "migration_name", "source_code", "stored_at"}
+    assert columns("django_migrations_code") == expected
+
+
+def test_its_rows_are_signed_once(old):
+    """With the provenance that says where they came from, and proven for the record that is there."""
+    migrate()
+    stored = Store(connection).rows()[old.key("0002_a")]
+    assert stored.verdict is Verdict.VERIFIED
+    assert stored.provenance == Provenance.INHERITED
+    assert stored.module == old.module("0002_a")
+    assert stored.metadata.dependencies == [old.key("0001_initial")]
+    assert stored.record_id == record_id(old.key("0002_a"))
+    assert row(old.key("0002_a")).stored_at.year == 2020
+
+
+def test_its_own_migration_is_what_ours_is(old):
+    """It made the same table in other words: nothing is amiss, and its text is kept as an earlier one."""
+    text = (
+        "from django.db import migrations\n\n\nclass Migration(migrations.Migration):\n    initial = True\n"
+    )
+    insert(APP_LABEL, "0001_initial", text)
+    migrate()
+    call_command("verify_migrations", APP_LABEL, stdout=StringIO())
+    out = StringIO()
+    call_command("rewind", plan=True, stdout=out)
+    assert APP_LABEL not in out.getvalue()
+    (earlier,) = MigrationCodeHistory.objects.filter(app_label=APP_LABEL)
+    assert (earlier.source_code, earlier.stored_at.year) == (text, 2020)
+
+
+def test_a_history_asks_for_our_tables(old):
+    """Its tables hold less than ours, and what to do about it is said."""
+    with pytest.raises(CommandError, match=r"run 'manage.py migrate --database default' first"):
+        call_command("show_stored_migrations", history=["shop", "0002"], stdout=StringIO())
+
+
+def test_what_it_stored_is_described_from_its_file(old):
+    """Comments apart the file is what was stored; text, date and origin stay as they are."""
+    path = old.path / "0002_a.py"
+    text = path.read_text()
+    old.write("0002_a", f"# A remark\n{text}".encode())
+    migrate()
+    stored = Store(connection).rows()[old.key("0002_a")]
+    assert stored.verdict is Verdict.VERIFIED
+    assert stored.provenance == Provenance.INHERITED
+    assert [one["text"] for one in stored.metadata.operations] == ["Add field a to product"]
+    assert [one["effect"] for one in stored.metadata.effects] == ["add_field"]
+    assert (row(old.key("0002_a")).source_code, row(old.key("0002_a")).stored_at.year) == (text, 2020)
+    assert not MigrationCodeHistory.objects.filter(app_label="shop").exists()
+
+
+def test_once_described_it_costs_no_query_more(old, settings):
+    """A `migrate` with nothing to do looks at it once."""
+    migrate()
+    with CaptureQueriesContext(connection) as ours:
+        migrate()
+    settings.DJANGO_REWIND_ENABLED = False
+    with CaptureQueriesContext(connection) as alone:
+        migrate()
+    assert len(ours) == len(alone) + 1
+
+
+def test_what_it_stored_is_not_described_from_an_edited_file(old):
+    """What the file would do is not what ran; back as it was, it tells."""
+    text = (old.path / "0002_a.py").read_text()
+    old.write("0002_a", text.replace("TextField", "CharField").encode())
+    migrate()
+    assert not Store(connection).rows()[old.key("0002_a")].metadata.was_looked_at
+    assert row(old.key("0002_a")).source_code == text
+    old.write("0002_a", text.encode())
+    migrate()
+    assert Store(connection).rows()[old.key("0002_a")].metadata.is_described
+
+
+def test_what_it_would_lose_is_found_out_before_it_is_undone(old, settings):
+    """Without its file, it is loaded; in production rows are not lost by --noinput alone."""
+    settings.DEBUG = False
+    with connection.cursor() as cursor:
+        cursor.execute("INSERT INTO shop_product (a) VALUES ('x')")
+    old.delete("0002_a")
+    migrate()
+    with pytest.raises(CommandError, match=r"column 'a' of 'shop_product' \(1 row; shop\.0002_a\)"):
+        call_command("rewind", "shop", "0001", interactive=False, verbosity=0)
+    assert applied("shop") == ["0001_initial", "0002_a"]
+    call_command("rewind", "shop", "0001", interactive=False, verbosity=0, allow_data_loss=True)
+    assert columns("shop_product") == {"id"}
+
+
+def test_a_plan_says_what_the_text_spells_out(old):
+    """Nothing is executed to show a plan."""
+    old.delete("0002_a")
+    migrate()
+    out = StringIO()
+    call_command("rewind", "shop", "0001", plan=True, stdout=out, no_color=True)
+    assert "Undo Add field a to product" in out.getvalue()
+
+
+def test_nobody_is_asked_about_one_that_cannot_be_undone(old, monkeypatch):
+    """That it is irreversible is found out by loading it."""
+    insert("shop", "0003_c", old.migration("0003_c", "migrations.RunSQL('SELECT 1')", after="0002_a"))
+    MigrationRecorder(connection).record_applied("shop", "0003_c")
+    old.delete("0003_c")
+    migrate()
+    monkeypatch.setattr("builtins.input", pytest.fail)
+    with pytest.raises(CommandError, match=r"shop\.0003_c cannot be undone"):
+        call_command("rewind", "shop", "0002", verbosity=0, stdout=StringIO())
+
+
+def test_what_it_stored_can_be_undone(old):
+    """The file is gone, and the text of 0.1.0 takes it back."""
+    migrate()
+    old.delete("0002_a")
+    migrate("shop", "0001")
+    assert applied("shop") == ["0001_initial"]
+    assert columns("shop_product") == {"id"}
+
+
+def test_what_had_no_file_already_is_the_baseline(old):
+    """It is remembered with its record, and is undone when it is named."""
+    old.delete("0002_a")
+    migrate()
+    (baseline,) = BaselineMigration.objects.filter(app_label="shop")
+    assert baseline.migration_name == "0002_a"
+    assert baseline.record_id == record_id(old.key("0002_a"))
+    migrate("shop", "0001")
+    assert applied("shop") == ["0001_initial"]
+
+
+def test_a_baseline_above_a_missing_one_is_not_undone_with_it(old):
+    """A bare `rewind` says so, and with what both are undone."""
+    old.delete("0002_a")
+    migrate()
+    old.delete("0001_initial")
+    with pytest.raises(CommandError, match=r"shop\.0001_initial .* shop\.0002_a depends on it") as error:
+        call_command("rewind", interactive=False, verbosity=0)
+    assert "manage.py rewind shop zero" in str(error.value)
+    assert applied("shop") == ["0001_initial", "0002_a"]
+    call_command("rewind", "shop", "zero", interactive=False, verbosity=0)
+    assert applied("shop") == []
+
+
+def test_nothing_of_it_is_executed(old):
+    """Metadata are read from the text, what stands around them is not run."""
+    text = "import marks_of_takeover\nraise SystemExit\nclass Migration:\n    dependencies = [('shop', '0002_a')]\n"
+    insert("shop", "0003_c", text)
+    migrate()
+    assert "marks_of_takeover" not in sys.modules
+    assert Store(connection).rows()["shop", "0003_c"].metadata.dependencies == [("shop", "0002_a")]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "no python at all",
+        "class Other: pass",
+        "class Migration:\n    dependencies = make()",
+    ],
+)
+def test_what_cannot_be_parsed_stays_unsigned(old, text):
+    """It keeps nobody from migrating, and is refused should it be needed."""
+    insert("shop", "0003_c", text)
+    migrate()
+    assert applied(APP_LABEL) == OURS
+    assert Store(connection).rows()["shop", "0003_c"].verdict is Verdict.UNSIGNED
+    assert row(("shop", "0003_c")).source_code == text
+
+
+def test_a_row_of_an_app_that_is_gone_is_signed_too(old):
+    """Where its module was is not known any more; by default it was in a package of its label."""
+    insert("of_nothing", "0001_initial", "class Migration:\n    pass\n")
+    migrate()
+    assert applied(APP_LABEL) == OURS
+    stored = Store(connection).rows()["of_nothing", "0001_initial"]
+    assert (stored.verdict, stored.module) == (Verdict.VERIFIED, "of_nothing.migrations.0001_initial")
+    MigrationCode.objects.filter(app_label="of_nothing").delete()
+
+
+def test_what_an_app_that_is_gone_has_left_behind_can_be_undone(old):
+    """When it is named; back with its files, its migrations are stored like any other's."""
+    with override_settings(INSTALLED_APPS=[one for one in settings.INSTALLED_APPS if one != "shop"]):
+        migrate()
+        assert Store(connection).rows()[old.key("0002_a")].verdict is Verdict.VERIFIED
+        call_command("rewind", "shop", "0001", interactive=False, verbosity=0)
+    assert applied("shop") == ["0001_initial"]
+    assert columns("shop_product") == {"id"}
+
+
+def test_an_inherited_one_that_does_not_load_is_refused_by_name(old):
+    """Nobody knew what it does until it was needed."""
+    insert(
+        "shop",
+        "0003_c",
+        dedent("""
+        import of_nothing_at_all
+        class Migration:
+            dependencies = [("shop", "0002_a")]
+    """),
+    )
+    MigrationRecorder(connection).record_applied("shop", "0003_c")
+    migrate()
+    with pytest.raises(CommandError, match=r"shop\.0003_c"):
+        migrate("shop", "0001")
+    assert applied("shop") == ["0001_initial", "0002_a", "0003_c"]
+    assert columns("shop_product") == {"id", "a"}
+
+
+def test_the_take_over_runs_once(old, settings):
+    """A row that somebody writes later is not signed by migrating again."""
+    migrate()
+    MigrationCode.objects.create(
+        app_label="shop", migration_name="0003_c", source_code="class Migration: pass"
+    )
+    migrate()
+    assert Store(connection).rows()["shop", "0003_c"].verdict is Verdict.UNSIGNED
+
+
+def test_to_zero_and_forward_again(app):
+    """The tables go and come, and what is on disk is stored anew."""
+    app.migration("0001_initial", create("Product"))
+    migrate("shop")
+    try:
+        migrate(APP_LABEL, "zero")
+        assert applied(APP_LABEL) == []
+        assert [columns(table) for table in TABLES] == [set(), set(), set()]
+        migrate("shop", "zero")
+    finally:
+        migrate()
+    assert applied(APP_LABEL) == OURS
+    assert all(columns(table) for table in TABLES)
+    assert row(app.key("0001_initial")).source_code
+    assert applied("shop") == ["0001_initial"]
+
+
+def test_what_was_signed_before_is_proven_once():
+    """What does not verify stays as it is, and is refused."""
+    tampered, signed = ("auth", "0001_initial"), ("auth", "0002_alter_permission_name_max_length")
+    before = row(tampered)
+    try:
+        migrate(APP_LABEL, "0005")
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "UPDATE django_migrations_code SET module = 'os' WHERE migration_name = %s", [tampered[1]]
+            )
+    finally:
+        migrate()
+    found = Store(connection).rows()
+    MigrationCode.objects.filter(pk=before.pk).delete()
+    migrate()
+    assert (found[signed].verdict, found[signed].serial) == (Verdict.VERIFIED, 0)
+    assert found[signed].is_proven_for(record_id(signed))
+    assert (found[tampered].verdict, found[tampered].proof) == (Verdict.TAMPERED, "")
+
+
+def test_without_a_key_nothing_can_be_proven():
+    """It is done only once, so it is refused."""
+    try:
+        migrate(APP_LABEL, "0005")
+        without = override_settings(SECRET_KEY="")
+        with without, pytest.raises(CommandError, match="cannot be tied to its records"):
+            migrate()
+        assert "proof" not in columns("django_migrations_code")
+    finally:
+        migrate()
+
+
+@pytest.mark.parametrize("target", ["0001", "0002"])
+def test_a_step_back_and_forward_again(target):
+    """In between nothing is captured and nothing breaks."""
+    try:
+        migrate(APP_LABEL, target)
+        migrate("auth", "0001")
+    finally:
+        migrate()
+    assert applied(APP_LABEL) == OURS
+    assert Store(connection).rows()["auth", "0001_initial"].verdict is Verdict.VERIFIED
+
+
+@pytest.mark.django_db(transaction=True, databases=["default", "other"])
+@pytest.mark.parametrize(
+    "line", ["dependencies = [migrations.swappable_dependency(settings.GONE_MODEL)]", "dependencies = 5"]
+)
+def test_a_strange_row_of_0_1_0_keeps_nobody_from_migrating(app, line):
+    """It stays unsigned."""
+    MigrationCode.objects.create(app_label="shop", migration_name="0001", source_code=CLASS.format(line))
+    sign_inherited(django_apps, connection)
+    assert Store(connection).rows()["shop", "0001"].verdict is Verdict.UNSIGNED
