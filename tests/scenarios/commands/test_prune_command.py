@@ -250,7 +250,7 @@ import threading
 from datetime import datetime, timezone
 from django.core.management import call_command
 from django.db import connection
-from django_rewind.pruning import Pruning
+from django_rewind.actions.prune import Pruning
 
 pruning = Pruning(connection, datetime(2021, 1, 1, tzinfo=timezone.utc))
 agreed = pruning.look()
@@ -302,7 +302,7 @@ from datetime import datetime, timezone
 from django.core.management import call_command
 from django.db import connection
 from django_rewind.storage.audit_log import AuditLog
-from django_rewind.pruning import Pruning
+from django_rewind.actions.prune import Pruning
 
 def wait(self, happenings, note=AuditLog.note):
     note(self, happenings)
