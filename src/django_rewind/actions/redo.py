@@ -11,7 +11,7 @@ from django.db.migrations.graph import MigrationGraph
 
 from ..engine import preflight
 from ..engine.halfway import Records, how_far_back
-from ..engine.states import rehearse
+from ..engine.states import Simulation
 from ..engine.transactions import STOPS
 from ..exceptions import HowFar, RedoNotPossible, RewindError, RewindInterrupted
 from ..inventory.snapshot import Standing
@@ -129,12 +129,12 @@ class Redo:
             return
         order = self.rewind.beside.prepare(self.undo)
         try:
-            self._rehearse(order)
+            self._simulate(order)
         except RewindError:
             self.rewind.beside.forget_stored_code()
             raise
 
-    def _rehearse(self, order: Iterable[Any]) -> None:
+    def _simulate(self, order: Iterable[Any]) -> None:
         undone = {key_of(migration) for migration, _ in self.undo}
         steps = [self.loader.graph.nodes[key] for key in self.applies]
         missing = self.rewind.history.of(Standing.MISSING, Standing.IN_USE)
@@ -146,15 +146,12 @@ class Redo:
         )
         stays = set(self.loader.applied_migrations) - undone
         kept = [migration for migration in order if key_of(migration) in stays]
-        rehearse(
-            self.rewind.executor._create_project_state(),
-            kept,
-            steps,
-            [],
-            backwards=False,
+        Simulation(
+            self.rewind.executor._create_project_state,
+            parents,
+            self.loader.record_ids,
             rebuilds=self.rewind.connection.vendor == "sqlite",
-            renders=True,
-        )
+        ).run(kept, steps, backwards=False, renders=True)
 
     @property
     def files(self) -> list[Migration]:

@@ -1,16 +1,14 @@
-"""What happens between a plan and its first statement: load, order, rehearse."""
+"""What happens between a plan and its first statement: load, order, simulate."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from typing import Any
 
 from django.db.migrations import Migration
 
 from ..exceptions import (
     AppliedUnderAnotherName,
-    NameReused,
     NotRecoverable,
     RewindError,
     StateConflict,
@@ -21,16 +19,14 @@ from ..inventory.renames import Adoptions
 from ..inventory.snapshot import Standing
 from ..schema.effects import effects_of
 from ..schema.graph import children_in, closure, in_applied_order, parents_in
-from ..schema.namesakes import Namesakes, namesakes
 from ..sources.compare import same_operations
 from ..sources.recovered import RecoveredMigration
 from ..sources.stored import why_unusable
 from ..storage.store import Store
 from ..utils.types import Effect, Key, Plan, key_of, label
 from . import preflight
-from .moves import with_both_names
 from .run import Run
-from .states import rehearse
+from .states import Simulation, in_order_of_states
 
 __all__ = ["Preparation", "with_way_out"]
 
@@ -165,11 +161,7 @@ class Preparation:
     def _in_order(self, full_plan: Plan) -> list[Migration]:
         left_out = self._left_out()
         known = [key for key in (key_of(migration) for migration, _ in full_plan) if key not in left_out]
-        stays = [key for key in known if key in self.ids and key not in self.run.undone]
-        order = in_applied_order(stays, self.parents, self.ids)
-        order += in_applied_order(self.run.undone, self.parents, self.ids)
-        order += [key for key in known if key not in self.ids]
-        return [self._node(key) for key in order]
+        return [self._node(key) for key in in_order_of_states(known, self.parents, self.ids, self.run.undone)]
 
     def _node(self, key: Key) -> Migration:
         node: Migration = self.run.differing.get(key) or self.loader.graph.nodes[key]
@@ -199,73 +191,19 @@ class Preparation:
             for migration in undone:
                 if isinstance(migration, RecoveredMigration):
                     migration.check_functions()
-            order, before = self._rehearse_backwards(order, undone)
+            applied = self._applied(order)
+            kept = [migration for migration in applied if key_of(migration) not in self.run.undone]
+            found, before = self._simulation().backwards(kept, undone)
+            order = [*found, *(migration for migration in order if migration not in applied)]
             preflight.check_not_null(self.executor.connection, before, undone)
             self.run.order_to_show = self._order_to_show(order)
         if self._has_to_look_for_columns():
-            now = self._rehearse(order, [])
+            now = self._simulate(order, [])
             self._check_unknown_columns(now, undone)
         return order
 
-    def _rehearse_backwards(
-        self, order: list[Migration], undone: list[Migration]
-    ) -> tuple[list[Migration], Any]:
-        """
-        Find states that hold, those in which what stays comes first before any other.
-
-        Raises:
-            StateNotBuilt: there are none; it says of the first ones why.
-            NameReused: a step would be undone on another table or column in them.
-        """
-        others: Namesakes = {}
-        try:
-            before = self._rehearse(order, undone)
-            others = self._namesakes(order, undone)
-            if others:
-                raise self._name_taken_again(others)
-            return order, before
-        except (StateNotBuilt, NameReused):
-            found = self._rehearse_with_both_names(order, undone, others)
-            if found is None:
-                raise
-            return found
-
-    def _rehearse_with_both_names(
-        self, order: list[Migration], undone: list[Migration], others: Namesakes
-    ) -> tuple[list[Migration], Any] | None:
-        applied = self._applied(order)
-        kept = [one for one in applied if key_of(one) not in self.run.undone]
-        models = {step: [name for name in names if len(name) == 2] for step, names in others.items()}
-        other = with_both_names(self._empty_state, kept, undone, models)
-        if other is None or self._namesakes(other, undone):
-            return None
-        with suppress(StateNotBuilt):
-            # What is there when everything is undone has to hold as well.
-            self._rehearse(kept, [])
-            before = self._rehearse(other, other[other.index(undone[0]) :])
-            return [*other, *(one for one in order if one not in applied)], before
-        return None
-
     def _applied(self, order: list[Migration]) -> list[Migration]:
         return [one for one in order if key_of(one) in self.loader.applied_migrations]
-
-    def _namesakes(self, order: list[Migration], undone: list[Migration]) -> Namesakes:
-        applied = self._applied(order)
-        as_applied = in_applied_order(map(key_of, applied), self.parents, self.ids)
-        return namesakes(
-            self._empty_state,
-            [self._node(key) for key in as_applied],
-            applied,
-            undone,
-            lambda key: closure([key], self.parents),
-        )
-
-    def _name_taken_again(self, others: Namesakes) -> NameReused:
-        """Name the step that comes first, which is the last one that was applied."""
-        key = next(step for step in self.run.steps if step in others)
-        name, other = min(others[key].items())
-        before = preflight.target_before(self._node(other.taken_by))
-        return NameReused(key, name, other.given_by, other.taken_by, *before)
 
     def _order_to_show(self, order: list[Migration]) -> list[Migration]:
         """
@@ -277,18 +215,8 @@ class Preparation:
         recovered = closure(self.run.recovered, children_in(self.loader.graph))
         of_files = [migration for migration in order if key_of(migration) not in recovered]
         kept = [migration for migration in order if key_of(migration) not in self.run.undone]
-        return next((one for one in (order, of_files) if self._renders(one)), kept)
-
-    def _renders(self, order: list[Migration]) -> bool:
-        state = self._empty_state()
-        try:
-            for migration in order:
-                if key_of(migration) in self.loader.applied_migrations:
-                    state = migration.mutate_state(state, preserve=False)
-            state.apps  # noqa: B018 (rendered here)
-        except Exception:  # noqa: BLE001 (whatever an operation raises)
-            return False
-        return True
+        simulation = self._simulation()
+        return next((one for one in (order, of_files) if simulation.renders(self._applied(one))), kept)
 
     # Forwards ---------------------------------------------------------------
 
@@ -299,7 +227,7 @@ class Preparation:
         self._refuse_what_is_done_already(really)
         self._refuse_conflicts(really)
         self._refuse_what_is_taken_away(really)
-        order, now = self._rehearse_forwards(full_plan, steps)
+        order, now = self._simulate_forwards(full_plan, steps)
         if self._has_to_look_for_columns():
             self._check_unknown_columns(now, steps)
         return order
@@ -362,12 +290,12 @@ class Preparation:
         migration = self.loader.disk_migrations.get(key)
         return effects_of(migration) if migration else []
 
-    def _rehearse_forwards(self, full_plan: Plan, steps: list[Migration]) -> tuple[list[Migration], Any]:
+    def _simulate_forwards(self, full_plan: Plan, steps: list[Migration]) -> tuple[list[Migration], Any]:
         """Find states that hold, first with all stored code, at last with none of it."""
         while True:
             order = self._in_order(full_plan)
             try:
-                return order, self._rehearse(order, steps)
+                return order, self._simulate(order, steps)
             except StateNotBuilt as error:
                 if not self.run.involves_stored_code:
                     # Without us it fails as well: it is Django's to say so.
@@ -397,31 +325,32 @@ class Preparation:
         """
         applied = self._applied(self.run.order or [])
         first = next((at for at, one in enumerate(applied) if key_of(one) in self.run.undone), len(applied))
-        self._rehearse(applied, applied[first:], renders=True)
+        self._simulate(applied, applied[first:], renders=True)
 
-    def _rehearse(
+    def _simulate(
         self, order: list[Migration], steps: list[Migration], *, renders: bool | None = None
     ) -> Any:
         """
         Return the state of what is applied, before the steps, having tried those.
 
         Args:
-            renders: see `rehearse`; forwards by default.
+            renders: see `Simulation.run`; forwards by default.
         """
         in_steps = {key_of(step) for step in steps}
-        kept = [
-            migration
-            for migration in order
-            if key_of(migration) in self.loader.applied_migrations and key_of(migration) not in in_steps
-        ]
-        return rehearse(
-            self._empty_state(),
-            kept,
+        return self._simulation().run(
+            [migration for migration in self._applied(order) if key_of(migration) not in in_steps],
             steps,
-            [*self.run.recovered, *self.run.differing],
             backwards=self.run.is_backwards,
-            rebuilds=self.executor.connection.vendor == "sqlite",
             renders=not self.run.is_backwards if renders is None else renders,
+        )
+
+    def _simulation(self) -> Simulation:
+        return Simulation(
+            self._empty_state,
+            self.parents,
+            self.ids,
+            rebuilds=self.executor.connection.vendor == "sqlite",
+            suspects=[*self.run.recovered, *self.run.differing],
         )
 
     def _empty_state(self) -> Any:

@@ -1,76 +1,176 @@
 """
-Build the states of a run before it begins, and look for what the database will ask for.
+Simulate a run on project states before it begins.
 
-Django's state is content with more than the database is.
+What stays applied comes first in them, in the order in which it was applied; then what
+is unapplied, in applied order too (and exactly in reverse when it runs), or what is
+applied, in the order of Django's graph. Django's state is content with more than the
+database is: what the database will ask for is looked for here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 from django.db.migrations import Migration
 from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import ProjectState
 
-from ..exceptions import StateNotBuilt
+from ..exceptions import NameReused, StateNotBuilt
 from ..schema.demands import fields_handled, fields_named, has_fields, models_made, rebuilt_table, targets
 from ..schema.effects import conflict, effects_of, flatten, operations_in
-from ..utils.types import Key, key_of
+from ..schema.graph import closure, in_applied_order
+from ..schema.namesakes import Namesakes, namesakes
+from ..utils.types import Applied, Key, key_of
+from .moves import with_both_names
+from .preflight import target_before
 
-__all__ = ["rehearse"]
+
+def in_order_of_states(
+    keys: Iterable[Key], parents: Mapping[Key, Iterable[Key]], ids: Applied, undone: Collection[Key]
+) -> list[Key]:
+    """Sort the keys of a full plan of Django's: what stays applied, what is unapplied, and the rest as it is."""
+    keys = list(keys)
+    stays = [key for key in keys if key in ids and key not in undone]
+    order = in_applied_order(stays, parents, ids) + in_applied_order(undone, parents, ids)
+    return order + [key for key in keys if key not in ids]
 
 
-def rehearse(
-    state: Any,
-    kept: Iterable[Migration],
-    steps: Iterable[Migration],
-    suspects: Iterable[Key],
-    *,
-    backwards: bool,
-    rebuilds: bool,
-    renders: bool,
-) -> Any:
-    """
-    Build the states of a run, as the executor will, and render the one before the first step.
+@dataclass(frozen=True)
+class Simulation:
+    """Build the states of a run, in an order in which each is the one that the database will be in."""
 
-    Args:
-        state: where it begins; it is changed.
-        kept: what is applied and stays, in order.
-        steps: what is undone or applied, in the order of application.
-        suspects: migrations from stored code, for the message.
-        backwards: the steps are undone.
-        rebuilds: the database makes a table anew to change it.
-        renders: the states before the other steps are rendered too, which takes as long as
-            with Django. It does so itself, backwards for all of them before the first step.
+    # Returns a state without any migration.
+    empty: Callable[[], Any]
+    # What each migration depends on, and the records of what is applied.
+    parents: Mapping[Key, Iterable[Key]]
+    ids: Applied
+    # Whether the database makes a table anew to change it.
+    rebuilds: bool
+    # Migrations from stored code, for the message.
+    suspects: Collection[Key] = ()
 
-    Returns:
-        the state before the first step.
+    def backwards(self, kept: list[Migration], undone: list[Migration]) -> tuple[list[Migration], Any]:
+        """
+        Find an order for what is applied, with the state before the first of what is unapplied in it.
 
-    Raises:
-        StateNotBuilt: with the step and the migration at which it failed.
-    """
-    steps = list(steps)
-    done: list[Migration] = []
-    step: Migration | None = steps[0] if steps else None
-    try:
-        for migration in kept:
-            culprit = migration
-            state = migration.mutate_state(state, preserve=False)
-            done.append(migration)
-        before = state.clone()
-        rendered = state if renders else before.clone()
-        rendered.apps  # noqa: B018 (rendered here; then the operations keep it up to date)
-        for migration in steps:
-            step = culprit = migration
-            _look_for_fields(migration, state)
-            _look_for_models(migration, state, backwards=backwards, rebuilds=rebuilds)
-            state = migration.mutate_state(state, preserve=False)
-            done.append(migration)
-    except Exception as error:
-        others = [key_of(one) for one in done if _contradicts(one, culprit)]
-        raise StateNotBuilt(key_of(step or culprit), key_of(culprit), error, others or suspects) from error
-    return before
+        What stays comes first, where that holds; else what took a model from its app may
+        come later.
+
+        Args:
+            kept: what is applied and stays, in the order in which it was applied.
+            undone: what is unapplied, in that order.
+
+        Raises:
+            StateNotBuilt: there is no such order; it says of the first one why.
+            NameReused: a step would be undone on another table or column than it was applied to.
+        """
+        others: Namesakes = {}
+        try:
+            before = self.run(kept, undone)
+            others = self._namesakes([*kept, *undone], undone)
+            if others:
+                raise self._name_reused(others, kept, undone)
+            return [*kept, *undone], before
+        except (StateNotBuilt, NameReused):
+            found = self._with_both_names(kept, undone, others)
+            if found is None:
+                raise
+            return found
+
+    def _with_both_names(
+        self, kept: list[Migration], undone: list[Migration], others: Namesakes
+    ) -> tuple[list[Migration], Any] | None:
+        models = {step: [name for name in names if len(name) == 2] for step, names in others.items()}
+        order = with_both_names(self.empty, kept, undone, models)
+        if order is None or self._namesakes(order, undone):
+            return None
+        with suppress(StateNotBuilt):
+            # What is there when everything is undone has to hold as well.
+            self.run(kept, [])
+            first = order.index(undone[0])
+            return order, self.run(order[:first], order[first:])
+        return None
+
+    def _namesakes(self, order: list[Migration], undone: list[Migration]) -> Namesakes:
+        migrations = {key_of(migration): migration for migration in order}
+        as_applied = in_applied_order(migrations, self.parents, self.ids)
+        return namesakes(
+            self.empty,
+            [migrations[key] for key in as_applied],
+            order,
+            undone,
+            lambda key: closure([key], self.parents),
+        )
+
+    @staticmethod
+    def _name_reused(others: Namesakes, kept: list[Migration], undone: list[Migration]) -> NameReused:
+        """Name the step that comes first, which is the last one that was applied."""
+        key = next(step for step in map(key_of, reversed(undone)) if step in others)
+        name, other = min(others[key].items())
+        taken_by = next(one for one in (*kept, *undone) if key_of(one) == other.taken_by)
+        return NameReused(key, name, other.given_by, other.taken_by, *target_before(taken_by))
+
+    def run(
+        self,
+        kept: Iterable[Migration],
+        steps: Iterable[Migration],
+        *,
+        backwards: bool = True,
+        renders: bool = False,
+    ) -> Any:
+        """
+        Build the states of a run, as the executor will, and render the one before the first step.
+
+        Args:
+            kept: what is applied and stays, in order.
+            steps: what is undone or applied, in the order of application.
+            backwards: the steps are undone.
+            renders: the states before the other steps are rendered too, which takes as long as
+                with Django. It does so itself, backwards for all of them before the first step.
+
+        Returns:
+            the state before the first step.
+
+        Raises:
+            StateNotBuilt: with the step and the migration at which it failed.
+        """
+        state = self.empty()
+        steps = list(steps)
+        done: list[Migration] = []
+        step: Migration | None = steps[0] if steps else None
+        try:
+            for migration in kept:
+                culprit = migration
+                state = migration.mutate_state(state, preserve=False)
+                done.append(migration)
+            before = state.clone()
+            rendered = state if renders else before.clone()
+            rendered.apps  # noqa: B018 (rendered here; then the operations keep it up to date)
+            for migration in steps:
+                step = culprit = migration
+                _look_for_fields(migration, state)
+                _look_for_models(migration, state, backwards=backwards, rebuilds=self.rebuilds)
+                state = migration.mutate_state(state, preserve=False)
+                done.append(migration)
+        except Exception as error:
+            others = [key_of(one) for one in done if _contradicts(one, culprit)]
+            suspects = others or self.suspects
+            raise StateNotBuilt(key_of(step or culprit), key_of(culprit), error, suspects) from error
+        return before
+
+    def renders(self, applied: Iterable[Migration]) -> bool:
+        """Say whether the state of all that is applied can be rendered at once."""
+        state = self.empty()
+        try:
+            for migration in applied:
+                state = migration.mutate_state(state, preserve=False)
+            state.apps  # noqa: B018 (rendered here)
+        except Exception:  # noqa: BLE001 (whatever an operation raises)
+            return False
+        return True
 
 
 def _look_for_fields(migration: Migration, state: Any) -> None:
