@@ -178,7 +178,7 @@ def _check_migrations(connection: Any) -> Iterator[CheckMessage]:
         "Run 'manage.py verify_migrations --diff' to see how; what ran is what will be reversed.",
         "django_rewind.W006",
     )
-    foreign = {one.key for one in settled if one.stored and one.stored.verdict is Verdict.FOREIGN}
+    foreign = {one.key for one in settled if one.stored and one.stored.verdict is Verdict.UNKNOWN_KEY}
     yield from _warn(
         foreign,
         f"Stored migrations of the database '{alias}' were signed with another key: {{names}}.",

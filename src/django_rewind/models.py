@@ -21,7 +21,7 @@ __all__ = [
     "MigrationCodeHistory",
     "MigrationEvent",
     "MigrationVerification",
-    "Provenance",
+    "Origin",
     "StoredContent",
 ]
 
@@ -30,7 +30,7 @@ __all__ = [
 NOT_DESCRIBED = '"django": ""'
 
 
-class Provenance(models.TextChoices):
+class Origin(models.TextChoices):
     """Where a stored text came from."""
 
     CAPTURED = "captured", _("captured as it was applied")
@@ -97,8 +97,8 @@ class _StoredText(_Ours):
     provenance = models.CharField(
         _("provenance"),
         max_length=16,
-        choices=Provenance.choices,
-        default=Provenance.CAPTURED,
+        choices=Origin.choices,
+        default=Origin.CAPTURED,
     )
     digest = models.CharField(_("digest"), max_length=64, default="")
     signature = models.CharField(_("signature"), max_length=64, default="")

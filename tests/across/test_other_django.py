@@ -14,7 +14,7 @@ both_ways = pytest.mark.parametrize(
 
 PRICE = add("product", "price", "IntegerField(default=7)")
 
-NOTHING = """
+EMPTY_BUNDLE = """
 def nothing(apps, schema_editor):
     list(apps.get_model("shop", "Product").objects.all())
 """
@@ -41,7 +41,9 @@ def write_feature(shop: Project) -> None:
     cart = create("Cart", product="ForeignKey('shop.Product', models.CASCADE)")
     shop.migration("shop.0003_cart", cart, after="0002_price")
     longer = alter("product", "name", "TextField()")
-    shop.migration("shop.0004_data", python("nothing", "nothing"), longer, after="0003_cart", header=NOTHING)
+    shop.migration(
+        "shop.0004_data", python("nothing", "nothing"), longer, after="0003_cart", header=EMPTY_BUNDLE
+    )
     shop.migration("shop.0005_no_cart", drop("Cart"), after="0004_data")
 
 

@@ -26,10 +26,10 @@ from django_rewind.models import (
     MigrationVerification,
 )
 from django_rewind.sources import signing
-from django_rewind.sources.bundle.collector import Collector, Packed
-from django_rewind.sources.bundle.importer import Isolation
+from django_rewind.sources.bundle.collector import Collected, Collector
+from django_rewind.sources.bundle.importer import StoredImporter
 from django_rewind.sources.description import describe, payload
-from django_rewind.sources.stored import StoredMigration, proof_of
+from django_rewind.sources.stored import StoredMigration, binding_of
 from tests.support import helpers
 
 Key = tuple[str, str]
@@ -127,46 +127,47 @@ class Tree:
     def imported(self, name: str) -> ModuleType:
         return importlib.import_module(name)
 
-    def pack(self, text: str, *, importing: Iterable[str] = ()) -> Kept:
+    def collect(self, text: str, *, importing: Iterable[str] = ()) -> Kept:
         """Return what would be stored of a migration; the project has these modules imported."""
         for name in importing:
             self.imported(name)
         text = dedent(text)
-        return Kept(self, text, Collector().pack(self.MIGRATION, text))
+        return Kept(self, text, Collector().collect(self.MIGRATION, text))
 
 
 class Kept:
     """The text of a migration with what it needs, as it is stored."""
 
-    def __init__(self, tree: Tree, text: str, packed: Packed) -> None:
+    def __init__(self, tree: Tree, text: str, collected: Collected) -> None:
         self.tree = tree
         self.text = text
-        self.packed = packed
-        self.needs = packed.needs
+        self.collected = collected
+        self.bundle = collected.bundle
 
     @property
-    def carried(self) -> dict[str, str]:
+    def members(self) -> dict[str, str]:
         """The texts that go with it, by name."""
         return {
-            one.name: self.packed.contents[one.digest].decode(errors="replace") for one in self.needs.carried
+            one.name: self.collected.contents[one.digest].decode(errors="replace")
+            for one in self.bundle.members
         }
 
     @property
     def names(self) -> set[str]:
-        return set(self.carried)
+        return set(self.members)
 
     def contents(self, digests: Iterable[str]) -> dict[str, bytes]:
-        return {digest: self.packed.contents[digest] for digest in digests}
+        return {digest: self.collected.contents[digest] for digest in digests}
 
-    def execute(self, isolation: Isolation | None = None, *, importing: Iterable[str] = ()) -> ModuleType:
+    def execute(self, importer: StoredImporter | None = None, *, importing: Iterable[str] = ()) -> ModuleType:
         """Execute it from the store; the running project is afterwards what it was."""
         for name in importing:
             self.tree.imported(name)
         # Without a reference it would be gone at once, and its folders with it.
-        self.isolation = isolation or Isolation()
+        self.importer = importer or StoredImporter()
         before = _running_project()
         try:
-            return self.isolation.execute(Tree.MIGRATION, self.text, self.needs, self.contents)
+            return self.importer.execute(Tree.MIGRATION, self.text, self.bundle, self.contents)
         finally:
             assert _running_project(before) == before
 
@@ -312,7 +313,7 @@ def stored(migration: Migration, *, record_id: int | None = None, text: str = ""
         signature,
         fingerprint,
         record_id,
-        proof=proof_of(key, signature, fingerprint, record_id),
+        proof=binding_of(key, signature, fingerprint, record_id),
     )
 
 

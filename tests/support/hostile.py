@@ -204,14 +204,14 @@ def variants(metadata: str) -> dict[str, str]:
     found["after itself"] = altered(metadata, dependencies=[["shop", "0002_price"]])
     found["before its parent"] = altered(metadata, run_before=[["shop", "0001_initial"]])
     found["another key"] = altered(metadata, surprise=1)
-    carried = {"kind": "file", "name": "x.csv", "digest": "0" * 64, "size": 1}
+    member = {"kind": "file", "name": "x.csv", "digest": "0" * 64, "size": 1}
     for name, value in {
         "kind": "what", "name": "../../x", "digest": 5, "size": -1, "is_package": 1, "paths": [[]], "models": 5,
     }.items():  # fmt: skip
-        found[f"carried {name}"] = altered(metadata, needs={"carried": [{**carried, name: value}]})
+        found[f"carried {name}"] = altered(metadata, needs={"carried": [{**member, name: value}]})
     for number, path in enumerate(PATHS):
         for kind in ("file", "module", "models"):
-            one = {**carried, "kind": kind, "name": path, "paths": [["x"]]}
+            one = {**member, "kind": kind, "name": path, "paths": [["x"]]}
             found[f"carried {kind} {number}"] = altered(metadata, needs={"carried": [one]})
     return found
 

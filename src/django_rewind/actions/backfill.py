@@ -27,10 +27,10 @@ from ..engine.capture import Packing
 from ..git.repository import GitUnavailable, Repository
 from ..inventory.loader import RewindLoader
 from ..inventory.snapshot import Standing
-from ..models import Provenance
+from ..models import Origin
 from ..sources.bundle.modules import Modules
-from ..sources.git_history import Found, Past, Wanted
-from ..sources.stored import Entry
+from ..sources.git_history import FoundSource, GitHistory, WantedSource
+from ..sources.stored import NewSource
 from ..storage.integrity import Damage
 from ..storage.store import Store
 from ..utils.types import Key, label, names_of
@@ -45,9 +45,9 @@ _OF_NO_USE = (Standing.REPLACED, Standing.LEFT_ALONE)
 class Backfilled:
     """One migration whose source was found."""
 
-    entry: Entry
+    entry: NewSource
     # Where in git, or nothing where it was read from its file.
-    found: Found | None = None
+    found: FoundSource | None = None
 
     @property
     def key(self) -> Key:
@@ -136,7 +136,7 @@ class Backfill:
 
     def look_on_disk(self) -> None:
         """Read what has a file."""
-        packing = Packing(Provenance.BACKFILLED)
+        packing = Packing(Origin.BACKFILLED)
         for key in self._unstored:
             if key in self.history.disk:
                 record = self.records.get(key)
@@ -145,8 +145,8 @@ class Backfill:
 
     def look_in_git(self) -> None:
         """Find what has no file, in the work tree that its app is in."""
-        packing = Packing(Provenance.GIT)
-        found: dict[Key, Found] = {}
+        packing = Packing(Origin.GIT)
+        found: dict[Key, FoundSource] = {}
         for past, wanted in self._pasts():
             failure = self._look_for(past, wanted)
             for one in wanted:
@@ -155,7 +155,7 @@ class Backfill:
                     self.lost[one.key] = reason
         self._take(packing, found)
 
-    def _look_for(self, past: Past, wanted: list[Wanted]) -> str:
+    def _look_for(self, past: GitHistory, wanted: list[WantedSource]) -> str:
         """Walk through the history; return why that cannot be done, or nothing."""
         try:
             past.look_for(wanted)
@@ -163,7 +163,9 @@ class Backfill:
             return str(error)
         return ""
 
-    def _find(self, past: Past, wanted: Wanted, packing: Packing, found: dict[Key, Found]) -> str:
+    def _find(
+        self, past: GitHistory, wanted: WantedSource, packing: Packing, found: dict[Key, FoundSource]
+    ) -> str:
         """Find one migration and pack it; return why that cannot be done, or nothing."""
         try:
             one = past.find(wanted)
@@ -173,20 +175,20 @@ class Backfill:
         found[wanted.key] = one
         return ""
 
-    def _pack(self, packing: Packing, found: Found) -> None:
+    def _pack(self, packing: Packing, found: FoundSource) -> None:
         version = found.version
-        packing.pack(
+        packing.collect(
             found.wanted.key,
             found.module,
             found.text,
             found.collector,
-            lambda needs: replace(
-                found.metadata, needs=needs, commit=version.commit, committed=version.when.isoformat()
+            lambda bundle: replace(
+                found.metadata, bundle=bundle, commit=version.commit, committed=version.when.isoformat()
             ),
             record_id=self.records[found.wanted.key].pk,
         )
 
-    def _take(self, packing: Packing, found: Mapping[Key, Found]) -> None:
+    def _take(self, packing: Packing, found: Mapping[Key, FoundSource]) -> None:
         self.found += [Backfilled(entry, found.get(entry.key)) for entry in packing.entries]
         self.lost.update(packing.failed)
         self.notes += packing.left_out()
@@ -198,9 +200,9 @@ class Backfill:
 
     # Places -----------------------------------------------------------------
 
-    def _pasts(self) -> list[tuple[Past, list[Wanted]]]:
+    def _pasts(self) -> list[tuple[GitHistory, list[WantedSource]]]:
         """Return the work trees, each with what is wanted from it."""
-        trees: dict[Path, tuple[Past, list[Wanted]]] = {}
+        trees: dict[Path, tuple[GitHistory, list[WantedSource]]] = {}
         taken = [place for place in map(_folder_of, _labels()) if place is not None]
         for key in self.without_file:
             wanted = self._wanted(key)
@@ -209,7 +211,7 @@ class Backfill:
                 self.lost[key] = repository
                 continue
             if repository.top not in trees:
-                trees[repository.top] = (Past(repository, taken), [])
+                trees[repository.top] = (GitHistory(repository, taken), [])
                 if repository.is_shallow:
                     self.notes.append(f"The clone in {repository.top} is shallow: its history is cut.")
             trees[repository.top][1].append(wanted)
@@ -224,14 +226,14 @@ class Backfill:
                 self._repositories[folder] = str(error)
         return self._repositories[folder]
 
-    def _wanted(self, key: Key) -> Wanted:
+    def _wanted(self, key: Key) -> WantedSource:
         # Without a time zone it is local time, which Django has set for this process.
         applied = self.records[key].applied.timestamp()
         folder = _folder_of(key[0]) if key[0] in self.history.installed else None
         if folder is None:
-            return Wanted(key, applied)
+            return WantedSource(key, applied)
         package, _ = MigrationLoader.migrations_module(key[0])
-        return Wanted(key, applied, folder / f"{key[1]}.py", f"{package}.{key[1]}")
+        return WantedSource(key, applied, folder / f"{key[1]}.py", f"{package}.{key[1]}")
 
     # Storing ----------------------------------------------------------------
 

@@ -11,8 +11,8 @@ from django.utils.translation import override
 
 from ..exceptions import NotInitialized
 from ..inventory.loader import loader_of
-from ..models import Event, MigrationEvent, Provenance
-from ..sources.stored import EarlierText, StoredMigration
+from ..models import Event, MigrationEvent, Origin
+from ..sources.stored import EarlierRevision, StoredMigration
 from ..storage.audit_log import AuditLog
 from ..storage.store import Store
 from ..utils.matching import the_one
@@ -30,7 +30,7 @@ class Timeline:
     events: list[MigrationEvent]
     # What is stored now, and what was stored before, the oldest first.
     stored: StoredMigration | None
-    earlier: list[EarlierText]
+    earlier: list[EarlierRevision]
 
     def lines(self) -> Iterator[str]:
         """Return it as text to read."""
@@ -94,14 +94,14 @@ def _ready(connections: Iterable[Any]) -> list[Any]:
     return ready
 
 
-def _known(connection: Any, app_label: str) -> tuple[set[Key], list[EarlierText]]:
+def _known(connection: Any, app_label: str) -> tuple[set[Key], list[EarlierRevision]]:
     store = Store(connection)
     earlier = store.earlier(app_label)
     stored = {key for key in store.known() if key[0] == app_label}
     return {*stored, *AuditLog(connection).keys(app_label), *(one.stored.key for one in earlier)}, earlier
 
 
-def _timeline(connection: Any, key: Key, earlier: list[EarlierText]) -> Timeline:
+def _timeline(connection: Any, key: Key, earlier: list[EarlierRevision]) -> Timeline:
     return Timeline(
         key=key,
         events=AuditLog(connection).of(key),
@@ -129,7 +129,7 @@ def _rest(event: MigrationEvent) -> Iterator[str]:
 
 
 def _of_text(stored: StoredMigration) -> str:
-    words = _untranslated(Provenance)
+    words = _untranslated(Origin)
     how = words.get(stored.provenance, stored.provenance)
     return f"  {stored.digest[:12]}  stored {_when(stored.stored_at)}, {how}"
 

@@ -18,7 +18,7 @@ from django.apps import apps
 from django.db.migrations.loader import MigrationLoader
 
 from ..sources.bundle.imports import EVERYTHING
-from ..sources.bundle.manifest import Carried
+from ..sources.bundle.manifest import BundleMember
 from ..sources.bundle.modules import Modules, Owner, root_of
 from ..sources.stored import StoredMigration
 from ..utils.types import label
@@ -101,16 +101,16 @@ class InFolder:
         package = _package_of(stored)
         return [self._place(*package, _file_of_migration(stored))]
 
-    def module(self, stored: StoredMigration, carried: Carried) -> Place:
-        return self._place(*_file_of(carried))
+    def module(self, stored: StoredMigration, member: BundleMember) -> Place:
+        return self._place(*_file_of(member))
 
-    def excerpt(self, stored: StoredMigration, carried: Carried) -> Place:
-        *folders, file = _file_of(carried)
+    def excerpt(self, stored: StoredMigration, member: BundleMember) -> Place:
+        *folders, file = _file_of(member)
         name = _checked(stored.key[0]) + "." + _checked(stored.key[1])
         return self._place(*folders, f"{file[: -len('.py')]}.excerpt-for-{name}.py")
 
-    def data(self, stored: StoredMigration, carried: Carried) -> Place:
-        return self._place(*_package_of(stored), *_parts_of_path(carried.name))
+    def data(self, stored: StoredMigration, member: BundleMember) -> Place:
+        return self._place(*_package_of(stored), *_parts_of_path(member.name))
 
     def _place(self, *parts: str) -> Place:
         return Place(self.folder, parts)
@@ -141,20 +141,20 @@ class InProject:
             places.append(package)
         return places
 
-    def module(self, stored: StoredMigration, carried: Carried) -> Place:
+    def module(self, stored: StoredMigration, member: BundleMember) -> Place:
         """
         Return the place of a module that goes with a migration.
 
         Raises:
             LeftOut: it is installed here.
         """
-        *folders, file = _file_of(carried)
-        if self.modules.owner(carried.name) is not Owner.PROJECT:
-            raise LeftOut(f"the package {root_of(carried.name)} is installed here")
+        *folders, file = _file_of(member)
+        if self.modules.owner(member.name) is not Owner.PROJECT:
+            raise LeftOut(f"the package {root_of(member.name)} is installed here")
         base, rest = self._package(folders, stored.key[0])
         return Place(base, (*rest, file))
 
-    def excerpt(self, stored: StoredMigration, carried: Carried) -> Place:
+    def excerpt(self, stored: StoredMigration, member: BundleMember) -> Place:
         """
         Leave it out: what was taken from models has to be in the models that are here.
 
@@ -162,25 +162,25 @@ class InProject:
             LeftOut: it is.
             NoPlace: it is not, and the file would keep the project from being loaded.
         """
-        lacking = self._lacking(carried)
+        lacking = self._lacking(member)
         if lacking:
             raise NoPlace(
-                f"it imports {', '.join(lacking)} from {carried.name}, which lacks that in this checkout",
+                f"it imports {', '.join(lacking)} from {member.name}, which lacks that in this checkout",
                 _ELSEWHERE,
             )
         raise LeftOut(f"what {label(stored.key)} takes from it is written to a folder only, see --output")
 
-    def _lacking(self, carried: Carried) -> list[str]:
+    def _lacking(self, member: BundleMember) -> list[str]:
         """Return the names that are taken and not here; the module is not imported for it."""
-        names = sorted({path[0] for path in carried.paths if path and path[0] != EVERYTHING})
-        live = sys.modules.get(carried.name)
+        names = sorted({path[0] for path in member.paths if path and path[0] != EVERYTHING})
+        live = sys.modules.get(member.name)
         if live is None:
-            return [] if self.modules.exists(carried.name) else names
+            return [] if self.modules.exists(member.name) else names
         return [name for name in names if not hasattr(live, name)]
 
-    def data(self, stored: StoredMigration, carried: Carried) -> Place:
+    def data(self, stored: StoredMigration, member: BundleMember) -> Place:
         base, folders = self._migrations(stored.key[0])
-        return Place(base, (*folders, *_parts_of_path(carried.name)))
+        return Place(base, (*folders, *_parts_of_path(member.name)))
 
     def _migrations(self, app_label: str) -> tuple[Path, list[str]]:
         if app_label not in {config.label for config in apps.get_app_configs()}:
@@ -213,9 +213,9 @@ def _file_of_migration(stored: StoredMigration) -> str:
     return f"{name}.py"
 
 
-def _file_of(carried: Carried) -> list[str]:
-    parts = [_checked(part) for part in carried.name.split(".")]
-    return [*parts, "__init__.py"] if carried.is_package else [*parts[:-1], f"{parts[-1]}.py"]
+def _file_of(member: BundleMember) -> list[str]:
+    parts = [_checked(part) for part in member.name.split(".")]
+    return [*parts, "__init__.py"] if member.is_package else [*parts[:-1], f"{parts[-1]}.py"]
 
 
 def _checked(name: str) -> str:

@@ -15,7 +15,7 @@ from ..engine.states import Simulation
 from ..engine.transactions import STOPS
 from ..exceptions import HowFar, RedoNotPossible, RewindError, RewindInterrupted
 from ..inventory.snapshot import Standing
-from ..models import Provenance
+from ..models import Origin
 from ..schema.graph import children_in, closure, parents_in
 from ..sources.stored import StoredMigration
 from ..storage.store import Store
@@ -275,7 +275,7 @@ class LeftBehind:
 
     def _was_interrupted(self, row: StoredMigration) -> bool:
         if row.record_id is None:
-            return row.provenance == Provenance.CAPTURED
+            return row.provenance == Origin.CAPTURED
         ancestors = closure(self.parents.get(row.key, ()), self.parents)
         newest = max((self.ids.get(key, 0) for key in ancestors), default=0)
         return row.record_id < newest

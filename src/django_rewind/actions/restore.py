@@ -23,9 +23,9 @@ from ..inventory.loader import loader_of
 from ..inventory.snapshot import History, Standing
 from ..models import Event
 from ..sources import signing
-from ..sources.bundle.changes import ContentDamaged, Drift, text_of
+from ..sources.bundle.changes import BundleChanges, ContentDamaged, text_of
 from ..sources.bundle.collector import Collector
-from ..sources.bundle.manifest import Carried
+from ..sources.bundle.manifest import BundleMember
 from ..sources.bundle.modules import SourceUnavailable, decode, encode
 from ..sources.signing import Verdict
 from ..sources.stored import StoredMigration, why_unusable
@@ -216,7 +216,7 @@ class Restore:
 
     def _contents_of(self, keys: list[Key]) -> dict[str, bytes]:
         stored = [self.history.stored[key] for key in keys if self._why_not(key) is None]
-        return self.store.contents(one.digest for row in stored for one in row.metadata.needs.carried)
+        return self.store.contents(one.digest for row in stored for one in row.metadata.bundle.members)
 
     def usable(self, key: Key) -> StoredMigration:
         """
@@ -232,7 +232,7 @@ class Restore:
 
     def _why_not(self, key: Key) -> NoPlace | None:
         stored = self.history.stored.get(key)
-        if stored is not None and stored.verdict is Verdict.FOREIGN:
+        if stored is not None and stored.verdict is Verdict.UNKNOWN_KEY:
             return NoPlace(stored.verdict.value, _OTHER_KEY)
         if key in self.history.applied or stored is None:
             error = self.history.reason_against(key)
@@ -247,7 +247,7 @@ class _Look:
     def __init__(self, restore: Restore, texts: Mapping[Key, str], contents: Mapping[str, bytes]) -> None:
         self.restore = restore
         self.texts = texts
-        self.drift = Drift(Collector(), lambda digests: contents)
+        self.changes = BundleChanges(Collector(), lambda digests: contents)
         self.places = InFolder(restore.folder) if restore.folder else InProject()
         self.seen: set[Key] = set()
         self.files: dict[Path, File] = {}
@@ -289,7 +289,7 @@ class _Look:
         if text is None:
             raise NoPlace("its stored source has gone from the database")
         if signing.digest(text) != stored.digest:
-            raise NoPlace(Verdict.TAMPERED.value)
+            raise NoPlace(Verdict.SIGNATURE_MISMATCH.value)
         place, *packages = self.places.migration(stored)
         yield _of_text(stored.key, "migration", place, text)
         for package in packages:
@@ -297,29 +297,29 @@ class _Look:
 
     def _carried(self, stored: StoredMigration) -> Iterator[File]:
         try:
-            contents = self.drift.read(stored.metadata.needs.carried)
+            contents = self.changes.read(stored.metadata.bundle.members)
         except ContentDamaged as error:
             raise NoPlace(str(error)) from None
-        for carried in stored.metadata.needs.carried:
-            yield from self._one_carried(stored, carried, contents[carried.name])
+        for member in stored.metadata.bundle.members:
+            yield from self._one_carried(stored, member, contents[member.name])
 
-    def _one_carried(self, stored: StoredMigration, carried: Carried, content: bytes) -> Iterator[File]:
+    def _one_carried(self, stored: StoredMigration, member: BundleMember, content: bytes) -> Iterator[File]:
         try:
-            yield self._file_of(stored, carried, content)
+            yield self._file_of(stored, member, content)
         except LeftOut as reason:
-            self.notes.append(f"{carried.name} is not written: {reason}.")
+            self.notes.append(f"{member.name} is not written: {reason}.")
 
-    def _file_of(self, stored: StoredMigration, carried: Carried, content: bytes) -> File:
-        if carried.kind == "file":
-            return File(stored.key, carried.kind, self.places.data(stored, carried), content)
-        if carried.kind not in ("module", "models"):
-            raise NoPlace(f"it carries along {carried.name}, which is a {carried.kind!r}")
-        find = self.places.module if carried.kind == "module" else self.places.excerpt
+    def _file_of(self, stored: StoredMigration, member: BundleMember, content: bytes) -> File:
+        if member.kind == "file":
+            return File(stored.key, member.kind, self.places.data(stored, member), content)
+        if member.kind not in ("module", "models"):
+            raise NoPlace(f"it carries along {member.name}, which is a {member.kind!r}")
+        find = self.places.module if member.kind == "module" else self.places.excerpt
         try:
-            text = text_of(carried.name, content)
+            text = text_of(member.name, content)
         except ContentDamaged as error:
             raise NoPlace(str(error)) from None
-        return _of_text(stored.key, carried.kind, find(stored, carried), text)
+        return _of_text(stored.key, member.kind, find(stored, member), text)
 
     def _add(self, file: File) -> None:
         """

@@ -39,7 +39,7 @@ from ..inventory.renames import Adoptions
 from ..inventory.snapshot import WHY_LEFT_ALONE, History, Standing
 from ..inventory.status import Status, statuses
 from ..schema.graph import children_in, closure, in_applied_order, parents_in
-from ..sources.bundle.importer import Isolation
+from ..sources.bundle.importer import StoredImporter
 from ..sources.compare import same_operations
 from ..sources.recovered import RecoveredMigration
 from ..sources.stored import StoredMigration, how_to_replace
@@ -260,7 +260,7 @@ class Rewind:
             NotRecoverable: it does not load.
         """
         for migration, _ in plan:
-            if isinstance(migration, RecoveredMigration) and not migration.stored.metadata.was_looked_at:
+            if isinstance(migration, RecoveredMigration) and not migration.stored.metadata.was_imported:
                 migration.load()
 
     def losses(self, plan: Plan) -> list[Lost]:
@@ -291,16 +291,16 @@ class Rewind:
 
     def _differs(self, row: StoredMigration) -> bool:
         """What cannot be decided differs."""
-        isolation = Isolation()
+        importer = StoredImporter()
         try:
-            ran = RecoveredMigration(row, Store(self.connection), isolation)
+            ran = RecoveredMigration(row, Store(self.connection), importer)
             if not ran.can_be_loaded():
                 return True
             return not same_operations(ran.loaded, self.loader.disk_migrations[row.key])
         except ValueError:
             return True
         finally:
-            isolation.close()
+            importer.close()
 
     def use_files(self, names: Iterable[str]) -> None:
         """

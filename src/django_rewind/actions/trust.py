@@ -27,7 +27,7 @@ from ..utils.types import Key, label
 
 __all__ = ["Doubt", "Trust"]
 
-_UNKNOWN = (Verdict.FOREIGN, Verdict.UNSIGNED)
+_UNKNOWN = (Verdict.UNKNOWN_KEY, Verdict.UNSIGNED)
 _NOT_DESCRIBED = "what it depends on is not known, and it is not executed to find that out"
 
 
@@ -95,7 +95,7 @@ class Trust:
     def _doubts(self) -> list[Doubt]:
         texts = self.store.texts(one.key for one in self.statuses)
         contents = self.store.contents(
-            carried.digest for one in self.statuses for carried in one.needs.carried
+            member.digest for one in self.statuses for member in one.bundle.members
         )
         found = (self._doubt(one, texts.get(one.key, ""), contents) for one in self.statuses)
         # Of what we have signed, the row verifies where a text was changed beside it.

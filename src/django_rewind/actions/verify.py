@@ -20,7 +20,7 @@ from ..exceptions import NotRecoverable
 from ..inventory.files import Edits, text_on_disk
 from ..inventory.status import Status, differences, statuses
 from ..sources.bundle.collector import Collector
-from ..sources.bundle.importer import Isolation
+from ..sources.bundle.importer import StoredImporter
 from ..sources.compare import same_operations
 from ..sources.recovered import RecoveredMigration
 from ..sources.stored import StoredMigration, why_unusable
@@ -79,7 +79,7 @@ class Verifier:
         self.noted = Verifications(connection)
         self.edits = Edits(self.store)
         self.statuses = [one for one in statuses(connection, app_labels) if one.stored or one.is_applied]
-        self._isolation = Isolation(Collector())
+        self._isolation = StoredImporter(Collector())
 
     def findings(self) -> Iterator[Finding]:
         """Load one after the other, and yield what came of each."""

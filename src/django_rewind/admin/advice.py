@@ -101,7 +101,7 @@ def _meaning(state: FileState) -> str:
 
 def _on_signature(verdict: Verdict) -> Iterator[str]:
     yield _("Its signature says: %(verdict)s.") % {"verdict": Knowledge[verdict.name].label}
-    if verdict in (Verdict.TAMPERED, Verdict.REPLAYED):
+    if verdict in (Verdict.SIGNATURE_MISMATCH, Verdict.REPLAYED_REVISION):
         yield _("It is never used like that.")
 
 
@@ -123,7 +123,7 @@ _Words = tuple[str, list[str]]
 
 def _to_trust(known: Known) -> Iterator[_Words]:
     verdict = known.stored.strict_verdict
-    if verdict in (Verdict.FOREIGN, Verdict.UNSIGNED):
+    if verdict in (Verdict.UNKNOWN_KEY, Verdict.UNSIGNED):
         yield _("Look at it and sign it"), ["verify_migrations", "--sign", *known.key]
     elif verdict is not Verdict.NO_KEY:
         yield _("Replace it by its file"), ["backfill_migration_code", known.key[0]]

@@ -94,13 +94,13 @@ def known_of(row: MigrationCode, survey: Survey) -> Known:
     """Return what is known of a row whose file was compared."""
     key = _key(row)
     stored = as_stored(row, newest=survey.newest_serials.get(key, 0))
-    glimpse = survey.stored.get(key)
+    summary = survey.stored.get(key)
     return Known(
         key=key,
         stored=stored,
         is_applied=survey.is_applied(key),
         state=survey.state(key) or FileState.UNREADABLE,
-        verified=survey.verified(glimpse) if glimpse else None,
+        verified=survey.verified(summary) if summary else None,
     )
 
 

@@ -12,9 +12,9 @@ from django.utils.translation import gettext as _
 
 from django_rewind.inventory.files import Edits
 from django_rewind.models import Event, MigrationCode, MigrationEvent
-from django_rewind.sources.bundle.manifest import Carried
+from django_rewind.sources.bundle.manifest import BundleMember
 from django_rewind.sources.description import Metadata
-from django_rewind.sources.stored import EarlierText
+from django_rewind.sources.stored import EarlierRevision
 from django_rewind.storage.audit_log import AuditLog
 from django_rewind.utils.printable import printable, printable_name
 from django_rewind.utils.types import Key, label
@@ -50,7 +50,7 @@ class Linked:
 class Content:
     """What goes with a migration, and its lines where it is a text."""
 
-    carried: Carried
+    member: BundleMember
     name: str
     lines: list[SafeString]
 
@@ -121,13 +121,13 @@ class Detail:
         return replace(known, stored=stored, verified=verified)
 
     def _state(self, known: Known) -> FileState:
-        glimpse = self.survey.stored.get(self.key)
-        if glimpse is None or known.state not in (FileState.ON_DISK, FileState.EDITED, FileState.DIFFERS):
+        summary = self.survey.stored.get(self.key)
+        if summary is None or known.state not in (FileState.ON_DISK, FileState.EDITED, FileState.DIFFERS):
             return known.state
-        if not self.survey.is_compared(glimpse):
+        if not self.survey.is_compared(summary):
             return known.state
         edits = Edits(self.survey.store)
-        if self.survey.disk.is_as_stored(glimpse) and not edits.has_drifted(known.stored):
+        if self.survey.disk.is_as_stored(summary) and not edits.has_changed_bundle(known.stored):
             return FileState.ON_DISK
         verified = known.verified
         is_of_now = verified is not None and verified.file_digest == edits.fingerprint(
@@ -206,7 +206,7 @@ class Detail:
         return highlighted(self.text)
 
     @cached_property
-    def earlier(self) -> list[EarlierText]:
+    def earlier(self) -> list[EarlierRevision]:
         return [one for one in self.survey.store.earlier(self.key[0]) if one.stored.key == self.key]
 
     @cached_property
@@ -285,15 +285,15 @@ class Detail:
 
     @cached_property
     def contents(self) -> list[Content]:
-        needs = self.metadata.needs if self.metadata else None
-        carried = needs.carried if needs else []
-        shown = [one.digest for one in carried if one.size <= _LONGEST_CONTENT]
+        bundle = self.metadata.bundle if self.metadata else None
+        members = bundle.members if bundle else []
+        shown = [one.digest for one in members if one.size <= _LONGEST_CONTENT]
         contents = self.survey.store.contents(shown) if shown else {}
-        return [Content(one, printable_name(one.name), _content(contents.get(one.digest))) for one in carried]
+        return [Content(one, printable_name(one.name), _content(contents.get(one.digest))) for one in members]
 
     @property
     def left_out(self) -> list[tuple[str, str]]:
-        found = self.metadata.needs.left_out if self.metadata else {}
+        found = self.metadata.bundle.left_out if self.metadata else {}
         return [(printable_name(name), printable(why)) for name, why in found.items()]
 
     # AuditLog -----------------------------------------------------------------
@@ -310,7 +310,7 @@ def _parents(stored: Any) -> list[Key]:
         return []
 
 
-def _replaced(one: EarlierText) -> str:
+def _replaced(one: EarlierRevision) -> str:
     values = {"digest": printable_name(one.stored.digest)[:12], "moment": moment(one.replaced_at)}
     return _("%(digest)s, replaced %(moment)s") % values
 

@@ -19,7 +19,7 @@ from django_rewind.sources.bundle.modules import Modules, SourceUnavailable
 from django_rewind.sources.compare import same_text
 from django_rewind.sources.description import Metadata, parse
 from django_rewind.sources.signing import digest
-from django_rewind.sources.stored import Glimpse
+from django_rewind.sources.stored import StoredSummary
 from django_rewind.storage.store import Store
 from django_rewind.utils.types import Key
 
@@ -63,7 +63,7 @@ class Disk:
         """Return the names that Django would load, as `load_disk()` finds them."""
         package = MigrationLoader.migrations_module(app_label)[0]
         folder = self.modules.folder(package) if package else None
-        if folder is None or self.modules.is_mere_folder(package or ""):
+        if folder is None or self.modules.is_namespace_package(package or ""):
             return []
         self._folders[app_label] = str(folder)
         found = pkgutil.iter_modules([str(folder)])
@@ -84,7 +84,7 @@ class Disk:
         """Return what a file says of itself, as far as it was read and is not as stored."""
         return _said.get(self.digest(key) or "")
 
-    def read(self, wanted: Iterable[Key], stored: Mapping[Key, Glimpse]) -> None:
+    def read(self, wanted: Iterable[Key], stored: Mapping[Key, StoredSummary]) -> None:
         """Read what files say of themselves, but for those that are as stored."""
         for key in wanted:
             found, as_stored = self.digest(key), stored[key].digest if key in stored else ""
@@ -93,7 +93,7 @@ class Disk:
 
     # Comparing --------------------------------------------------------------
 
-    def is_as_stored(self, stored: Glimpse) -> bool | None:
+    def is_as_stored(self, stored: StoredSummary) -> bool | None:
         """Say whether a file is the program that is stored; None where nobody has compared them yet."""
         found = self.digest(stored.key)
         if found is None or found == stored.digest:
@@ -109,7 +109,7 @@ class Disk:
         seen = _read.get(self._path(key))
         return seen[1] if seen is not None and seen[0] == self._stamp(key) else None
 
-    def compare(self, wanted: Iterable[Glimpse], store: Store) -> None:
+    def compare(self, wanted: Iterable[StoredSummary], store: Store) -> None:
         """Compare files with what is stored, those that were not compared as they are now."""
         if max(len(_read), len(_same), len(_said)) > _MANY:
             forget()
@@ -130,7 +130,7 @@ class Disk:
         return text or ""
 
     def _tell_programs(
-        self, edited: Iterable[Glimpse], texts: Mapping[Key, str], as_stored: Mapping[Key, str]
+        self, edited: Iterable[StoredSummary], texts: Mapping[Key, str], as_stored: Mapping[Key, str]
     ) -> None:
         for one in edited:
             found = self.digest(one.key)

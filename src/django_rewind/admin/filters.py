@@ -10,7 +10,7 @@ from django.db import connections
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from django_rewind.models import MigrationCode, Provenance
+from django_rewind.models import MigrationCode, Origin
 from django_rewind.utils.printable import printable_name
 from django_rewind.utils.types import Key
 
@@ -143,7 +143,7 @@ class ProvenanceFilter(_Filter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
         there = {one.provenance for one in survey_of(request).stored.values()}
-        return [(value, word) for value, word in Provenance.choices if value in there]
+        return [(value, word) for value, word in Origin.choices if value in there]
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
         return queryset if self.value() is None else queryset.filter(provenance=self.value())

@@ -13,7 +13,7 @@ from typing import Any
 
 from django_rewind.inventory.snapshot import History, Standing
 from django_rewind.sources.description import Metadata
-from django_rewind.sources.stored import Glimpse, StoredMigration, why_unusable
+from django_rewind.sources.stored import StoredMigration, StoredSummary, why_unusable
 from django_rewind.utils.types import Applied, Key
 
 from .disk import Disk
@@ -45,7 +45,7 @@ class _App:
     """What is known of the migrations of an app, in short."""
 
     applied: dict[Key, int] = field(default_factory=dict)
-    stored: dict[Key, Glimpse] = field(default_factory=dict)
+    stored: dict[Key, StoredSummary] = field(default_factory=dict)
     # The digests of the files that were read.
     files: dict[Key, str | None] = field(default_factory=dict)
     baseline: dict[Key, int] = field(default_factory=dict)
@@ -65,7 +65,7 @@ class Standings:
 
     disk: Disk
     applied: Applied
-    stored: Mapping[Key, Glimpse]
+    stored: Mapping[Key, StoredSummary]
     baseline: Applied
     tables_in_use: frozenset[str]
     read: Callable[[Collection[str]], Mapping[Key, StoredMigration]]

@@ -46,9 +46,9 @@ class Knowledge(TextChoices):
 
     VERIFIED = "verified", _of_signature(Verdict.VERIFIED)
     UNSIGNED = "unsigned", _of_signature(Verdict.UNSIGNED)
-    FOREIGN = "foreign", _of_signature(Verdict.FOREIGN)
-    TAMPERED = "tampered", _of_signature(Verdict.TAMPERED)
-    REPLAYED = "replayed", _of_signature(Verdict.REPLAYED)
+    UNKNOWN_KEY = "foreign", _of_signature(Verdict.UNKNOWN_KEY)
+    SIGNATURE_MISMATCH = "tampered", _of_signature(Verdict.SIGNATURE_MISMATCH)
+    REPLAYED_REVISION = "replayed", _of_signature(Verdict.REPLAYED_REVISION)
     NO_KEY = "no_key", _of_signature(Verdict.NO_KEY)
 
 

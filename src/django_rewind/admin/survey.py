@@ -17,7 +17,7 @@ from django.db import DatabaseError
 from django.db.migrations.recorder import MigrationRecorder
 
 from django_rewind.inventory.snapshot import History, Standing, tables_in_use
-from django_rewind.sources.stored import Glimpse, StoredMigration
+from django_rewind.sources.stored import StoredMigration, StoredSummary
 from django_rewind.storage.facts import Baseline
 from django_rewind.storage.store import Store
 from django_rewind.storage.verifications import Verification, Verifications
@@ -54,8 +54,8 @@ class Survey:
         return self.store.exists()
 
     @cached_property
-    def stored(self) -> dict[Key, Glimpse]:
-        return {one.key: one for one in self.store.glimpses()} if self.has_store else {}
+    def stored(self) -> dict[Key, StoredSummary]:
+        return {one.key: one for one in self.store.summaries()} if self.has_store else {}
 
     @cached_property
     def records(self) -> dict[Key, Any]:
@@ -150,11 +150,11 @@ class Survey:
         rows = self.store.of_apps(app_labels)
         return {key: replace(row, newest=self.newest_serials.get(key, 0)) for key, row in rows.items()}
 
-    def is_compared(self, stored: Glimpse) -> bool:
+    def is_compared(self, stored: StoredSummary) -> bool:
         """Say whether it is known to be what ran: then a file that is another program matters."""
         return self.is_applied(stored.key) and stored.record_id == self.records[stored.key].pk
 
-    def _as_verified(self, stored: Glimpse) -> FileState | None:
+    def _as_verified(self, stored: StoredSummary) -> FileState | None:
         """Return what the last verification said of a file that is another program, or needs other things."""
         verified = self.verified(stored)
         if verified is None or verified.problem or not verified.file_digest:
@@ -163,7 +163,7 @@ class Survey:
             return None
         return FileState.DIFFERS if verified.differs else FileState.ON_DISK
 
-    def verified(self, stored: Glimpse) -> Verification | None:
+    def verified(self, stored: StoredSummary) -> Verification | None:
         """Return what came of verifying what is stored now, if that was done."""
         found = self._verifications.get(stored.key)
         return found if found is not None and found.signature == stored.signature else None

@@ -7,7 +7,7 @@ from typing import Any
 from django.template.defaultfilters import date
 from django.utils.safestring import SafeString
 
-from django_rewind.models import Provenance
+from django_rewind.models import Origin
 from django_rewind.sources.signing import Verdict
 from django_rewind.utils.printable import in_local_time, printable_name
 
@@ -23,7 +23,7 @@ def moment(value: Any, form: str = "DATETIME_FORMAT") -> str:
 
 def provenance(value: str) -> str:
     """Return where a text came from."""
-    return str(dict(Provenance.choices).get(value, printable_name(value)))
+    return str(dict(Origin.choices).get(value, printable_name(value)))
 
 
 def signature(verdict: Verdict) -> SafeString:

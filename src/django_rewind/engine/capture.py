@@ -10,14 +10,14 @@ from django.db.migrations import Migration
 
 from .. import conf
 from ..inventory.files import text_on_disk
-from ..models import Provenance
+from ..models import Origin
 from ..sources import signing
 from ..sources.bundle.collector import Collector
-from ..sources.bundle.manifest import Needs
+from ..sources.bundle.manifest import Bundle
 from ..sources.bundle.modules import SourceUnavailable
 from ..sources.compare import same_text
 from ..sources.description import Metadata, describe, module_of, read_text
-from ..sources.stored import Entry
+from ..sources.stored import NewSource
 from ..storage.records import record_ids
 from ..storage.store import Store
 from ..utils.types import Key, label, some_names_of
@@ -41,7 +41,7 @@ def capture(connection: Any, migrations: Iterable[Migration], *, fake: bool = Fa
     """
     if not _can_sign(connection, warn):
         return set()
-    packing = Packing(Provenance.BACKFILLED if fake else Provenance.CAPTURED)
+    packing = Packing(Origin.BACKFILLED if fake else Origin.CAPTURED)
     for migration in migrations:
         packing.add(migration)
     return _put(connection, packing, warn=warn)
@@ -59,7 +59,7 @@ def accept(connection: Any, migration: Migration, record_id: int, *, warn: Warn)
     Returns:
         whether it could be stored.
     """
-    return bool(_put_as(Provenance.ACCEPTED, connection, {record_id: migration}, warn=warn))
+    return bool(_put_as(Origin.ACCEPTED, connection, {record_id: migration}, warn=warn))
 
 
 def adopt(connection: Any, migrations: Mapping[int, Migration], *, warn: Warn) -> set[Key]:
@@ -72,7 +72,7 @@ def adopt(connection: Any, migrations: Mapping[int, Migration], *, warn: Warn) -
     Returns:
         the keys of what could be stored.
     """
-    return _put_as(Provenance.ADOPTED, connection, migrations, warn=warn)
+    return _put_as(Origin.ADOPTED, connection, migrations, warn=warn)
 
 
 def _put_as(provenance: str, connection: Any, migrations: Mapping[int, Migration], *, warn: Warn) -> set[Key]:
@@ -97,7 +97,7 @@ class Packing:
 
     def __init__(self, provenance: str) -> None:
         self.provenance = provenance
-        self.entries: list[Entry] = []
+        self.entries: list[NewSource] = []
         # What has no text to store, and why.
         self.failed: dict[Key, str] = {}
         self._collector = Collector()
@@ -127,35 +127,37 @@ class Packing:
         module = module_of(key)
         text = read_text(module) if text is None else text
         try:
-            self.pack(key, module, text, self._collector, lambda needs: describe(migration, needs), record_id)
+            self.collect(
+                key, module, text, self._collector, lambda bundle: describe(migration, bundle), record_id
+            )
         except Exception as error:
             # Not a reason to keep somebody from migrating.
             raise SourceUnavailable(f"{type(error).__name__}: {error}") from error
 
-    def pack(
+    def collect(
         self,
         key: Key,
         module: str,
         text: str,
         collector: Collector,
-        describe_with: Callable[[Needs], Metadata],
+        describe_with: Callable[[Bundle], Metadata],
         record_id: int | None = None,
     ) -> None:
         """Add a text with what it needs, which the collector gathers."""
-        packed = collector.pack(module, text)
-        metadata = describe_with(packed.needs)
+        collected = collector.collect(module, text)
+        metadata = describe_with(collected.bundle)
         # What cannot be written down cannot be stored.
         metadata.as_text()
-        for missed in packed.missed.items():
+        for missed in collected.missed.items():
             self._missed.setdefault(missed, []).append(key)
         self.entries.append(
-            Entry(
+            NewSource(
                 key=key,
                 module=module,
                 text=text,
                 metadata=metadata,
                 provenance=self.provenance,
-                contents=packed.contents,
+                contents=collected.contents,
                 record_id=record_id,
             )
         )
@@ -206,11 +208,11 @@ def fill_in(
     if not _can_sign(connection, warn):
         return
     records = record_ids(connection)
-    packing = Packing(Provenance.BACKFILLED)
+    packing = Packing(Origin.BACKFILLED)
     for key in unstored:
         packing.add(disk[key], records.get(key))
     _put(connection, packing, warn=warn)
-    inherited = Packing(Provenance.INHERITED)
+    inherited = Packing(Origin.INHERITED)
     for key, text in sorted(_still_on_disk(Store(connection), undescribed).items()):
         inherited.add(disk[key], records.get(key), text)
     _put(connection, inherited, warn=warn)

@@ -16,7 +16,7 @@ from ..utils.types import Key
 
 if TYPE_CHECKING:
     # Executed where something is recorded, which most runs do not.
-    from ..sources.stored import Kept
+    from ..sources.stored import StoredRevision
     from ..storage.audit_log import AuditEntry, AuditLog
     from .step import Step
 
@@ -107,7 +107,7 @@ class RewindRecorder(MigrationRecorder):
             self._has_ledger = self.ledger.is_kept()
         return self._has_ledger
 
-    def _applied(self, key: Key, kept: Kept | None) -> AuditEntry:
+    def _applied(self, key: Key, kept: StoredRevision | None) -> AuditEntry:
         from ..storage.audit_log import AuditEntry
 
         if self.step is not None:

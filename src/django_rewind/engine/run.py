@@ -156,7 +156,7 @@ class Survey:
         """Return a file's migration with its stored operations, at the file's place."""
         on_disk: Any = self.loader.disk_migrations[row.key]
         try:
-            migration = RecoveredMigration(row, store, self.loader.isolation)
+            migration = RecoveredMigration(row, store, self.loader.importer)
         except ValueError as damage:
             error = NotRecoverable(
                 row.key,

@@ -15,7 +15,7 @@ from ..exceptions import RewindError
 from ..inventory.files import digest_on_disk
 from ..models import Event
 from ..sources.recovered import RecoveredMigration, source_of
-from ..sources.stored import Kept, StoredMigration
+from ..sources.stored import StoredMigration, StoredRevision
 from ..storage.audit_log import AuditEntry, AuditLog
 from ..utils.types import Key, key_of, label
 
@@ -49,7 +49,9 @@ class Step:
     def key(self) -> Key:
         return key_of(self.migration)
 
-    def record(self, key: Key, record_id: int | None = None, kept: Kept | None = None) -> AuditEntry:
+    def record(
+        self, key: Key, record_id: int | None = None, kept: StoredRevision | None = None
+    ) -> AuditEntry:
         """
         Return what happens to a record in this step: its own, or one that goes with it.
 
@@ -75,7 +77,7 @@ class Step:
         what = f"{'applying' if forwards else 'undoing'} it: {type(error).__name__}: {error}"
         return AuditEntry(Event.FAILED, self.key, **self._what_runs(None), detail=what)
 
-    def _what_runs(self, kept: Kept | None) -> dict[str, Any]:
+    def _what_runs(self, kept: StoredRevision | None) -> dict[str, Any]:
         of_text = kept or self._stored
         text = {"digest": of_text.digest if of_text else self.digest, "serial": of_text and of_text.serial}
         if self.event in _ONLY_RECORDED:

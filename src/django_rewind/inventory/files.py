@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ..sources.bundle.changes import ContentDamaged, Drift
+from ..sources.bundle.changes import BundleChanges, ContentDamaged
 from ..sources.bundle.collector import Collector
 from ..sources.bundle.modules import SourceUnavailable
 from ..sources.compare import same_text
@@ -27,7 +27,7 @@ class Edits:
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self.drift = Drift(Collector(), store.contents)
+        self.changes = BundleChanges(Collector(), store.contents)
 
     def among(self, stored: Iterable[StoredMigration]) -> list[Key]:
         """Return the keys of those whose file, or what it needs, was edited, in their order."""
@@ -38,7 +38,7 @@ class Edits:
             row.key
             for row, text in on_disk.items()
             if (row.key in changed and not same_text(as_stored.get(row.key, ""), text))
-            or self.has_drifted(row)
+            or self.has_changed_bundle(row)
         ]
 
     def fingerprint(self, stored: StoredMigration, text: str | None = None) -> str:
@@ -49,7 +49,7 @@ class Edits:
             text: of the file; without it, of the module that was imported from it.
         """
         try:
-            names = [one.name for one in stored.metadata.needs.modules]
+            names = [one.name for one in stored.metadata.bundle.modules]
         except ValueError:
             names = []
         here = text_on_disk(stored.key) if text is None else text
@@ -58,14 +58,14 @@ class Edits:
 
     def _text_of_module(self, name: str) -> str:
         try:
-            return self.drift.collector.modules.text(name)
+            return self.changes.collector.modules.text(name)
         except SourceUnavailable:
             return ""
 
-    def has_drifted(self, stored: StoredMigration) -> bool:
+    def has_changed_bundle(self, stored: StoredMigration) -> bool:
         """Say whether what goes with a migration has changed; nobody knows where it is damaged."""
         try:
-            return self.drift.has_changed(stored.metadata.needs, stored.module.rpartition(".")[0])
+            return self.changes.has_changed(stored.metadata.bundle, stored.module.rpartition(".")[0])
         except (ContentDamaged, ValueError):
             return True
 

@@ -28,7 +28,7 @@ from ..utils.types import Applied, Key, label
 if TYPE_CHECKING:
     # Executed by the few processes that have something to recover, not by every one
     # in which we are installed.
-    from ..sources.bundle.importer import Isolation
+    from ..sources.bundle.importer import StoredImporter
     from ..sources.recovered import RecoveredMigration
     from .snapshot import History
 
@@ -82,16 +82,16 @@ class RewindLoader(MigrationLoader):
 
     # What recovered migrations share of what they were executed with.
     @cached_property
-    def isolation(self) -> Isolation:
-        from ..sources.bundle.importer import Isolation
+    def importer(self) -> StoredImporter:
+        from ..sources.bundle.importer import StoredImporter
 
-        return Isolation()
+        return StoredImporter()
 
     def close_isolation(self) -> None:
         """Put away what stored code was executed with, if any was."""
-        isolation = self.__dict__.get("isolation")
-        if isolation is not None:
-            isolation.close()
+        importer = self.__dict__.get("importer")
+        if importer is not None:
+            importer.close()
 
     _disk: Mapping[Key, Migration] | None = None
     _disk_graph: MigrationGraph | None = None
@@ -99,7 +99,7 @@ class RewindLoader(MigrationLoader):
     # Building ---------------------------------------------------------------
 
     def build_graph(self) -> None:
-        self.__dict__.pop("isolation", None)
+        self.__dict__.pop("importer", None)
         self.recovered, self.unusable, self.history = {}, {}, None
         self._disk = self._disk_graph = None
         broken: NodeNotFoundError | None = None
@@ -267,7 +267,7 @@ class RewindLoader(MigrationLoader):
         for key in self._wanted(history):
             error = history.reason_against(key)
             if error is None:
-                candidates[key] = RecoveredMigration(history.stored[key], store, self.isolation)
+                candidates[key] = RecoveredMigration(history.stored[key], store, self.importer)
             elif history.standing[key] is not Standing.BASELINE:
                 unusable[key] = error
         self._stand_after_substitutes(candidates, history)
@@ -289,13 +289,13 @@ class RewindLoader(MigrationLoader):
             for parent in migration.dependencies:
                 substitutes = sorted((history.in_place_of(parent) & nodes) - {key, parent})
                 parents += substitutes if parent not in nodes and substitutes else [parent]
-            migration.stand_after(dict.fromkeys(parents))
+            migration.replace_dependencies(dict.fromkeys(parents))
 
     def _keep_to_nodes(self) -> None:
         """A child that is no node would be a hole in the graph."""
         nodes = {*self.recovered, *self._files}
         for migration in self.recovered.values():
-            migration.stand_only_before(nodes)
+            migration.limit_run_before(nodes)
 
     def _wanted(self, history: History) -> list[Key]:
         from .snapshot import Standing

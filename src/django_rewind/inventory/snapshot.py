@@ -175,7 +175,7 @@ class History:
                 "its source is not stored in this database.",
                 _file_or_git(key),
             )
-        if stored.verdict in (Verdict.TAMPERED, Verdict.REPLAYED):
+        if stored.verdict in (Verdict.SIGNATURE_MISMATCH, Verdict.REPLAYED_REVISION):
             return why_unusable(stored)
         if stored.record_id is None:
             return NotRecoverable(

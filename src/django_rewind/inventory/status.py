@@ -17,9 +17,9 @@ from django.template.defaultfilters import filesizeformat
 
 from .. import conf
 from ..exceptions import NotRecoverable
-from ..models import Provenance
+from ..models import Origin
 from ..schema.graph import in_applied_order, parents_in
-from ..sources.bundle.manifest import NOTHING, Needs
+from ..sources.bundle.manifest import EMPTY_BUNDLE, Bundle
 from ..sources.description import describe
 from ..sources.signing import IN_SHORT, Verdict
 from ..sources.stored import StoredMigration
@@ -77,7 +77,7 @@ class Status:
     @property
     def is_proven(self) -> bool:
         """Whether what is stored is known to be what ran."""
-        return self.stored is not None and self.stored.is_proven_for(self.record_id)
+        return self.stored is not None and self.stored.is_bound_to(self.record_id)
 
     @property
     def is_edited(self) -> bool:
@@ -98,12 +98,12 @@ class Status:
         return not self.is_applied or self.is_forgotten or self.is_excluded or self.standing in settled
 
     @property
-    def needs(self) -> Needs:
+    def bundle(self) -> Bundle:
         """What goes with the stored text; nothing where that cannot be read."""
         try:
-            return self.stored.metadata.needs if self.stored else NOTHING
+            return self.stored.metadata.bundle if self.stored else EMPTY_BUNDLE
         except ValueError:
-            return NOTHING
+            return EMPTY_BUNDLE
 
     # Words ------------------------------------------------------------------
 
@@ -128,7 +128,7 @@ class Status:
         words = [_provenance(self.stored)]
         if self.stored.stored_at is not None:
             words[0] += f" {in_local_time(self.stored.stored_at):%Y-%m-%d %H:%M}"
-        is_tampered = self.stored.strict_verdict is Verdict.TAMPERED
+        is_tampered = self.stored.strict_verdict is Verdict.SIGNATURE_MISMATCH
         if self.is_applied and not self.is_proven and not is_tampered:
             words.append("unproven")
         if self.stored.strict_verdict is not Verdict.VERIFIED:
@@ -139,8 +139,8 @@ class Status:
     def notes(self) -> list[str]:
         """What else there is to say."""
         notes = []
-        if self.needs.carried:
-            notes.append(_carries(self.needs))
+        if self.bundle.members:
+            notes.append(_carries(self.bundle))
         if self.stored is not None and self.problem and not self.may_stay_as_it_is:
             notes.append(f"cannot be recovered: {self.problem}")
         if self.adoptable_as is not None:
@@ -167,7 +167,9 @@ class Status:
             "provenance": self.stored.provenance if self.stored else None,
             "proven": self.is_proven,
             "signature": self.stored.strict_verdict.name.lower() if self.stored else None,
-            "carries": [{"kind": one.kind, "name": one.name, "size": one.size} for one in self.needs.carried],
+            "carries": [
+                {"kind": one.kind, "name": one.name, "size": one.size} for one in self.bundle.members
+            ],
             "verified_at": self.verified.verified_at if self.verified else None,
             "recoverable": not self.verified.problem if self.verified else None,
             "problem": self.problem,
@@ -178,16 +180,16 @@ class Status:
 def _provenance(stored: StoredMigration) -> str:
     """Return where a text came from; of one that was found in git, the commit."""
     try:
-        commit = stored.metadata.commit[:10] if stored.provenance == Provenance.GIT else ""
+        commit = stored.metadata.commit[:10] if stored.provenance == Origin.GIT else ""
     except ValueError:
         commit = ""
     return printable_name(f"{stored.provenance} {commit}".rstrip())
 
 
-def _carries(needs: Needs) -> str:
-    names = [printable_name(one.name) for one in needs.carried]
+def _carries(bundle: Bundle) -> str:
+    names = [printable_name(one.name) for one in bundle.members]
     # A space that does not break would not align.
-    size = filesizeformat(needs.size).replace("\xa0", " ")
+    size = filesizeformat(bundle.size).replace("\xa0", " ")
     return f"with {some_of(names)} ({size})"
 
 
@@ -287,4 +289,4 @@ def _compared(history: History, key: Key) -> tuple[bool, bool]:
         or set(before.run_before) != set(now.run_before)
         or (bool(now.replaces) and set(before.replaces) != set(now.replaces))
     )
-    return before.described() != now.described(), is_elsewhere
+    return before.comparable() != now.comparable(), is_elsewhere

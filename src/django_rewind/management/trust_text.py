@@ -16,10 +16,10 @@ from django.utils.translation import override
 
 from django_rewind.actions.trust import Doubt
 from django_rewind.inventory.files import text_on_disk
-from django_rewind.models import Provenance
-from django_rewind.sources.bundle.changes import Drift
+from django_rewind.models import Origin
+from django_rewind.sources.bundle.changes import BundleChanges
 from django_rewind.sources.bundle.collector import Collector
-from django_rewind.sources.bundle.manifest import Carried
+from django_rewind.sources.bundle.manifest import BundleMember
 from django_rewind.sources.signing import Verdict
 from django_rewind.utils.types import label, names_of
 
@@ -62,14 +62,14 @@ def _lines(doubt: Doubt) -> Iterator[str]:
     yield f"  {_record(doubt)}"
     yield from (f"  {line}" for line in _place(doubt))
     yield from _compared("Its text", doubt.text, text_on_disk(doubt.key))
-    for one in row.metadata.needs.carried:
+    for one in row.metadata.bundle.members:
         yield from _carried(doubt, one)
 
 
 def _provenance(value: str) -> str:
     # As the rest of it, in one language.
     with override(None):
-        return str(Provenance(value).label) if value in Provenance.values else value
+        return str(Origin(value).label) if value in Origin.values else value
 
 
 def _record(doubt: Doubt) -> str:
@@ -96,7 +96,7 @@ def _place(doubt: Doubt) -> Iterator[str]:
         yield f"Operation: {one['text']}"
 
 
-def _carried(doubt: Doubt, one: Carried) -> Iterator[str]:
+def _carried(doubt: Doubt, one: BundleMember) -> Iterator[str]:
     content = doubt.contents[one.digest]
     try:
         text = content.decode()
@@ -109,11 +109,11 @@ def _carried(doubt: Doubt, one: Carried) -> Iterator[str]:
     yield from _compared(f"It carries along {one.name}, which", text, _here(doubt, one))
 
 
-def _here(doubt: Doubt, one: Carried) -> str | None:
+def _here(doubt: Doubt, one: BundleMember) -> str | None:
     """Return what is here of something that is carried along."""
     collector = Collector()
     if one.kind != "file":
-        return Drift(collector, lambda digests: doubt.contents).text_here(one)
+        return BundleChanges(collector, lambda digests: doubt.contents).text_here(one)
     folder = collector.modules.folder(doubt.row.module.rpartition(".")[0])
     try:
         return folder.joinpath(one.name).read_bytes().decode() if folder else None

@@ -15,8 +15,6 @@ from django.db.migrations import Migration
 
 from ..utils.syntax import FUNCTIONS, LONGEST_TO_COMPARE, function_node
 
-__all__ = ["dump", "same_operations", "same_text"]
-
 # Attributes of a class that say nothing of what it does.
 _OF_NO_ACCOUNT = {"__dict__", "__doc__", "__firstlineno__", "__static_attributes__", "__weakref__"}
 

@@ -24,19 +24,8 @@ from ..schema.effects import are_effects, effects_in, effects_of, flatten, is_na
 from ..utils.printable import why
 from ..utils.syntax import LONGEST_TO_COMPARE
 from ..utils.types import Effect, Key
-from .bundle.manifest import NOTHING, Needs
+from .bundle.manifest import EMPTY_BUNDLE, Bundle
 from .bundle.modules import SourceUnavailable, decode
-
-__all__ = [
-    "Metadata",
-    "describe",
-    "in_words",
-    "is_reversible",
-    "module_of",
-    "parse",
-    "payload",
-    "read_text",
-]
 
 # Django truncates what an operation does to 40 characters; more need not be kept.
 _ACTION_LENGTH = 60
@@ -62,7 +51,7 @@ class Metadata:
     operations: list[dict[str, Any]]
     effects: list[Effect]
     # What goes with the text, and what was there when it was stored.
-    needs: Needs = NOTHING
+    bundle: Bundle = EMPTY_BUNDLE
     # Versions at the time, for messages.
     django: str = ""
     python: str = ""
@@ -72,7 +61,8 @@ class Metadata:
 
     def as_text(self) -> str:
         """Return the JSON that is stored and signed."""
-        data = {**vars(self), "needs": self.needs.as_data()}
+        data = {**vars(self), "needs": self.bundle.as_data()}
+        del data["bundle"]
         if not self.commit:
             # As earlier versions wrote it, and can read it.
             del data["commit"], data["committed"]
@@ -89,14 +79,14 @@ class Metadata:
     @property
     def is_described(self) -> bool:
         """Whether it is known what the migration does: it was looked at, or its text spells it out."""
-        return self.was_looked_at or self.effects != _OPAQUE
+        return self.was_imported or self.effects != _OPAQUE
 
     @property
-    def was_looked_at(self) -> bool:
+    def was_imported(self) -> bool:
         """Whether the migration itself was there to be described, and not its text alone."""
         return bool(self.django)
 
-    def described(self) -> Any:
+    def comparable(self) -> Any:
         """Return what it does, in a form that can be compared."""
         return json.loads(json.dumps([self.operations, self.effects, self.atomic]))
 
@@ -112,7 +102,7 @@ class Metadata:
             data = _read_json(text)
             for name in ("dependencies", "run_before", "replaces"):
                 data[name] = _pairs(data[name])
-            data["needs"] = Needs.from_data(data.get("needs", {}))
+            data["bundle"] = Bundle.from_data(data.pop("needs", {}))
             metadata = cls(**data)
         except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
             raise ValueError(f"metadata cannot be read ({why(error)})") from error
@@ -210,7 +200,7 @@ def read_text(module_name: str) -> str:
     return decode(path, module.__loader__)
 
 
-def describe(migration: Migration, needs: Needs = NOTHING) -> Metadata:
+def describe(migration: Migration, bundle: Bundle = EMPTY_BUNDLE) -> Metadata:
     """Return what is written down beside the text of a migration from disk."""
     # A fresh instance, without what others added to this one in memory.
     fresh = type(migration)(migration.name, migration.app_label)
@@ -222,7 +212,7 @@ def describe(migration: Migration, needs: Needs = NOTHING) -> Metadata:
         atomic=bool(fresh.atomic),
         operations=[_describe_operation(operation) for operation in fresh.operations],
         effects=effects_of(fresh),
-        needs=needs,
+        bundle=bundle,
         django=django.get_version(),
         python=platform.python_version(),
     )

@@ -24,13 +24,11 @@ from .bundle.collector import Collector
 from .bundle.modules import Modules, SourceUnavailable, decode_content, is_data
 from .description import Metadata, parse
 
-__all__ = ["Found", "ModulesAt", "Past", "Wanted"]
-
 _LFS = b"version https://git-lfs.github.com/spec/"
 
 
 @dataclass(frozen=True)
-class Wanted:
+class WantedSource:
     """An applied migration whose source is looked for."""
 
     key: Key
@@ -43,10 +41,10 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundSource:
     """The source of a migration, and where in the past it was found."""
 
-    wanted: Wanted
+    wanted: WantedSource
     text: str
     metadata: Metadata
     module: str
@@ -56,7 +54,7 @@ class Found:
     collector: Collector
 
 
-class Past:
+class GitHistory:
     """
     What one work tree's history says of the migrations that are wanted from it.
 
@@ -76,7 +74,7 @@ class Past:
         self._commits: dict[tuple[str, str], Collector] = {}
         self._versions: dict[Key, list[Version]] = {}
 
-    def look_for(self, wanted: list[Wanted]) -> None:
+    def look_for(self, wanted: list[WantedSource]) -> None:
         """
         Read every version of the files that are wanted, for `find()`.
 
@@ -90,7 +88,7 @@ class Past:
 
     # Versions ---------------------------------------------------------------
 
-    def _versions_of(self, wanted: list[Wanted]) -> dict[Key, list[Version]]:
+    def _versions_of(self, wanted: list[WantedSource]) -> dict[Key, list[Version]]:
         paths = {one.key: self.repository.path_of(one.file) for one in wanted if one.file}
         here = _by_path(self.repository.versions(f":(literal){path}" for path in paths.values()))
         found = {one.key: here.get(paths.get(one.key, ""), []) for one in wanted}
@@ -102,7 +100,7 @@ class Past:
                 found[one.key] = [other for other in elsewhere if self._may_be(one, other)]
         return found
 
-    def _may_be(self, wanted: Wanted, version: Version) -> bool:
+    def _may_be(self, wanted: WantedSource, version: Version) -> bool:
         """Say whether a file that lay elsewhere was of the app that is looked for."""
         app_label, name = wanted.key
         folder = self.repository.top / version.folder
@@ -132,7 +130,7 @@ class Past:
 
     # Choosing ---------------------------------------------------------------
 
-    def find(self, wanted: Wanted) -> Found:
+    def find(self, wanted: WantedSource) -> FoundSource:
         """
         Return the version that was applied, as far as dates tell.
 
@@ -154,7 +152,7 @@ class Past:
         module, root = self._place(wanted, version)
         contents = len({one.blob for one in versions})
         collector = self._collector(version.commit, root)
-        return Found(wanted, text, metadata, module, version, contents, collector)
+        return FoundSource(wanted, text, metadata, module, version, contents, collector)
 
     def _chosen(self, versions: list[Version]) -> Version:
         """
@@ -173,7 +171,7 @@ class Past:
             isinstance(node, ast.ClassDef) and node.name == "Migration" for node in tree.body
         )
 
-    def _why_not_found(self, wanted: Wanted) -> str:
+    def _why_not_found(self, wanted: WantedSource) -> str:
         name = f"{wanted.key[1]}.py"
         where = self.repository.path_of(wanted.file) if wanted.file else name
         cut = ""
@@ -183,7 +181,7 @@ class Past:
 
     # Commits ----------------------------------------------------------------
 
-    def _place(self, wanted: Wanted, version: Version) -> tuple[str, str]:
+    def _place(self, wanted: WantedSource, version: Version) -> tuple[str, str]:
         """Return the name of the module that a version was, and the folder that its name starts from."""
         folder = version.folder.split("/")
         if wanted.file is not None and version.path == self.repository.path_of(wanted.file):
@@ -201,7 +199,9 @@ class Past:
     def _collector(self, commit: str, root: str) -> Collector:
         if (commit, root) not in self._commits:
             roots = dict.fromkeys([root, *self._roots_today])
-            self._commits[commit, root] = Collector(ModulesAt(self.repository, commit, [*roots], self._today))
+            self._commits[commit, root] = Collector(
+                ModulesAtCommit(self.repository, commit, [*roots], self._today)
+            )
         return self._commits[commit, root]
 
     @cached_property
@@ -257,7 +257,7 @@ def _escaped(name: str) -> str:
     return re.sub(r"([*?\[\\])", r"\\\1", name)
 
 
-class ModulesAt(Modules):
+class ModulesAtCommit(Modules):
     """
     The modules and files of a work tree as they were at one commit.
 

@@ -16,7 +16,7 @@ from ..utils.printable import printable, why
 from ..utils.types import Key, label
 from . import signing
 from .bundle.changes import ContentDamaged
-from .bundle.importer import Isolation, imports_that_fail
+from .bundle.importer import StoredImporter, imports_that_fail
 from .bundle.modules import installed_version, root_of
 from .bundle.stubs import make_managers_importable
 from .signing import Verdict
@@ -24,8 +24,6 @@ from .stored import StoredMigration, how_to_replace, why_unusable
 
 if TYPE_CHECKING:
     from ..storage.store import Store
-
-__all__ = ["RecoveredMigration", "source_of"]
 
 # What decides where a migration stands in the graph.
 _PLACE = ("dependencies", "run_before", "replaces", "initial")
@@ -72,10 +70,10 @@ class RecoveredMigration(Migration):
     ones (`mutate_state`, `apply`, `unapply`) loads by itself.
     """
 
-    def __init__(self, stored: StoredMigration, store: Store, isolation: Isolation) -> None:
+    def __init__(self, stored: StoredMigration, store: Store, importer: StoredImporter) -> None:
         self.stored = stored
         self._store = store
-        self._isolation = isolation
+        self._importer = importer
         self._loaded: Migration | None = None
         self._stands_for_a_file = False
         # The stored text, where it was read together with others.
@@ -94,11 +92,11 @@ class RecoveredMigration(Migration):
         self._stands_for_a_file = True
         self._take(**{name: getattr(other, name) for name in _PLACE})
 
-    def stand_after(self, parents: Iterable[Key]) -> None:
+    def replace_dependencies(self, parents: Iterable[Key]) -> None:
         """Depend on others than those that are written down."""
         self._take(dependencies=list(parents))
 
-    def stand_only_before(self, known: set[Key]) -> None:
+    def limit_run_before(self, known: set[Key]) -> None:
         """Forget what else was to come after this migration."""
         self._take(run_before=[key for key in self.run_before if key in known])
 
@@ -143,7 +141,7 @@ class RecoveredMigration(Migration):
         """
         if self._loaded is None:
             text, self.text = self.text, None
-            self._loaded = _load(self.stored, text, self._store, self._isolation)
+            self._loaded = _load(self.stored, text, self._store, self._importer)
             # The same list: receivers of pre_migrate add operations to it.
             setattr(self, "operations", self._loaded.operations)  # noqa: B010
 
@@ -189,7 +187,7 @@ def source_of(migration: Migration) -> str:
     return "stored" if isinstance(migration, RecoveredMigration) else "file"
 
 
-def _load(stored: StoredMigration, text: str | None, store: Store, isolation: Isolation) -> Migration:
+def _load(stored: StoredMigration, text: str | None, store: Store, importer: StoredImporter) -> Migration:
     unusable = why_unusable(stored)
     if unusable is not None:
         raise unusable
@@ -197,12 +195,12 @@ def _load(stored: StoredMigration, text: str | None, store: Store, isolation: Is
     if text is None:
         raise NotRecoverable(stored.key, "its stored source has gone from the database.")
     if signing.digest(text) != stored.digest:
-        raise NotRecoverable(stored.key, Verdict.TAMPERED.value + ".", how_to_replace(stored.key))
+        raise NotRecoverable(stored.key, Verdict.SIGNATURE_MISMATCH.value + ".", how_to_replace(stored.key))
     if not _is_name_of_module(stored.module):
         raise NotRecoverable(stored.key, "the module that it says it was cannot be one.")
-    needs = stored.metadata.needs
+    bundle = stored.metadata.bundle
     try:
-        module = isolation.execute(stored.module, text, needs, store.contents)
+        module = importer.execute(stored.module, text, bundle, store.contents)
         made: Any = module.Migration(stored.key[1], stored.key[0])
         is_one = isinstance(made, Migration) and _are_operations(made.operations)
     except ContentDamaged as damage:
@@ -251,19 +249,19 @@ def _series(version: str) -> str:
 
 def _lacks_something(stored: StoredMigration, error: ImportError, importer: str) -> NotRecoverable:
     """Return the error that names the import, who needs it, and what can be done."""
-    needs = stored.metadata.needs
+    bundle = stored.metadata.bundle
     wanted = error.name or ""
     who = "its stored source" if importer == stored.module else f"its module {importer}"
     said = why(error).partition(": ")[2]
     reason = f"{who} cannot import what it needs ({said})"
-    for name in sorted(needs.left_out):
+    for name in sorted(bundle.left_out):
         if wanted and f"{name}.".startswith(f"{wanted}."):
             return NotRecoverable(
                 stored.key,
-                f"{reason}; {name} was not stored with it: {needs.left_out[name]}.",
+                f"{reason}; {name} was not stored with it: {bundle.left_out[name]}.",
                 f"Bring back {name} and try again.",
             )
-    version = needs.packages.get(root_of(wanted))
+    version = bundle.packages.get(root_of(wanted))
     if version is not None:
         now = installed_version(root_of(wanted))
         return NotRecoverable(
@@ -280,6 +278,6 @@ def _lacks_something(stored: StoredMigration, error: ImportError, importer: str)
 
 def _importer(stored: StoredMigration, error: ImportError) -> str:
     """Return the stored module whose import has failed: the innermost in the traceback."""
-    names = {stored.module, *(one.name for one in stored.metadata.needs.modules)}
+    names = {stored.module, *(one.name for one in stored.metadata.bundle.modules)}
     frames = (str(frame.f_globals.get("__name__")) for frame, _ in walk_tb(error.__traceback__))
     return [stored.module, *(name for name in frames if name in names)][-1]

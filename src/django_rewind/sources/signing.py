@@ -19,19 +19,6 @@ from django.utils.crypto import constant_time_compare, salted_hmac
 
 from .. import conf
 
-__all__ = [
-    "IN_SHORT",
-    "Verdict",
-    "digest",
-    "digest_of",
-    "fingerprint_of_first_key",
-    "problem_with_keys",
-    "prove",
-    "proves",
-    "sign",
-    "verify",
-]
-
 _SALT = "django_rewind.signing"
 _SALT_OF_PROOFS = _SALT + ".proof"
 
@@ -41,9 +28,9 @@ class Verdict(Enum):
 
     VERIFIED = "verified"
     UNSIGNED = "its stored source is not signed"
-    FOREIGN = "its stored source was signed with another key"
-    TAMPERED = "its stored source was changed after it was signed"
-    REPLAYED = "its stored source is an older one, put back in the place of a newer"
+    UNKNOWN_KEY = "its stored source was signed with another key"
+    SIGNATURE_MISMATCH = "its stored source was changed after it was signed"
+    REPLAYED_REVISION = "its stored source is an older one, put back in the place of a newer"
     NO_KEY = "its stored source cannot be verified without a key"
 
 
@@ -51,9 +38,9 @@ class Verdict(Enum):
 IN_SHORT = {
     Verdict.VERIFIED: "verified",
     Verdict.UNSIGNED: "not signed",
-    Verdict.FOREIGN: "signed with another key",
-    Verdict.TAMPERED: "changed after it was signed",
-    Verdict.REPLAYED: "older than what was stored last",
+    Verdict.UNKNOWN_KEY: "signed with another key",
+    Verdict.SIGNATURE_MISMATCH: "changed after it was signed",
+    Verdict.REPLAYED_REVISION: "older than what was stored last",
     Verdict.NO_KEY: "there is no key to verify it",
 }
 
@@ -106,8 +93,8 @@ def verify(payload: Any, signature: str, fingerprint: str) -> Verdict:
     if any(constant_time_compare(_signature(payload, key), signature) for key in keys):
         return Verdict.VERIFIED
     if fingerprint in {_fingerprint(key) for key in keys}:
-        return Verdict.TAMPERED
-    return Verdict.FOREIGN
+        return Verdict.SIGNATURE_MISMATCH
+    return Verdict.UNKNOWN_KEY
 
 
 def prove(payload: Any, fingerprint: str) -> str:

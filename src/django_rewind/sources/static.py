@@ -24,9 +24,6 @@ from django.db.models.expressions import Combinable
 from ..schema.effects import effects_in, is_name_of_model
 from ..utils.syntax import FUNCTIONS, dotted
 
-__all__ = ["UnknownOperation", "operations_of"]
-
-
 _OFFERED = {"django.db.migrations": migrations, "django.db.models": models}
 
 # What Django writes calls of; to make one does nothing else.

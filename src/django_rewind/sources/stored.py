@@ -14,20 +14,9 @@ from . import signing
 from .description import Metadata, payload
 from .signing import Verdict
 
-__all__ = [
-    "EarlierText",
-    "Entry",
-    "Glimpse",
-    "Kept",
-    "StoredMigration",
-    "how_to_replace",
-    "proof_of",
-    "why_unusable",
-]
-
 
 @dataclass(frozen=True)
-class Entry:
+class NewSource:
     """A text on its way into the store."""
 
     key: Key
@@ -42,7 +31,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Glimpse:
+class StoredSummary:
     """Of a row of the store, what it takes to tell it from its file: read for all rows at once."""
 
     pk: int
@@ -54,7 +43,7 @@ class Glimpse:
 
 
 @dataclass(frozen=True)
-class Kept:
+class StoredRevision:
     """What the store holds of a migration by now, as the ledger notes it."""
 
     # Of the text.
@@ -103,12 +92,12 @@ class StoredMigration:
     def strict_verdict(self) -> Verdict:
         """What the row is worth where signatures are required."""
         if self.has_other_text:
-            return Verdict.TAMPERED
+            return Verdict.SIGNATURE_MISMATCH
         verdict = signing.verify(self.signed, self.signature, self.key_fingerprint)
         if verdict is Verdict.VERIFIED and self.record_id is not None and not self._is_tied_to_its_record:
-            return Verdict.TAMPERED
+            return Verdict.SIGNATURE_MISMATCH
         if verdict in (Verdict.VERIFIED, *_OF_NOBODY_KNOWN) and self.serial < self.newest:
-            return Verdict.REPLAYED
+            return Verdict.REPLAYED_REVISION
         return verdict
 
     @property
@@ -123,11 +112,14 @@ class StoredMigration:
             serial=self.serial,
         )
 
-    def is_proven_for(self, record_id: int | None) -> bool:
+    def is_bound_to(self, record_id: int | None) -> bool:
         """Say whether this is known to be what ran for a row of django_migrations."""
         if record_id is None or self.record_id != record_id:
             return False
-        return self._is_tied_to_its_record or self.strict_verdict not in (Verdict.VERIFIED, Verdict.TAMPERED)
+        return self._is_tied_to_its_record or self.strict_verdict not in (
+            Verdict.VERIFIED,
+            Verdict.SIGNATURE_MISMATCH,
+        )
 
     @cached_property
     def _is_tied_to_its_record(self) -> bool:
@@ -146,7 +138,7 @@ class StoredMigration:
 
 
 @dataclass(frozen=True)
-class EarlierText:
+class EarlierRevision:
     """What was stored of a migration until another text took its place."""
 
     pk: int
@@ -155,10 +147,10 @@ class EarlierText:
 
 
 # Of these nobody knows who has signed them; what changed something is another matter.
-_OF_NOBODY_KNOWN = (Verdict.FOREIGN, Verdict.UNSIGNED)
+_OF_NOBODY_KNOWN = (Verdict.UNKNOWN_KEY, Verdict.UNSIGNED)
 
 
-def proof_of(key: Key, signature: str, fingerprint: str, record_id: int | None) -> str:
+def binding_of(key: Key, signature: str, fingerprint: str, record_id: int | None) -> str:
     """
     Return the proof that a row is what ran for a record; nothing where there is no record.
 
@@ -201,7 +193,7 @@ def why_unusable(stored: StoredMigration) -> NotRecoverable | None:
 def _way_out(stored: StoredMigration) -> str:
     if stored.verdict is Verdict.NO_KEY:
         return signing.problem_with_keys()
-    if stored.verdict is Verdict.FOREIGN:
+    if stored.verdict is Verdict.UNKNOWN_KEY:
         return (
             "Add the key that signed it to DJANGO_REWIND_SIGNING_KEYS, bring back the file of "
             f"{label(stored.key)}, or {_how_to_trust(stored.key)}"

@@ -14,7 +14,7 @@ from .store import Store
 __all__ = ["Damage", "why_not_as_signed"]
 
 # What somebody else may have signed is no damage: people can look at it and agree.
-_DAMAGED = (Verdict.TAMPERED, Verdict.REPLAYED, Verdict.UNSIGNED)
+_DAMAGED = (Verdict.SIGNATURE_MISMATCH, Verdict.REPLAYED_REVISION, Verdict.UNSIGNED)
 
 
 class Damage:
@@ -53,12 +53,12 @@ def why_not_as_signed(row: StoredMigration, text: str | None, contents: Mapping[
         contents: what is stored of what it carries along, by digest.
     """
     if text is None or signing.digest(text) != row.digest:
-        return Verdict.TAMPERED.value
+        return Verdict.SIGNATURE_MISMATCH.value
     try:
-        carried = row.metadata.needs.carried
+        members = row.metadata.bundle.members
     except ValueError as error:
         return f"its {error}"
-    for one in carried:
+    for one in members:
         if one.digest not in contents:
             return f"{one.name}, which it carries along, has gone from the database"
         if signing.digest_of(contents[one.digest]) != one.digest:
@@ -68,6 +68,6 @@ def why_not_as_signed(row: StoredMigration, text: str | None, contents: Mapping[
 
 def _carried(row: StoredMigration) -> list[str]:
     try:
-        return [one.digest for one in row.metadata.needs.carried]
+        return [one.digest for one in row.metadata.bundle.members]
     except ValueError:
         return []

@@ -13,11 +13,19 @@ from django.db.migrations.recorder import MigrationRecorder
 from django.db.models import Max, Model, Q, QuerySet
 from django.utils.timezone import now
 
-from ..models import Event, MigrationCode, MigrationCodeHistory, MigrationEvent, Provenance, StoredContent
+from ..models import Event, MigrationCode, MigrationCodeHistory, MigrationEvent, Origin, StoredContent
 from ..sources import signing
 from ..sources.description import Metadata, payload
 from ..sources.signing import Verdict
-from ..sources.stored import EarlierText, Entry, Glimpse, Kept, StoredMigration, proof_of, why_unusable
+from ..sources.stored import (
+    EarlierRevision,
+    NewSource,
+    StoredMigration,
+    StoredRevision,
+    StoredSummary,
+    binding_of,
+    why_unusable,
+)
 from ..utils.types import Key
 from .audit_log import AuditEntry, AuditLog
 from .summary import Inventory
@@ -61,12 +69,12 @@ class Store(Inventory):
         except Unreadable:
             return self._read(rows.defer("source_code", "stored_at"))
 
-    def glimpses(self) -> list[Glimpse]:
+    def summaries(self) -> list[StoredSummary]:
         """Return of each stored migration what little it takes to tell it from its file."""
         columns = ("pk", "app_label", "migration_name", "digest", "signature", "record_id", "provenance")
         rows = self._rows(MigrationCode).order_by("app_label", "migration_name").values_list(*columns)
         return [
-            Glimpse(
+            StoredSummary(
                 pk=pk,
                 key=(as_text(app_label), as_text(name)),
                 digest=as_text(digest),
@@ -159,7 +167,9 @@ class Store(Inventory):
             found.update({digest: _as_bytes(content) for digest, content in self._read(rows)})
         return found
 
-    def put(self, entries: Iterable[Entry], *, replacing: Collection[Key] = ()) -> dict[Key, Kept]:
+    def put(
+        self, entries: Iterable[NewSource], *, replacing: Collection[Key] = ()
+    ) -> dict[Key, StoredRevision]:
         """
         Store texts, and what goes with them, in one go.
 
@@ -266,16 +276,16 @@ class Store(Inventory):
             key_fingerprint=fingerprint,
             serial=serial,
             record_id=record_id,
-            proof=proof_of(row.key, signature, fingerprint, record_id),
+            proof=binding_of(row.key, signature, fingerprint, record_id),
         )
         return bool(updated == 1)
 
-    def earlier(self, app_label: str) -> list[EarlierText]:
+    def earlier(self, app_label: str) -> list[EarlierRevision]:
         """Return what was stored of the migrations of an app before, the oldest first, without the texts."""
         columns = ("pk", "app_label", "migration_name", "stored_at", "replaced_at", *_TEXT_COLUMNS)
         rows = self._rows(MigrationCodeHistory).filter(app_label=app_label).order_by("replaced_at", "pk")
         return [
-            EarlierText(row["pk"], _stored(row), row["replaced_at"])
+            EarlierRevision(row["pk"], _stored(row), row["replaced_at"])
             for row in self._read(rows.values(*columns))
         ]
 
@@ -304,7 +314,7 @@ class Store(Inventory):
                 serial = next_serial(row.serial, row.newest)
                 self.sign(replace(row, metadata_text=text), serial=serial, record_id=row.record_id)
 
-    def prove(self, key: Key) -> Kept | None:
+    def prove(self, key: Key) -> StoredRevision | None:
         """
         Note that what is stored is what the newest record of this migration stands for.
 
@@ -328,13 +338,13 @@ class Store(Inventory):
             if found is None:
                 return None
             signature, fingerprint, digest, serial, record_id = found
-            proof = proof_of(key, signature, fingerprint, record_id)
+            proof = binding_of(key, signature, fingerprint, record_id)
             cursor.execute(
                 f"UPDATE {quote(code)} SET record_id = %s, proof = %s {where} "  # noqa: S608 (the same)
                 "AND signature = %s",
                 [record_id, proof, *key, signature],
             )
-        return Kept(digest=digest, serial=serial, record_id=record_id)
+        return StoredRevision(digest=digest, serial=serial, record_id=record_id)
 
     def _without_stored(self, contents: Mapping[str, bytes]) -> list[StoredContent]:
         """Return what is not there as it has to be."""
@@ -404,16 +414,16 @@ def next_serial(*serials: int) -> int:
 
 # What was adopted is no news of the store: its record has moved as well, and its name.
 _STORED_AS = {
-    Provenance.CAPTURED: (Event.CAPTURED, ""),
-    Provenance.BACKFILLED: (Event.BACKFILLED, "from its file"),
-    Provenance.GIT: (Event.BACKFILLED, "found in git"),
-    Provenance.INHERITED: (Event.BACKFILLED, "what version 0.1.0 stored is described from its file"),
-    Provenance.ACCEPTED: (Event.ACCEPTED, ""),
+    Origin.CAPTURED: (Event.CAPTURED, ""),
+    Origin.BACKFILLED: (Event.BACKFILLED, "from its file"),
+    Origin.GIT: (Event.BACKFILLED, "found in git"),
+    Origin.INHERITED: (Event.BACKFILLED, "what version 0.1.0 stored is described from its file"),
+    Origin.ACCEPTED: (Event.ACCEPTED, ""),
 }
 
 
 def _happening(row: MigrationCode) -> AuditEntry:
-    event, detail = _STORED_AS[Provenance(row.provenance)]
+    event, detail = _STORED_AS[Origin(row.provenance)]
     key = (row.app_label, row.migration_name)
     return AuditEntry(event, key, row.record_id, digest=row.digest, serial=row.serial, detail=detail)
 
@@ -454,7 +464,7 @@ def _as_bytes(content: Any) -> bytes:
     return bytes(content) if isinstance(content, (bytes, memoryview)) else b""
 
 
-def _row(entry: Entry, serial: int) -> MigrationCode:
+def _row(entry: NewSource, serial: int) -> MigrationCode:
     metadata = entry.metadata.as_text()
     source_digest = signing.digest(entry.text)
     signature, fingerprint = signing.sign(
@@ -478,13 +488,13 @@ def _row(entry: Entry, serial: int) -> MigrationCode:
         signature=signature,
         key_fingerprint=fingerprint,
         record_id=entry.record_id,
-        proof=proof_of(entry.key, signature, fingerprint, entry.record_id),
+        proof=binding_of(entry.key, signature, fingerprint, entry.record_id),
         serial=serial,
     )
 
 
-def _kept(row: MigrationCode | StoredMigration) -> Kept:
-    return Kept(digest=row.digest, serial=row.serial, record_id=row.record_id)
+def _kept(row: MigrationCode | StoredMigration) -> StoredRevision:
+    return StoredRevision(digest=row.digest, serial=row.serial, record_id=row.record_id)
 
 
 # Databases limit what one statement may hold: MariaDB by default to 16 MiB.
@@ -507,12 +517,12 @@ def _would_do_other(stored: StoredMigration, row: MigrationCode) -> bool:
     if stored.digest != row.digest:
         return True
     try:
-        return stored.metadata.needs.carried != Metadata.from_text(row.metadata).needs.carried
+        return stored.metadata.bundle.members != Metadata.from_text(row.metadata).bundle.members
     except ValueError:
         return True
 
 
-def _is_same(stored: StoredMigration | None, entry: Entry) -> bool:
+def _is_same(stored: StoredMigration | None, entry: NewSource) -> bool:
     """Say whether the very same is stored, signed with the first key."""
     if stored is None:
         return False
@@ -523,7 +533,7 @@ def _is_same(stored: StoredMigration | None, entry: Entry) -> bool:
     return is_signed and (row.record_id is None or is_proven)
 
 
-def _serial(entry: Entry, stored: StoredMigration | None, newest: int, replacing: Collection[Key]) -> int:
+def _serial(entry: NewSource, stored: StoredMigration | None, newest: int, replacing: Collection[Key]) -> int:
     """Return the next serial number, or the same where only the key is another."""
     if stored is None:
         return next_serial(newest)

@@ -8,7 +8,7 @@ from typing import NamedTuple, Optional
 from django.db.models import BooleanField, Case, Q, Value, When
 
 from .. import conf
-from ..models import NOT_DESCRIBED, MigrationCode, Provenance
+from ..models import NOT_DESCRIBED, MigrationCode, Origin
 from ..utils.types import Applied, Key
 from .tables import Tables, as_number, as_text
 
@@ -63,7 +63,7 @@ def _is_unproven(proven_for: int | None, record_id: int) -> bool:
 
 # Looked for by the database, which need not send the metadata then.
 _IS_DESCRIBED = Case(
-    When(Q(provenance=Provenance.INHERITED, metadata__contains=NOT_DESCRIBED), then=Value(False)),
+    When(Q(provenance=Origin.INHERITED, metadata__contains=NOT_DESCRIBED), then=Value(False)),
     default=Value(True),
     output_field=BooleanField(),
 )

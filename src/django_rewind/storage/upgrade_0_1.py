@@ -18,7 +18,7 @@ from django.db.migrations.recorder import MigrationRecorder
 from ..sources import signing
 from ..sources.description import module_of, parse, payload
 from ..sources.signing import Verdict
-from ..sources.stored import proof_of
+from ..sources.stored import binding_of
 from ..utils.types import Key
 from .records import record_ids
 
@@ -103,7 +103,7 @@ def prove_recorded(apps: Any, connection: Any) -> None:
     for row in _recorded(apps, connection).filter(proof="").defer("source_code"):
         if _verifies(row):
             key = (row.app_label, row.migration_name)
-            row.proof = proof_of(key, row.signature, row.key_fingerprint, row.record_id)
+            row.proof = binding_of(key, row.signature, row.key_fingerprint, row.record_id)
             row.save(using=connection.alias, update_fields=["proof"])
 
 

@@ -61,7 +61,7 @@ def large(billing: Project) -> Project:
     return billing
 
 
-def carried(shop: Project) -> list[str]:
+def bundled(shop: Project) -> list[str]:
     """Return what is stored beside the migrations, by its text."""
     rows = shop.rows("SELECT content FROM django_migrations_code_content")
     return [bytes(content).decode() for (content,) in rows]
@@ -102,7 +102,7 @@ def test_helper_that_leads_through_the_whole_package(large):
     undo(large)
 
     assert "not stored" not in result.output
-    assert sum(map(len, carried(large))) < 2_000
+    assert sum(map(len, bundled(large))) < 2_000
 
 
 def test_what_a_helper_in_the_migrations_package_imports(large):

@@ -41,7 +41,7 @@ from django.db.migrations.recorder import MigrationRecorder
 from django_rewind.sources import signing
 from django_rewind.models import MigrationCode
 from django_rewind.sources.description import payload
-from django_rewind.sources.stored import proof_of
+from django_rewind.sources.stored import binding_of
 good = MigrationCode.objects.get(migration_name="0002_price")
 for app, name, text, columns, is_signed in json.load(open("rows.json")):
     record = MigrationRecorder.Migration.objects.create(app=app, name=name)
@@ -54,7 +54,7 @@ for app, name, text, columns, is_signed in json.load(open("rows.json")):
     if is_signed:
         row.signature, row.key_fingerprint = signing.sign(payload((app, name), module=row.module,
             metadata=row.metadata, source_digest=row.digest, provenance=row.provenance))
-        row.proof = proof_of((app, name), row.signature, row.key_fingerprint, record.pk)
+        row.proof = binding_of((app, name), row.signature, row.key_fingerprint, record.pk)
     try:
         with transaction.atomic():
             row.save()

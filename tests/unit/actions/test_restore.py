@@ -13,11 +13,11 @@ from django.test import override_settings
 from django_rewind.actions.places import InFolder, InProject, NoPlace, Place
 from django_rewind.actions.restore import Action, Restore
 from django_rewind.models import MigrationCode
-from django_rewind.sources.bundle.manifest import Carried, Needs
+from django_rewind.sources.bundle.manifest import Bundle, BundleMember
 from django_rewind.sources.bundle.modules import encode
 from django_rewind.sources.description import describe
 from django_rewind.sources.signing import digest_of
-from django_rewind.sources.stored import Entry
+from django_rewind.sources.stored import NewSource
 from django_rewind.storage.store import Store
 from django_rewind.utils.files import write_all
 from tests.support.fixtures import in_memory, migrate, stored
@@ -41,18 +41,20 @@ def shop(app):
     return app
 
 
-def keep(text: str, *carried: tuple[str, str, bytes], name: str = "0009_kept", module: str = "") -> None:
+def keep(text: str, *members: tuple[str, str, bytes], name: str = "0009_kept", module: str = "") -> None:
     """Put a text into the store, with what goes with it as (kind, name, content)."""
-    needs = Needs([Carried(kind, one, digest_of(content), len(content)) for kind, one, content in carried])
+    bundle = Bundle(
+        [BundleMember(kind, one, digest_of(content), len(content)) for kind, one, content in members]
+    )
     Store(connection).put(
         [
-            Entry(
+            NewSource(
                 key=("shop", name),
                 module=module or f"shop.migrations.{name}",
                 text=text,
-                metadata=describe(in_memory("shop.0009_kept"), needs),
+                metadata=describe(in_memory("shop.0009_kept"), bundle),
                 provenance="captured",
-                contents={digest_of(content): content for _, _, content in carried},
+                contents={digest_of(content): content for _, _, content in members},
             )
         ]
     )
@@ -293,7 +295,7 @@ def test_names_lead_nowhere_else(shop, tmp_path, name):
 
 
 @pytest.mark.parametrize(
-    "carried",
+    "member",
     [
         ("file", "../evil.sql"),
         ("file", "/evil.sql"),
@@ -310,7 +312,7 @@ def test_names_lead_nowhere_else(shop, tmp_path, name):
         ("other", "shop.evil"),
     ],
 )
-def test_names_of_what_is_carried_lead_nowhere_else(shop, tmp_path, carried):
+def test_names_of_what_is_carried_lead_nowhere_else(shop, tmp_path, member):
     """Nor does a link that lies in the package."""
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
@@ -318,10 +320,10 @@ def test_names_of_what_is_carried_lead_nowhere_else(shop, tmp_path, carried):
     out.mkdir(parents=True)
     for folder in (shop.path, out):
         (folder / "link").symlink_to(elsewhere)
-    keep("pass\n", (*carried, b"evil\n"))
+    keep("pass\n", (*member, b"evil\n"))
     before = sorted(tmp_path.rglob("*"))
     assert "shop.0009_kept cannot be restored" in refused("shop", "0009", folder=tmp_path / "out")
-    if carried[0] != "models" and carried[1] != "shop.migrations.link.evil":
+    if member[0] != "models" and member[1] != "shop.migrations.link.evil":
         assert "shop.0009_kept cannot be restored" in refused("shop", "0009")
     assert sorted(tmp_path.rglob("*")) == before
 
@@ -451,12 +453,12 @@ def test_what_it_carries_has_changed_or_gone(shop):
 
 def test_a_package_without_a_file_stays_one(shop, tmp_path):
     """A namespace package was stored as an empty text; where its folder is, nothing is written."""
-    carried = Carried("module", "tools", digest_of(b""), 0, is_package=True)
+    member = BundleMember("module", "tools", digest_of(b""), 0, is_package=True)
     (tmp_path / "tools").mkdir()
-    needs = Needs([carried])
-    metadata = describe(in_memory("shop.0009_kept"), needs)
-    contents = {carried.digest: b""}
-    entry = Entry(
+    bundle = Bundle([member])
+    metadata = describe(in_memory("shop.0009_kept"), bundle)
+    contents = {member.digest: b""}
+    entry = NewSource(
         ("shop", "0009_kept"), "shop.migrations.0009_kept", "pass\n", metadata, "captured", contents
     )
     Store(connection).put([entry])

@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from django_rewind.actions.verify import Verifier
 from django_rewind.models import MigrationCode, StoredContent
 from django_rewind.sources.description import describe
-from django_rewind.sources.stored import Entry
+from django_rewind.sources.stored import NewSource
 from django_rewind.storage.store import Store
 from django_rewind.storage.tables import APP_LABEL
 from django_rewind.utils.types import label
@@ -32,14 +32,14 @@ def put(tree: Tree):
     """Store a text as a migration of `bakery`, with what it needs."""
 
     def put(name: str, text: str, app: str = "bakery") -> None:
-        kept = tree.pack(text)
-        entry = Entry(
+        kept = tree.collect(text)
+        entry = NewSource(
             key=(app, name),
             module=Tree.MIGRATION,
             text=kept.text,
-            metadata=describe(in_memory(f"{app}.{name}", migrations.RunSQL("", "")), kept.needs),
+            metadata=describe(in_memory(f"{app}.{name}", migrations.RunSQL("", "")), kept.bundle),
             provenance="captured",
-            contents=kept.packed.contents,
+            contents=kept.collected.contents,
         )
         Store(connection).put([entry])
 

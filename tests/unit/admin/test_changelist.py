@@ -16,7 +16,7 @@ from django_rewind.admin import disk
 from django_rewind.inventory.status import statuses
 from django_rewind.models import BaselineMigration, MigrationCode
 from django_rewind.sources.description import describe
-from django_rewind.sources.stored import Entry
+from django_rewind.sources.stored import NewSource
 from django_rewind.storage.store import Store
 from tests.support.fixtures import forget_modules, in_memory, migrate, record_id
 from tests.support.helpers import add, create
@@ -266,9 +266,9 @@ def many(apps: int, each: int) -> None:
     Store(connection).put(entries)
 
 
-def _entry(key) -> Entry:
+def _entry(key) -> NewSource:
     metadata = describe(in_memory(".".join(key)))
-    return Entry(key=key, module="x", text=f"{key}", metadata=metadata, provenance="captured")
+    return NewSource(key=key, module="x", text=f"{key}", metadata=metadata, provenance="captured")
 
 
 def queries(client, query: str) -> int:

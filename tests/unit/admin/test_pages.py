@@ -16,7 +16,7 @@ from django.urls import reverse
 
 from django_rewind.models import MigrationCode
 from django_rewind.sources.description import describe
-from django_rewind.sources.stored import Entry
+from django_rewind.sources.stored import NewSource
 from django_rewind.storage.store import Store
 from tests.support.fixtures import in_memory, row
 
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.django_db
 def stored() -> MigrationCode:
     """A row whose every text is hostile."""
     migration = in_memory("shop.0001_initial", migrations.RunSQL("<b>SELECT</b>"))
-    entry = Entry(
+    entry = NewSource(
         key=KEY, module="<i>module</i>", text=HOSTILE, metadata=describe(migration), provenance="captured"
     )
     Store(connection).put([entry])

@@ -20,7 +20,7 @@ from django_rewind.engine.capture import capture
 from django_rewind.engine.handover import hand_over
 from django_rewind.engine.reconcile import reconcile
 from django_rewind.exceptions import NotRecoverable
-from django_rewind.models import MigrationCode, MigrationCodeHistory, Provenance
+from django_rewind.models import MigrationCode, MigrationCodeHistory, Origin
 from django_rewind.sources.bundle.collector import Collector
 from django_rewind.storage.store import Store
 from tests.support.fixtures import applied, hidden, in_memory, migrate, record_id, row
@@ -51,7 +51,7 @@ def test_migrate_stores_what_it_applies(app, texts):
     assert stored_texts() == texts
     for name in texts:
         stored = row(app.key(name))
-        assert stored.provenance == Provenance.CAPTURED
+        assert stored.provenance == Origin.CAPTURED
         assert stored.record_id == record_id(app.key(name))
         assert stored.module == app.module(name)
 
@@ -104,7 +104,7 @@ def test_what_is_only_recorded_is_filled_in_from_disk(app, texts):
     """`--fake` ran nothing, so that nobody claims that it did."""
     migrate("shop", fake=True)
     assert stored_texts() == texts
-    assert row(app.key("0001_initial")).provenance == Provenance.BACKFILLED
+    assert row(app.key("0001_initial")).provenance == Origin.BACKFILLED
     assert row(app.key("0001_initial")).record_id == record_id(app.key("0001_initial"))
 
 
@@ -130,7 +130,7 @@ def test_with_the_setting_off_nothing_is_stored(app, texts):
     assert stored_texts() == {}
     migrate("shop")
     assert stored_texts() == texts
-    assert row(app.key("0001_initial")).provenance == Provenance.BACKFILLED
+    assert row(app.key("0001_initial")).provenance == Origin.BACKFILLED
 
 
 def test_what_a_process_without_us_applied_again_is_filled_in(app, texts):
@@ -143,7 +143,7 @@ def test_what_a_process_without_us_applied_again_is_filled_in(app, texts):
     assert row(app.key("0002_more")).record_id != record_id(app.key("0002_more"))
     migrate()
     assert row(app.key("0002_more")).source_code == text
-    assert row(app.key("0002_more")).provenance == Provenance.BACKFILLED
+    assert row(app.key("0002_more")).provenance == Origin.BACKFILLED
     assert row(app.key("0002_more")).record_id == record_id(app.key("0002_more"))
 
 
@@ -158,7 +158,7 @@ def test_what_a_failed_run_left_behind_is_filled_in(app, texts):
         migrate("shop")
     migrate()
     assert row(app.key("0003_fail")).source_code == text
-    assert row(app.key("0003_fail")).provenance == Provenance.BACKFILLED
+    assert row(app.key("0003_fail")).provenance == Origin.BACKFILLED
     assert row(app.key("0003_fail")).record_id == record_id(app.key("0003_fail"))
     app.delete("0003_fail")
     migrate("shop", "0002")
@@ -192,7 +192,7 @@ def test_only_bytecode_is_said_and_not_stored(app, capsys):
 
 def test_what_cannot_be_packed_is_said_and_not_stored(app, texts, monkeypatch):
     """Whatever goes wrong with one migration, it runs, and the others are stored."""
-    pack = Collector.pack
+    pack = Collector.collect
 
     def fail_for_one(self, module, text):
         if module.endswith("0001_initial"):

@@ -6,7 +6,7 @@ import codecs
 
 import pytest
 
-from django_rewind.sources.bundle.changes import ContentDamaged, Drift
+from django_rewind.sources.bundle.changes import BundleChanges, ContentDamaged
 from django_rewind.sources.bundle.collector import Collector
 from tests.support.fixtures import Kept, Tree
 
@@ -20,13 +20,13 @@ def kept(tree: Tree) -> Kept:
     tree.write("oven/tones.py", TONES)
     tree.write("oven/marks.py", "MARK = '!'\n")
     tree.write("oven/other.py", "OTHER = 1\n")
-    return tree.pack("import oven.tones, oven.other\n")
+    return tree.collect("import oven.tones, oven.other\n")
 
 
 def outdated(kept: Kept) -> set[str]:
-    drift = Drift(Collector(), kept.contents)
-    found = drift.modules(kept.needs, PACKAGE)
-    assert drift.has_changed(kept.needs, PACKAGE) == bool(found)
+    changes = BundleChanges(Collector(), kept.contents)
+    found = changes.modules(kept.bundle, PACKAGE)
+    assert changes.has_changed(kept.bundle, PACKAGE) == bool(found)
     return set(found)
 
 
@@ -39,7 +39,7 @@ def never(digests):
 
 def test_nothing_is_read_where_nothing_has_changed(kept: Kept):
     """Not even from the database."""
-    assert not Drift(Collector(), never).has_changed(kept.needs, PACKAGE)
+    assert not BundleChanges(Collector(), never).has_changed(kept.bundle, PACKAGE)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_another_program(kept: Kept, data):
 def test_what_imports_something_outdated_is_outdated(kept: Kept):
     """It would meet the wrong one; it knows which."""
     kept.tree.write("oven/marks.py", "MARK = '?'\n")
-    found = Drift(Collector(), kept.contents).modules(kept.needs, PACKAGE)
+    found = BundleChanges(Collector(), kept.contents).modules(kept.bundle, PACKAGE)
     assert {name: set(one.imports) for name, one in found.items()} == {
         "oven.tones": {"oven.marks"},
         "oven.marks": set(),
@@ -100,7 +100,7 @@ def test_a_cycle(tree: Tree):
     """All of it is outdated when one is."""
     tree.write("oven/one.py", "import oven.two\n")
     tree.write("oven/two.py", "import oven.one\n")
-    kept = tree.pack("import oven.one\n")
+    kept = tree.collect("import oven.one\n")
     tree.write("oven/two.py", "import oven.one\nTWO = 2\n")
     assert outdated(kept) == {"oven.one", "oven.two"}
 
@@ -111,7 +111,7 @@ def test_what_is_installed_is_used_as_it_is_installed(tree: Tree, monkeypatch):
     tree.write("site-packages/hall/help.py", "HELP = 1\n")
     monkeypatch.syspath_prepend(str(tree.path / "site-packages"))
     text = "import hall.help\n"
-    kept = Kept(tree, text, Collector().pack("hall.migrations.0001", text))
+    kept = Kept(tree, text, Collector().collect("hall.migrations.0001", text))
     tree.write("site-packages/hall/help.py", "HELP = 2\n")
     assert outdated(kept) == set()
     tree.delete("site-packages/hall/help.py")
@@ -140,7 +140,7 @@ class Bread(models.Model):
 def of_models(tree: Tree) -> Kept:
     """A migration that needs a function of `bakery.models`."""
     tree.write("bakery/models.py", MODELS)
-    return tree.pack("import bakery.models\nbakery.models.path\n", importing=["bakery.models"])
+    return tree.collect("import bakery.models\nbakery.models.path\n", importing=["bakery.models"])
 
 
 @pytest.mark.parametrize(
@@ -184,12 +184,12 @@ def with_file(tree: Tree) -> Kept:
     tree.write("bakery/migrations/sql/up.sql", "SELECT 1")
     tree.write("bakery/migrations/_read.py", "open(__file__)\n")
     tree.write("bakery/migrations/_other.py", "OTHER = 1\n")
-    return tree.pack("from . import _read, _other\nopen(__file__ + 'sql/up.sql')\n")
+    return tree.collect("from . import _read, _other\nopen(__file__ + 'sql/up.sql')\n")
 
 
 def test_a_file_that_is_the_same(with_file: Kept):
     """Nothing is read for it."""
-    assert not Drift(Collector(), never).has_changed(with_file.needs, PACKAGE)
+    assert not BundleChanges(Collector(), never).has_changed(with_file.bundle, PACKAGE)
 
 
 @pytest.mark.parametrize("content", [b"SELECT 2", b"SELECT 1\r\n", b"", None])
@@ -198,10 +198,10 @@ def test_a_file_that_is_not(with_file: Kept, content):
     with_file.tree.delete("bakery/migrations/sql")
     if content is not None:
         with_file.tree.write("bakery/migrations/sql/up.sql", content)
-    drift = Drift(Collector(), with_file.contents)
-    assert [one.name for one in drift.files(with_file.needs, PACKAGE)] == ["sql/up.sql"]
-    assert set(drift.modules(with_file.needs, PACKAGE)) == {"bakery.migrations._read"}
-    assert drift.has_changed(with_file.needs, PACKAGE)
+    changes = BundleChanges(Collector(), with_file.contents)
+    assert [one.name for one in changes.files(with_file.bundle, PACKAGE)] == ["sql/up.sql"]
+    assert set(changes.modules(with_file.bundle, PACKAGE)) == {"bakery.migrations._read"}
+    assert changes.has_changed(with_file.bundle, PACKAGE)
 
 
 @pytest.mark.parametrize("place", ["sql/up.sql/more", "sql"])
@@ -209,13 +209,13 @@ def test_something_else_in_the_place_of_a_file(with_file: Kept, place):
     """A folder is none."""
     with_file.tree.delete("bakery/migrations/sql")
     with_file.tree.write(f"bakery/migrations/{place}", "")
-    assert Drift(Collector(), with_file.contents).files(with_file.needs, PACKAGE)
+    assert BundleChanges(Collector(), with_file.contents).files(with_file.bundle, PACKAGE)
 
 
 def test_files_of_a_package_that_is_gone(with_file: Kept):
     """They are all missing."""
-    drift = Drift(Collector(), with_file.contents)
-    assert drift.files(with_file.needs, "gone.migrations") == with_file.needs.files
+    changes = BundleChanges(Collector(), with_file.contents)
+    assert changes.files(with_file.bundle, "gone.migrations") == with_file.bundle.files
 
 
 # Damage
@@ -230,12 +230,12 @@ def test_files_of_a_package_that_is_gone(with_file: Kept):
 )
 def test_what_is_not_what_was_signed(kept: Kept, contents, match):
     """It is an error by name where it is needed, and none where it is not."""
-    assert not Drift(Collector(), contents).has_changed(kept.needs, PACKAGE)
+    assert not BundleChanges(Collector(), contents).has_changed(kept.bundle, PACKAGE)
     kept.tree.delete("oven/marks.py")
     with pytest.raises(ContentDamaged, match=rf"oven\.marks.*{match}"):
-        Drift(Collector(), contents).modules(kept.needs, PACKAGE)
+        BundleChanges(Collector(), contents).modules(kept.bundle, PACKAGE)
 
 
 def test_reading_nothing_asks_nobody():
     """One query fewer."""
-    assert Drift(Collector(), never).read([]) == {}
+    assert BundleChanges(Collector(), never).read([]) == {}

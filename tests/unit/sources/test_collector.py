@@ -60,7 +60,7 @@ BOTH = {"bakery.tones", "bakery.marks"}
 )
 def test_what_is_imported_goes_with_it(tones: Tree, text):
     """However that is written, with what it imports in turn, and nothing else."""
-    assert tones.pack(text).names == BOTH
+    assert tones.collect(text).names == BOTH
     assert not any(name.startswith("bakery") for name in sys.modules)
 
 
@@ -85,18 +85,18 @@ def test_what_is_imported_goes_with_it(tones: Tree, text):
 )
 def test_what_does_not_go_with_it(tones: Tree, text):
     """Python, Django, what is installed, and what is not there."""
-    kept = tones.pack(text)
+    kept = tones.collect(text)
     assert kept.names == set()
-    assert kept.packed.missed == {}
+    assert kept.collected.missed == {}
 
 
 def test_versions_of_what_is_installed_are_written_down(tones: Tree):
     """Also of what a helper imports."""
     tones.write("bakery/tones.py", "import pytest, json, django\n")
-    packages = tones.pack("import bakery.tones").needs.packages
+    packages = tones.collect("import bakery.tones").bundle.packages
     assert list(packages) == ["pytest"]
     assert packages["pytest"].startswith("pytest ")
-    assert list(tones.pack("import pytest").needs.packages) == ["pytest"]
+    assert list(tones.collect("import pytest").bundle.packages) == ["pytest"]
 
 
 def test_helpers_may_import_each_other(tree: Tree):
@@ -104,13 +104,13 @@ def test_helpers_may_import_each_other(tree: Tree):
     tree.write("oven/__init__.py", "from .heat import HEAT\n")
     tree.write("oven/heat.py", "from . import cold\nHEAT = 1\n")
     tree.write("oven/cold.py", "import oven\n__import__('bakery.migrations.0002_bread')\n")
-    assert tree.pack("from oven import HEAT").names == {"oven", "oven.heat", "oven.cold"}
+    assert tree.collect("from oven import HEAT").names == {"oven", "oven.heat", "oven.cold"}
 
 
 def test_a_function_of_another_migration(tree: Tree):
     """It can only be imported by its name, and goes with this one."""
     tree.write("bakery/migrations/0001_flour.py", "def mill(): pass\n")
-    kept = tree.pack(
+    kept = tree.collect(
         "from importlib import import_module\nmill = import_module('bakery.migrations.0001_flour').mill"
     )
     assert kept.names == {"bakery.migrations.0001_flour"}
@@ -122,7 +122,7 @@ def test_an_attribute_of_a_package_and_a_module_of_one_name(tree: Tree, text):
     tree.write("oven/__init__.py", "from .heat import heat\n")
     tree.write("oven/heat.py", "def heat(): pass\n")
     expected = {"oven", "oven.heat"} if text == "from oven import heat" else {"oven.heat"}
-    assert tree.pack(text).names == expected
+    assert tree.collect(text).names == expected
 
 
 def test_a_package_does_not_go_with_its_modules(tree: Tree):
@@ -130,7 +130,7 @@ def test_a_package_does_not_go_with_its_modules(tree: Tree):
     tree.write("oven/__init__.py", "from .cold import COLD\nfrom . import heat\n")
     tree.write("oven/heat.py", "HEAT = 1\n")
     tree.write("oven/cold.py", "COLD = 1\n")
-    assert tree.pack("from oven import heat\nheat.HEAT").names == {"oven.heat"}
+    assert tree.collect("from oven import heat\nheat.HEAT").names == {"oven.heat"}
 
 
 def test_texts_are_stored_as_they_were(tree: Tree):
@@ -139,11 +139,11 @@ def test_texts_are_stored_as_they_were(tree: Tree):
     tree.write("bakery/two.py", "# coding: latin-1\r\nNAME = 'Käse'\r\n".encode())
     tree.write("bakery/three.py", "\ufeffNAME = 1\n")
     tree.write("bakery/four.py", "NAME = 1\n")
-    kept = tree.pack("from bakery import one, three, four")
-    assert kept.carried["bakery.one"] == "# coding: latin-1\r\nNAME = 'Käse'\r\n"
-    assert kept.carried["bakery.three"] == kept.carried["bakery.four"] == "NAME = 1\n"
-    assert len(kept.packed.contents) == 2
-    assert all(digest_of(content) == digest for digest, content in kept.packed.contents.items())
+    kept = tree.collect("from bakery import one, three, four")
+    assert kept.members["bakery.one"] == "# coding: latin-1\r\nNAME = 'Käse'\r\n"
+    assert kept.members["bakery.three"] == kept.members["bakery.four"] == "NAME = 1\n"
+    assert len(kept.collected.contents) == 2
+    assert all(digest_of(content) == digest for digest, content in kept.collected.contents.items())
 
 
 def test_folders_without_init_and_archives(tree: Tree, monkeypatch):
@@ -153,7 +153,7 @@ def test_folders_without_init_and_archives(tree: Tree, monkeypatch):
         archive.writestr("oven/heat.py", "import hall.deep.down\n")
     monkeypatch.syspath_prepend(str(tree.path / "archive.zip"))
     tree.write("hall/deep/down.py", "DOWN = 1\n")
-    assert tree.pack("import oven.heat").names == {"oven.heat", "hall.deep.down"}
+    assert tree.collect("import oven.heat").names == {"oven.heat", "hall.deep.down"}
 
 
 def test_helpers_of_an_installed_app_go_with_its_migrations(tree: Tree, monkeypatch):
@@ -162,8 +162,8 @@ def test_helpers_of_an_installed_app_go_with_its_migrations(tree: Tree, monkeypa
         tree.write(f"site-packages/{package}/__init__.py", "")
         tree.write(f"site-packages/{package}/help.py", "")
     monkeypatch.syspath_prepend(str(tree.path / "site-packages"))
-    packed = Collector().pack("hall.migrations.0001", "import hall.help, cellar.help\n")
-    assert [one.name for one in packed.needs.carried] == ["hall.help"]
+    collected = Collector().collect("hall.migrations.0001", "import hall.help, cellar.help\n")
+    assert [one.name for one in collected.bundle.members] == ["hall.help"]
 
 
 # Limits
@@ -173,22 +173,22 @@ def test_what_is_too_large_is_left_out_and_named(tones: Tree, settings):
     """As a whole, never truncated; what is smaller has its place."""
     settings.DJANGO_REWIND_SIZE_LIMIT = 100
     tones.write("bakery/tones.py", f"MARK = {'!' * 100!r}\n")
-    kept = tones.pack("import bakery.tones, bakery.marks")
+    kept = tones.collect("import bakery.tones, bakery.marks")
     assert kept.names == {"bakery.marks"}
-    assert list(kept.packed.missed) == list(kept.needs.left_out) == ["bakery.tones"]
-    assert "DJANGO_REWIND_SIZE_LIMIT" in kept.packed.missed["bakery.tones"]
+    assert list(kept.collected.missed) == list(kept.bundle.left_out) == ["bakery.tones"]
+    assert "DJANGO_REWIND_SIZE_LIMIT" in kept.collected.missed["bakery.tones"]
 
 
 def test_the_limit_counts_bytes_of_all_together(tones: Tree, settings):
     """Each content fits, and the last of them does not fit any more."""
     size = len(TONES) + len("MARK = '!'\n")
     settings.DJANGO_REWIND_SIZE_LIMIT = size
-    assert tones.pack("import bakery.tones").names == BOTH
-    assert tones.pack("import bakery.tones").needs.size == size
+    assert tones.collect("import bakery.tones").names == BOTH
+    assert tones.collect("import bakery.tones").bundle.size == size
     settings.DJANGO_REWIND_SIZE_LIMIT = size - 1
-    assert tones.pack("import bakery.tones").names == {"bakery.tones"}
+    assert tones.collect("import bakery.tones").names == {"bakery.tones"}
     settings.DJANGO_REWIND_SIZE_LIMIT = 0
-    assert tones.pack("import bakery.tones").names == set()
+    assert tones.collect("import bakery.tones").names == set()
 
 
 def test_files_count_too(tree: Tree, settings):
@@ -196,33 +196,33 @@ def test_files_count_too(tree: Tree, settings):
     settings.DJANGO_REWIND_SIZE_LIMIT = 10
     tree.write("bakery/migrations/sql/large.sql", b"x" * 11)
     tree.write("bakery/migrations/sql/small.sql", b"x" * 10)
-    kept = tree.pack("open(__file__ + 'sql/large.sql'), open(__file__ + 'sql/small.sql')")
+    kept = tree.collect("open(__file__ + 'sql/large.sql'), open(__file__ + 'sql/small.sql')")
     assert kept.names == {"sql/small.sql"}
-    assert list(kept.packed.missed) == ["sql/large.sql"]
+    assert list(kept.collected.missed) == ["sql/large.sql"]
 
 
 @pytest.mark.parametrize("excluded", ["bakery.marks", "bakery"])
 def test_excluded_modules_stay_where_they_are(tones: Tree, settings, excluded):
     """With what is below a package; and nobody is warned of what they asked for."""
     settings.DJANGO_REWIND_EXCLUDE_MODULES = [excluded]
-    kept = tones.pack("import bakery.tones")
+    kept = tones.collect("import bakery.tones")
     assert "bakery.marks" not in kept.names
-    assert kept.packed.missed == {}
-    assert all("DJANGO_REWIND_EXCLUDE_MODULES" in reason for reason in kept.needs.left_out.values())
+    assert kept.collected.missed == {}
+    assert all("DJANGO_REWIND_EXCLUDE_MODULES" in reason for reason in kept.bundle.left_out.values())
 
 
 def test_a_name_that_begins_like_an_excluded_one(tones: Tree, settings):
     """`bakery.ton` is another module than `bakery.tones`."""
     settings.DJANGO_REWIND_EXCLUDE_MODULES = ["bakery.ton", "bak"]
-    assert tones.pack("import bakery.tones").names == BOTH
+    assert tones.collect("import bakery.tones").names == BOTH
 
 
 def test_what_cannot_be_read_is_left_out_and_named(tones: Tree):
     """The rest goes along."""
     tones.write("bakery/marks.py", b"MARK = '\xff'\n")
-    kept = tones.pack("import bakery.tones")
+    kept = tones.collect("import bakery.tones")
     assert kept.names == {"bakery.tones"}
-    assert "cannot be read" in kept.packed.missed["bakery.marks"]
+    assert "cannot be read" in kept.collected.missed["bakery.marks"]
 
 
 # Models
@@ -258,8 +258,8 @@ class Bread(models.Model):
 def test_of_models_an_excerpt(tones: Tree, text, inside, outside, importing):
     """What is used, with what it needs, and no model; whether or not they are imported."""
     tones.write("bakery/models.py", MODELS)
-    kept = tones.pack(text, importing=importing)
-    taken = kept.carried["bakery.models"]
+    kept = tones.collect(text, importing=importing)
+    taken = kept.members["bakery.models"]
     assert inside in taken
     assert outside not in taken
     assert ("bakery.marks" in kept.names) == ("path" in taken)
@@ -268,9 +268,9 @@ def test_of_models_an_excerpt(tones: Tree, text, inside, outside, importing):
 def test_of_a_model_nothing_but_its_name(tones: Tree):
     """Models are left alone."""
     tones.write("bakery/models.py", MODELS)
-    kept = tones.pack("from bakery.models import Bread", importing=["bakery.models"])
-    (carried,) = kept.needs.carried
-    assert (carried.kind, carried.size, carried.models, carried.paths) == (
+    kept = tones.collect("from bakery.models import Bread", importing=["bakery.models"])
+    (member,) = kept.bundle.members
+    assert (member.kind, member.size, member.models, member.paths) == (
         "models",
         0,
         ["Bread"],
@@ -282,8 +282,8 @@ def test_a_package_of_models(tones: Tree):
     """Its `__init__` goes as it is, and of what it imports an excerpt."""
     tones.write("bakery/models/__init__.py", "from .bread import *\nfrom .bread import Bread, path\n")
     tones.write("bakery/models/bread.py", MODELS)
-    kept = tones.pack("import bakery.models\nbakery.models.path", importing=["bakery.models"])
-    kinds = {one.name: one.kind for one in kept.needs.carried}
+    kept = tones.collect("import bakery.models\nbakery.models.path", importing=["bakery.models"])
+    kinds = {one.name: one.kind for one in kept.bundle.members}
     assert kinds == {"bakery.models": "module", "bakery.models.bread": "models", "bakery.marks": "module"}
 
 
@@ -294,9 +294,9 @@ def test_a_model_that_is_bound_to_another_name(tones: Tree):
         MODELS + "\nMeta = type('Meta', (), {'app_label': 'bakery'})\n"
         "Loaf = type('Rye', (Bread,), {'__module__': __name__, 'Meta': Meta})\n",
     )
-    kept = tones.pack("from bakery.models import Loaf", importing=["bakery.models"])
-    assert kept.carried["bakery.models"] == ""
-    assert kept.needs.carried[0].models == ["Loaf"]
+    kept = tones.collect("from bakery.models import Loaf", importing=["bakery.models"])
+    assert kept.members["bakery.models"] == ""
+    assert kept.bundle.members[0].models == ["Loaf"]
 
 
 def test_models_that_cannot_be_parsed(tones: Tree):
@@ -304,8 +304,8 @@ def test_models_that_cannot_be_parsed(tones: Tree):
     tones.write("bakery/models.py", MODELS)
     tones.imported("bakery.models")
     (tones.path / "bakery/models.py").write_text("a = (\n")
-    kept = tones.pack("from bakery.models import path")
-    assert "cannot be parsed" in kept.packed.missed["bakery.models"]
+    kept = tones.collect("from bakery.models import path")
+    assert "cannot be parsed" in kept.collected.missed["bakery.models"]
 
 
 # Files
@@ -357,7 +357,7 @@ EVERY = {"up.sql", "0002_bread.sql", "0002_bread.json", "sql/down.sql", "sql/mor
 )
 def test_files_that_a_migration_names(files: Tree, text, names):
     """By name, by pattern, by its own name; all of them where nothing tells."""
-    assert files.pack(text).names == names
+    assert files.collect(text).names == names
 
 
 def test_files_that_a_helper_beside_the_migration_reads(files: Tree):
@@ -368,24 +368,24 @@ def test_files_that_a_helper_beside_the_migration_reads(files: Tree):
     files.write("bakery/fixtures.json", "")
     text = "from . import _read\nfrom .sql import read\nimport bakery.read"
     modules = {"bakery.migrations._read", "bakery.migrations.sql.read", "bakery.read"}
-    assert files.pack(text).names == {"up.sql", "sql/down.sql", *modules}
+    assert files.collect(text).names == {"up.sql", "sql/down.sql", *modules}
 
 
 def test_a_file_and_a_module_of_one_name(tree: Tree):
     """Both go along."""
     tree.write("oven.py", "HEAT = 1\n")
     tree.write("bakery/migrations/oven", "heat")
-    kept = tree.pack("import oven\nopen(__file__ + 'oven')")
-    assert [(one.kind, one.name) for one in kept.needs.carried] == [("module", "oven"), ("file", "oven")]
-    assert {kept.packed.contents[one.digest] for one in kept.needs.carried} == {b"HEAT = 1\n", b"heat"}
+    kept = tree.collect("import oven\nopen(__file__ + 'oven')")
+    assert [(one.kind, one.name) for one in kept.bundle.members] == [("module", "oven"), ("file", "oven")]
+    assert {kept.collected.contents[one.digest] for one in kept.bundle.members} == {b"HEAT = 1\n", b"heat"}
 
 
 def test_files_of_any_content(tree: Tree):
     """Bytes are bytes; an empty one is one too."""
     tree.write("bakery/migrations/a.bin", bytes(range(256)))
     tree.write("bakery/migrations/b.bin", b"")
-    kept = tree.pack("open(__file__ + 'a.bin'), open(__file__ + 'b.bin')")
-    assert set(kept.packed.contents.values()) == {bytes(range(256)), b""}
+    kept = tree.collect("open(__file__ + 'a.bin'), open(__file__ + 'b.bin')")
+    assert set(kept.collected.contents.values()) == {bytes(range(256)), b""}
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs links and pipes")
@@ -397,34 +397,34 @@ def test_files_that_are_none(tree: Tree):
     (folder / "dangling.sql").symlink_to(tree.path / "gone.sql")
     (folder / "loop").symlink_to(folder, target_is_directory=True)
     os.mkfifo(folder / "pipe.sql")
-    assert tree.pack("open(__file__)").carried == {"link.sql": "SELECT 1"}
+    assert tree.collect("open(__file__)").members == {"link.sql": "SELECT 1"}
 
 
 @pytest.mark.skipif(sys.platform == "win32" or not os.geteuid(), reason="may read everything")
 def test_a_file_that_cannot_be_read_is_named(tree: Tree):
     """Like a module."""
     tree.write("bakery/migrations/up.sql", "SELECT 1").chmod(0)
-    kept = tree.pack("open(__file__ + 'up.sql')")
-    assert "cannot be read" in kept.packed.missed["up.sql"]
+    kept = tree.collect("open(__file__ + 'up.sql')")
+    assert "cannot be read" in kept.collected.missed["up.sql"]
 
 
 def test_migrations_in_a_folder_without_init(tree: Tree):
     """They lie beside their files all the same."""
     tree.delete("bakery/migrations/__init__.py", "bakery/__init__.py")
     tree.write("bakery/migrations/up.sql", "")
-    assert tree.pack("open(__file__ + 'up.sql')").names == {"up.sql"}
+    assert tree.collect("open(__file__ + 'up.sql')").names == {"up.sql"}
 
 
 def test_a_migration_without_a_folder(tree: Tree):
     """Its package is gone: there is nothing beside it."""
-    assert Collector().pack("gone.migrations.0001", "open(__file__)\n").needs.carried == []
+    assert Collector().collect("gone.migrations.0001", "open(__file__)\n").bundle.members == []
 
 
 def test_a_module_is_read_once_for_many_migrations(tones: Tree):
     """As long as one piece of work lasts."""
     collector = Collector()
     text = "import bakery.tones\n"
-    first = collector.pack(Tree.MIGRATION, text)
+    first = collector.collect(Tree.MIGRATION, text)
     tones.delete("bakery/marks.py")
-    assert Kept(tones, text, collector.pack("bakery.migrations.0003", text)).names == BOTH
+    assert Kept(tones, text, collector.collect("bakery.migrations.0003", text)).names == BOTH
     assert first.contents

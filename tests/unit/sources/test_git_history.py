@@ -9,7 +9,7 @@ import pytest
 
 from django_rewind.git.repository import GitUnavailable, Repository
 from django_rewind.sources.bundle.modules import Modules, Owner, SourceUnavailable
-from django_rewind.sources.git_history import Found, ModulesAt, Past, Wanted
+from django_rewind.sources.git_history import FoundSource, GitHistory, ModulesAtCommit, WantedSource
 from tests.support.helpers import MIGRATION
 from tests.support.workdir import WorkDir
 
@@ -44,22 +44,22 @@ def remove(work: WorkDir, name: str = FILE) -> None:
     work.commit()
 
 
-def wanted(work: WorkDir, applied: float = ALWAYS, *, root: str = "", key=("shop", NAME)) -> Wanted:
+def wanted(work: WorkDir, applied: float = ALWAYS, *, root: str = "", key=("shop", NAME)) -> WantedSource:
     file = work.path / root / key[0] / "migrations" / f"{key[1]}.py"
-    return Wanted(key, applied, file, f"{key[0]}.migrations.{key[1]}")
+    return WantedSource(key, applied, file, f"{key[0]}.migrations.{key[1]}")
 
 
-def find(work: WorkDir, one: Wanted | None = None, taken: list[Path] | None = None) -> Found:
-    past = Past(Repository.around(work.path), taken or [])
+def find(work: WorkDir, one: WantedSource | None = None, taken: list[Path] | None = None) -> FoundSource:
+    past = GitHistory(Repository.around(work.path), taken or [])
     one = one or wanted(work)
     past.look_for([one])
     return past.find(one)
 
 
-def packed(found: Found) -> dict[str, str]:
+def collected(found: FoundSource) -> dict[str, str]:
     """Return what goes with it, by name."""
-    needs = found.collector.pack(found.module, found.text)
-    return {one.name: needs.contents[one.digest].decode() for one in needs.needs.carried}
+    bundle = found.collector.collect(found.module, found.text)
+    return {one.name: bundle.contents[one.digest].decode() for one in bundle.bundle.members}
 
 
 # Which version
@@ -155,14 +155,14 @@ def test_project_in_a_sub_folder(tmp_path):
     remove(work, f"back end/{FILE}")
     found = find(work, wanted(work, root="back end"))
     assert found.module == f"shop.migrations.{NAME}"
-    assert packed(found) == {"shop.tones": "TONE = 1\n"}
+    assert collected(found) == {"shop.tones": "TONE = 1\n"}
 
 
 def test_migrations_modules_elsewhere(work):
     """Whatever folder the app keeps them in now."""
     work.commit(**{"moved/for_shop/__init__.py": "", f"moved/for_shop/{NAME}.py": migration()})
     remove(work, f"moved/for_shop/{NAME}.py")
-    one = Wanted(
+    one = WantedSource(
         ("shop", NAME), ALWAYS, work.path / "moved" / "for_shop" / f"{NAME}.py", f"moved.for_shop.{NAME}"
     )
     assert find(work, one).module == f"moved.for_shop.{NAME}"
@@ -175,9 +175,9 @@ def test_renamed_folder(work):
     work.git("mv", "shop", "store")
     work.commit()
     file = work.path / "store" / "migrations" / f"{NAME}.py"
-    found = find(work, Wanted(("shop", NAME), ALWAYS, file, f"store.migrations.{NAME}"))
+    found = find(work, WantedSource(("shop", NAME), ALWAYS, file, f"store.migrations.{NAME}"))
     assert (found.module, found.version.path) == (f"shop.migrations.{NAME}", FILE)
-    assert packed(found) == {"shop.tones": "TONE = 1\n"}
+    assert collected(found) == {"shop.tones": "TONE = 1\n"}
 
 
 def test_moved_project(work):
@@ -202,7 +202,7 @@ def test_app_within_packages(work):
         }
     )
     remove(work, path)
-    assert find(work, Wanted(("shop", NAME), ALWAYS)).module == f"site.apps.shop.migrations.{NAME}"
+    assert find(work, WantedSource(("shop", NAME), ALWAYS)).module == f"site.apps.shop.migrations.{NAME}"
 
 
 @pytest.mark.parametrize("app", ["cart", "shop"])
@@ -219,7 +219,7 @@ def test_first_migration_of_a_removed_app(work):
     path = "cart/migrations/0001_initial.py"
     work.commit(**{path: migration(after=None)})
     remove(work, path)
-    assert find(work, Wanted(("cart", "0001_initial"), ALWAYS)).version.path == path
+    assert find(work, WantedSource(("cart", "0001_initial"), ALWAYS)).version.path == path
 
 
 # What it needs
@@ -239,7 +239,7 @@ def test_needs_are_those_of_the_commit(work):
     remove(work)
     work.commit(**{"shop/more.py": "TONE = 2\n", "shop/migrations/0002_price.sql": "SELECT 3;\n"})
     remove(work, "shop/tones.py")
-    assert packed(find(work)) == {
+    assert collected(find(work)) == {
         "shop.tones": "from .more import TONE\n",
         "shop.more": "TONE = 1\n",
         "0002_price.sql": "SELECT 1;\r\n",
@@ -253,9 +253,9 @@ def test_pointer_to_a_large_file(work):
     work.commit(**{FILE: migration("HERE = __file__"), "shop/migrations/0002_price.csv": pointer})
     remove(work)
     found = find(work)
-    needs = found.collector.pack(found.module, found.text)
-    assert needs.needs.carried == []
-    assert "Git LFS" in needs.missed["0002_price.csv"]
+    bundle = found.collector.collect(found.module, found.text)
+    assert bundle.bundle.members == []
+    assert "Git LFS" in bundle.missed["0002_price.csv"]
 
 
 MODELS = """
@@ -281,7 +281,7 @@ def test_models_are_known_by_their_bases(work):
         }
     )
     remove(work)
-    assert packed(find(work)) == {"shop.models": 'def path():\n    return "x"\n'}
+    assert collected(find(work)) == {"shop.models": 'def path():\n    return "x"\n'}
 
 
 def test_two_modules_that_import_each_other(work):
@@ -294,14 +294,14 @@ def test_two_modules_that_import_each_other(work):
         }
     )
     remove(work)
-    assert set(packed(find(work))) == {"shop.a", "shop.b"}
+    assert set(collected(find(work))) == {"shop.a", "shop.b"}
 
 
 # Modules at a commit
 
 
 @pytest.fixture
-def at(work: WorkDir) -> ModulesAt:
+def at(work: WorkDir) -> ModulesAtCommit:
     work.commit(
         **{
             "shop/tones.py": "TONE = 1\n",
@@ -312,7 +312,7 @@ def at(work: WorkDir) -> ModulesAt:
             "data.txt": "",
         }
     )
-    return ModulesAt(Repository.around(work.path), work.head, ["", "lib"], Modules())
+    return ModulesAtCommit(Repository.around(work.path), work.head, ["", "lib"], Modules())
 
 
 @pytest.mark.parametrize(
@@ -397,7 +397,7 @@ def test_many_that_lay_elsewhere(work, names):
     for file in files:
         (work.path / file).unlink()
     work.commit()
-    past = Past(Repository.around(work.path))
+    past = GitHistory(Repository.around(work.path))
     looked_for = [wanted(work, key=("shop", name)) for name in names]
     past.look_for(looked_for)
     assert [past.find(one).version.path for one in looked_for] == files[: len(names)]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from django_rewind.sources.bundle.importer import Isolation, imports_that_fail
+from django_rewind.sources.bundle.importer import StoredImporter, imports_that_fail
 from tests.support.fixtures import Kept, Tree
 
 pytestmark = pytest.mark.deep
@@ -32,7 +32,7 @@ def recovered(tree: Tree, text: str, files: dict[str, str], *, here: dict[str, s
     """Store a migration with these files, have others in their place, and execute it."""
     for name, content in files.items():
         tree.write(name, content)
-    kept = tree.pack(text)
+    kept = tree.collect(text)
     for name in files:
         tree.delete(name)
     for name, content in (here or {}).items():
@@ -92,7 +92,7 @@ def test_what_is_here_and_unchanged_is_used(tree: Tree):
     """As the very module."""
     tree.write("oven/marks.py", "MARK = '!'\n")
     tree.write("oven/tones.py", "from oven import marks\n")
-    kept = tree.pack("from oven import tones\n")
+    kept = tree.collect("from oven import tones\n")
     tree.write("oven/tones.py", "")
     live = tree.imported("oven.marks")
     assert kept.execute().tones.marks is live
@@ -198,7 +198,7 @@ def test_a_package_that_changed_and_its_module_that_did_not(tree: Tree, text):
     """The stored package has the module of this checkout."""
     tree.write("oven/heat.py", "HEAT = 1\n")
     tree.write("oven/__init__.py", "NAME = 'then'\n")
-    kept = tree.pack(f"import oven\nNAME = oven.NAME\n{text}")
+    kept = tree.collect(f"import oven\nNAME = oven.NAME\n{text}")
     tree.write("oven/__init__.py", "NAME = 'now'\n")
     tree.imported("oven.heat")
     module = kept.execute()
@@ -301,28 +301,28 @@ def test_a_helper_that_is_at_the_top(tree: Tree):
 )
 def test_a_helper_that_fails(tree: Tree, text, error):
     """The error is its own, with its text in the traceback, and nothing is left behind."""
-    isolation = Isolation()
+    importer = StoredImporter()
     files = {"oven/tones.py": f"import oven.marks\n{text}\n", "oven/marks.py": "MARK = 1\n"}
     for name, content in files.items():
         tree.write(name, content)
-    kept = tree.pack("import oven.tones")
+    kept = tree.collect("import oven.tones")
     tree.delete("oven")
     with pytest.raises(error) as caught:
-        kept.execute(isolation)
+        kept.execute(importer)
     assert text.splitlines()[-1] in "".join(traceback.format_exception(error, caught.value, caught.tb))
     with pytest.raises(error):
-        kept.execute(isolation)
+        kept.execute(importer)
 
 
 @pytest.mark.parametrize("change", ["insert(0, 'elsewhere')", "append('elsewhere')", "clear()"])
 def test_a_helper_that_changes_the_path(tree: Tree, change):
     """The running project keeps its own."""
     tree.write("oven/tones.py", f"import sys\nsys.path.{change}\nMARK = 1\n")
-    kept = tree.pack("from oven.tones import MARK")
+    kept = tree.collect("from oven.tones import MARK")
     tree.delete("oven")
     before = list(sys.path)
     assert kept.execute().MARK == 1
-    kept.isolation.close()
+    kept.importer.close()
     assert sys.path == before
 
 
@@ -330,11 +330,11 @@ def test_other_threads(tree: Tree):
     """What they import meanwhile they import from this checkout."""
     # The stored module waits for a thread that imports the one of the same name.
     tree.write("oven/marks.py", "MARK = 'then'\n")
-    kept = tree.pack("from oven.marks import MARK\n")
+    kept = tree.collect("from oven.marks import MARK\n")
     tree.write("oven/marks.py", "MARK = 'now'\n")
     seen = []
-    isolation = Isolation()
-    kept.execute(isolation)
+    importer = StoredImporter()
+    kept.execute(importer)
     thread = threading.Thread(target=lambda: seen.append(tree.imported("oven.marks").MARK))
     thread.start()
     thread.join()
@@ -382,16 +382,16 @@ def test_one_class_for_one_content(tree: Tree):
     """Two migrations of a run that ran with the same field have the same class."""
     tree.write("oven/fields.py", FIELD.format(1))
     one, other = (
-        tree.pack("from oven.fields import Code\n"),
-        tree.pack("import oven.fields as f\nCode = f.Code\n"),
+        tree.collect("from oven.fields import Code\n"),
+        tree.collect("import oven.fields as f\nCode = f.Code\n"),
     )
     tree.delete("oven")
-    isolation = Isolation()
-    classes = [kept.execute(isolation).Code for kept in (one, other)]
+    importer = StoredImporter()
+    classes = [kept.execute(importer).Code for kept in (one, other)]
     assert classes[0] is classes[1]
     assert isinstance(classes[0]().clone(), classes[1])
     assert classes[0]().deconstruct()[1] == "oven.fields.Code"
-    assert one.execute(Isolation()).Code is not classes[0]
+    assert one.execute(StoredImporter()).Code is not classes[0]
 
 
 def test_each_has_the_version_that_it_ran_with(tree: Tree):
@@ -399,10 +399,10 @@ def test_each_has_the_version_that_it_ran_with(tree: Tree):
     kept = []
     for level in (1, 2, 3):
         tree.write("oven/fields.py", FIELD.format(level))
-        kept.append(tree.pack("from oven.fields import Code\n"))
-    isolation = Isolation()
-    assert [one.execute(isolation).Code.LEVEL for one in kept] == [1, 2, 3]
-    assert kept[2].execute(isolation).Code is tree.imported("oven.fields").Code
+        kept.append(tree.collect("from oven.fields import Code\n"))
+    importer = StoredImporter()
+    assert [one.execute(importer).Code.LEVEL for one in kept] == [1, 2, 3]
+    assert kept[2].execute(importer).Code is tree.imported("oven.fields").Code
 
 
 def test_a_version_is_that_of_what_it_imports_too(tree: Tree):
@@ -411,10 +411,10 @@ def test_a_version_is_that_of_what_it_imports_too(tree: Tree):
     for mark in "!?":
         tree.write("oven/tones.py", TONES["oven/tones.py"])
         tree.write("oven/marks.py", f"MARK = '{mark}'\n")
-        kept.append(tree.pack("from oven.tones import louder\n"))
+        kept.append(tree.collect("from oven.tones import louder\n"))
     tree.delete("oven")
-    isolation = Isolation()
-    assert [one.execute(isolation).louder("") for one in kept] == ["!", "?"]
+    importer = StoredImporter()
+    assert [one.execute(importer).louder("") for one in kept] == ["!", "?"]
 
 
 # Models
@@ -459,7 +459,7 @@ def test_models_are_those_of_this_checkout(tree: Tree):
     """And what hangs on them, and functions beside them, are those that it ran with."""
     tree.write("oven/marks.py", "MARK = '!'\n")
     tree.write("bakery/models.py", MODELS)
-    kept = tree.pack(
+    kept = tree.collect(
         "from bakery import models\nfrom bakery.models import Bread, Loaf, path, count, saved\nBread.Kind.RYE\nBread.scan\n",
         importing=["bakery.models"],
     )
@@ -534,7 +534,7 @@ class Bread(Mixin, StampedModel):
 def test_what_hangs_on_models(tree: Tree, text, value, are_gone):
     """Enumerations, choices, validators, what is inherited: as it was, whatever is here."""
     tree.write("bakery/models.py", OF_ALL_KINDS)
-    kept = tree.pack(f"import bakery.models as m\nV = m.{text}", importing=["bakery.models"])
+    kept = tree.collect(f"import bakery.models as m\nV = m.{text}", importing=["bakery.models"])
     if are_gone:
         tree.delete("bakery/models.py")
     else:
@@ -552,7 +552,7 @@ def test_models_that_are_gone(tree: Tree):
     """What was taken is there, and the error of the rest names the model."""
     tree.write("oven/marks.py", "MARK = '!'\n")
     tree.write("bakery/models.py", MODELS)
-    kept = tree.pack("from bakery.models import *\n", importing=["bakery.models"])
+    kept = tree.collect("from bakery.models import *\n", importing=["bakery.models"])
     tree.delete("oven", "bakery/models.py")
     module = kept.execute()
     assert module.path(None, None) == "!"
@@ -570,7 +570,9 @@ def test_a_package_of_models(tree: Tree):
         "from .bread import *\nfrom .bread import Bread, path\n__all__ = ['Bread', 'path']\n",
     )
     tree.write("bakery/models/bread.py", MODELS)
-    kept = tree.pack("from bakery.models import *\nimport bakery.models as m\n", importing=["bakery.models"])
+    kept = tree.collect(
+        "from bakery.models import *\nimport bakery.models as m\n", importing=["bakery.models"]
+    )
     tree.delete("oven")
     tree.write("bakery/models/bread.py", MODELS.replace("from oven.marks import MARK", "MARK = 2"))
     module = kept.execute(importing=["bakery.models"])
@@ -609,7 +611,7 @@ READ = "from pathlib import Path\nimport os\ndef read():\n    return {}\n"
 @pytest.mark.parametrize("now", [None, "now"])
 def test_files_are_read_as_they_were(sql: Tree, temporary, text, now):
     """Where they are gone or different, from a temporary folder; the rest of the folder is there as well."""
-    kept = sql.pack(READ.format(text))
+    kept = sql.collect(READ.format(text))
     sql.delete("bakery/migrations/sql/up.sql")
     if now:
         sql.write("bakery/migrations/sql/up.sql", now)
@@ -617,7 +619,7 @@ def test_files_are_read_as_they_were(sql: Tree, temporary, text, now):
     assert module.read() == "then"
     assert (Path(module.__file__).parent / "sql/other.sql").read_text() == "other"
     assert len(list(temporary.iterdir())) == 1
-    kept.isolation.close()
+    kept.importer.close()
     assert list(temporary.iterdir()) == []
     assert (sql.path / "bakery/migrations/sql/other.sql").read_text() == "other"
 
@@ -646,7 +648,7 @@ def test_files_are_found_by_the_package(tree: Tree, temporary, text):
         "bakery/migrations/_read.py",
         "from pathlib import Path\nV = Path(__file__.replace('_read.py', 'up.sql')).read_text()\n",
     )
-    kept = tree.pack(text)
+    kept = tree.collect(text)
     tree.write("bakery/migrations/up.sql", "now")
     assert kept.execute().V == "then"
 
@@ -663,7 +665,7 @@ def test_files_of_others_are_those_of_this_checkout(tree: Tree, temporary, text)
     tree.write("bakery/migrations/up.sql", "then")
     tree.write("oven/__init__.py", "")
     tree.write("oven/up.sql", "then")
-    kept = tree.pack(text + "\n__file__\n'up.sql'")
+    kept = tree.collect(text + "\n__file__\n'up.sql'")
     tree.write("bakery/migrations/up.sql", "now")
     tree.write("oven/up.sql", "now")
     assert kept.execute().V == "now"
@@ -673,7 +675,7 @@ def test_files_that_are_unchanged_are_read_where_they_are(sql: Tree, temporary):
     """No copy is made, and what lies above the folder is where it was."""
     sql.write("bakery/fixtures/x.json", "{}")
     text = "(Path(__file__).parent.parent / 'fixtures' / 'x.json').read_text() + (Path(__file__).parent / 'sql/up.sql').read_text()"
-    kept = sql.pack(READ.format(text))
+    kept = sql.collect(READ.format(text))
     assert kept.execute().read() == "{}then"
     assert list(temporary.iterdir()) == []
     sql.delete("bakery/migrations/sql/up.sql")
@@ -685,19 +687,19 @@ def test_a_file_that_was_left_out_can_be_brought_back(sql: Tree, temporary, sett
     settings.DJANGO_REWIND_SIZE_LIMIT = 10
     sql.write("bakery/migrations/sql/large.sql", "large" * 10)
     text = "[(Path(__file__).parent / 'sql' / name).read_text() for name in ('up.sql', 'large.sql')]"
-    kept = sql.pack(READ.format(text))
-    assert list(kept.needs.left_out) == ["sql/large.sql"]
+    kept = sql.collect(READ.format(text))
+    assert list(kept.bundle.left_out) == ["sql/large.sql"]
     sql.delete("bakery/migrations/sql/up.sql")
     assert kept.execute().read()[0] == "then"
 
 
 def test_folders_go_with_the_isolation(sql: Tree, temporary):
     """Also where nobody closes it."""
-    kept = sql.pack(READ.format("open(__file__ + '/../sql/up.sql').read()"))
+    kept = sql.collect(READ.format("open(__file__ + '/../sql/up.sql').read()"))
     sql.delete("bakery/migrations/sql")
     kept.execute()
     assert len(list(temporary.iterdir())) == 1
-    del kept.isolation
+    del kept.importer
     gc.collect()
     assert list(temporary.iterdir()) == []
 
@@ -705,7 +707,7 @@ def test_folders_go_with_the_isolation(sql: Tree, temporary):
 def test_binary_files(tree: Tree, temporary):
     """Bytes are what they were."""
     tree.write("bakery/migrations/a.bin", bytes(range(256)))
-    kept = tree.pack("from pathlib import Path\nV = Path(__file__).with_name('a.bin').read_bytes()\n")
+    kept = tree.collect("from pathlib import Path\nV = Path(__file__).with_name('a.bin').read_bytes()\n")
     tree.delete("bakery/migrations/a.bin")
     assert bytes(range(256)) == kept.execute().V
 

@@ -13,10 +13,10 @@ from django.db.migrations.state import ProjectState
 from django_rewind.exceptions import NotRecoverable
 from django_rewind.models import MigrationCode
 from django_rewind.sources import signing
-from django_rewind.sources.bundle.importer import Isolation
+from django_rewind.sources.bundle.importer import StoredImporter
 from django_rewind.sources.description import describe
 from django_rewind.sources.recovered import RecoveredMigration
-from django_rewind.sources.stored import Entry, why_unusable
+from django_rewind.sources.stored import NewSource, why_unusable
 from django_rewind.storage.store import Store
 from tests.support.fixtures import in_memory
 
@@ -32,13 +32,13 @@ def store(text: str = BEGIN + CLASS, module: str = MODULE, **attributes: object)
     """Store a text with its metadata and return it recovered, not loaded yet."""
     attributes = {"after": "shop.0001", **attributes}
     metadata = describe(in_memory("shop.0002_more", migrations.RunSQL("SELECT 1", ""), **attributes))
-    entry = Entry(key=KEY, module=module, text=text, metadata=metadata, provenance="captured")
+    entry = NewSource(key=KEY, module=module, text=text, metadata=metadata, provenance="captured")
     Store(connection).put([entry])
     return recovered()
 
 
 def recovered() -> RecoveredMigration:
-    return RecoveredMigration(Store(connection).rows()[KEY], Store(connection), Isolation())
+    return RecoveredMigration(Store(connection).rows()[KEY], Store(connection), StoredImporter())
 
 
 @pytest.fixture

@@ -42,19 +42,19 @@ def test_every_part_is_covered(position):
     signature, fingerprint = signing.sign(PAYLOAD)
     changed = [*PAYLOAD]
     changed[position] += "x"
-    assert signing.verify(changed, signature, fingerprint) is Verdict.TAMPERED
+    assert signing.verify(changed, signature, fingerprint) is Verdict.SIGNATURE_MISMATCH
 
 
 def test_parts_cannot_be_shifted_into_each_other():
     """Two payloads that read the same when they are joined have different signatures."""
     signature, fingerprint = signing.sign(["shop", "0001"])
-    assert signing.verify(["shop0", "001"], signature, fingerprint) is Verdict.TAMPERED
+    assert signing.verify(["shop0", "001"], signature, fingerprint) is Verdict.SIGNATURE_MISMATCH
 
 
 def test_a_key_that_is_not_ours_is_foreign(signed):
     """Signed elsewhere is told from changed."""
     with override_settings(DJANGO_REWIND_SIGNING_KEYS=["new"]):
-        assert signing.verify(PAYLOAD, *signed) is Verdict.FOREIGN
+        assert signing.verify(PAYLOAD, *signed) is Verdict.UNKNOWN_KEY
 
 
 def test_a_key_that_was_rotated_still_verifies(signed):
@@ -70,7 +70,7 @@ def test_a_key_that_was_rotated_still_verifies(signed):
 def test_tampering_under_a_rotated_key_is_tampering(signed):
     """The fingerprint of an old key that we still have says that it was changed."""
     with override_settings(DJANGO_REWIND_SIGNING_KEYS=["new", "old"]):
-        assert signing.verify([*PAYLOAD, "more"], *signed) is Verdict.TAMPERED
+        assert signing.verify([*PAYLOAD, "more"], *signed) is Verdict.SIGNATURE_MISMATCH
 
 
 @override_settings(DJANGO_REWIND_SIGNING_KEYS=None, SECRET_KEY="old")
@@ -89,7 +89,7 @@ def test_the_fallbacks_of_the_secret_key_verify(signed):
 @override_settings(DJANGO_REWIND_SIGNING_KEYS=["new"], SECRET_KEY="old", SECRET_KEY_FALLBACKS=["old"])
 def test_with_keys_of_our_own_the_secret_key_does_not_count(signed):
     """The list replaces `SECRET_KEY` and its fallbacks."""
-    assert signing.verify(PAYLOAD, *signed) is Verdict.FOREIGN
+    assert signing.verify(PAYLOAD, *signed) is Verdict.UNKNOWN_KEY
 
 
 @pytest.mark.parametrize("keys", ["a long secret", b"bytes", {"a": "b"}, ["", "old"]])
@@ -114,14 +114,14 @@ def test_the_fingerprint_only_chooses_the_wording(signed):
     signature, fingerprint = signed
     with override_settings(DJANGO_REWIND_SIGNING_KEYS=["old"]):
         assert signing.verify(PAYLOAD, signature, "0" * 16) is Verdict.VERIFIED
-        assert signing.verify(PAYLOAD, "0" * 64, fingerprint) is Verdict.TAMPERED
-        assert signing.verify(PAYLOAD, "0" * 64, "0" * 16) is Verdict.FOREIGN
+        assert signing.verify(PAYLOAD, "0" * 64, fingerprint) is Verdict.SIGNATURE_MISMATCH
+        assert signing.verify(PAYLOAD, "0" * 64, "0" * 16) is Verdict.UNKNOWN_KEY
 
 
 @pytest.mark.parametrize("signature", ["ü" * 64, "0", "0" * 10_000, "\x00"])
 def test_what_is_no_signature_is_refused_like_a_false_one(signature):
     """Whatever somebody wrote there, the answer is a verdict."""
-    assert signing.verify(PAYLOAD, signature, "") is Verdict.FOREIGN
+    assert signing.verify(PAYLOAD, signature, "") is Verdict.UNKNOWN_KEY
 
 
 def test_neither_key_nor_its_plain_hash_is_in_the_fingerprint(signed):
@@ -171,7 +171,10 @@ def test_a_signature_is_no_proof(signed):
     """The two cannot stand for one another."""
     with override_settings(DJANGO_REWIND_SIGNING_KEYS=["old"]):
         assert not signing.proves(PAYLOAD, signed[0])
-        assert signing.verify(PAYLOAD, signing.prove(PAYLOAD, signed[1]), signed[1]) is Verdict.TAMPERED
+        assert (
+            signing.verify(PAYLOAD, signing.prove(PAYLOAD, signed[1]), signed[1])
+            is Verdict.SIGNATURE_MISMATCH
+        )
 
 
 @pytest.mark.parametrize("proof", ["", "\u00fc" * 64, "0", "\x00"])

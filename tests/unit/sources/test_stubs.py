@@ -10,7 +10,7 @@ from django.db.migrations.state import ModelState, ProjectState
 
 from django_rewind.models import MigrationCode
 from django_rewind.sources.bundle import stubs
-from django_rewind.sources.bundle.stubs import StandIn, make_managers_importable
+from django_rewind.sources.bundle.stubs import ModelStub, make_managers_importable
 from tests.support.fixtures import Tree
 
 # Models
@@ -27,7 +27,7 @@ class Taken:
 
 def test_what_was_taken_comes_first():
     """And else it is the model of this checkout."""
-    model = StandIn("shop.Code", Taken, MigrationCode)
+    model = ModelStub("shop.Code", Taken, MigrationCode)
     assert model.KIND == "then"
     assert model.path(None) == "up"
     assert model.objects is not None
@@ -37,7 +37,7 @@ def test_what_was_taken_comes_first():
 
 def test_it_is_used_like_the_model():
     """To make one, to ask whether something is one, and as a base."""
-    model = StandIn("shop.Code", Taken, MigrationCode)
+    model = ModelStub("shop.Code", Taken, MigrationCode)
     made = model(app_label="shop")
     assert type(made) is MigrationCode
     assert isinstance(made, model)
@@ -64,12 +64,12 @@ def test_it_is_used_like_the_model():
 def test_a_model_that_is_gone_is_named(use):
     """By whatever would need it."""
     with pytest.raises(LookupError, match=r"the model shop\.Code is not in this checkout"):
-        use(StandIn("shop.Code", Taken, None))
+        use(ModelStub("shop.Code", Taken, None))
 
 
 def test_an_attribute_of_a_model_that_is_gone():
     """`hasattr` works as ever."""
-    model = StandIn("shop.Code", None, None)
+    model = ModelStub("shop.Code", None, None)
     assert not hasattr(model, "objects")
     with pytest.raises(AttributeError, match=r"shop\.Code is not in this checkout, and has no 'objects'"):
         model.objects.all()
@@ -117,7 +117,7 @@ def operation(manager) -> migrations.CreateModel:
 def test_managers_of_stored_modules(tree: Tree, made, here):
     """Historical models have them, through clones of the state, where others or none are here."""
     tree.write("oven/managers.py", MANAGERS)
-    kept = tree.pack(f"from oven.managers import *\nmanager = {made}\n")
+    kept = tree.collect(f"from oven.managers import *\nmanager = {made}\n")
     tree.write("oven/managers.py", here)
     manager = kept.execute().manager
     create = operation(manager)

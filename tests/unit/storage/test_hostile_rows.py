@@ -18,11 +18,11 @@ from django_rewind.inventory.renames import program
 from django_rewind.inventory.snapshot import History
 from django_rewind.inventory.status import Status
 from django_rewind.sources import signing
-from django_rewind.sources.bundle.importer import Isolation
+from django_rewind.sources.bundle.importer import StoredImporter
 from django_rewind.sources.compare import same_text
 from django_rewind.sources.description import Metadata, describe, parse, payload
 from django_rewind.sources.recovered import RecoveredMigration, StoredOperation
-from django_rewind.sources.stored import StoredMigration, proof_of, why_unusable
+from django_rewind.sources.stored import StoredMigration, binding_of, why_unusable
 from django_rewind.utils.printable import printable, printable_name, why
 from django_rewind.utils.types import label
 from tests.support import hostile
@@ -74,7 +74,7 @@ def row(
     signed = payload(key, module=module, metadata=metadata, source_digest=digest, provenance="git")
     signature, fingerprint = signing.sign(signed)
     record = columns.pop("record_id", 2)
-    values = {"record_id": record, "proof": proof_of(key, signature, fingerprint, record), **columns}
+    values = {"record_id": record, "proof": binding_of(key, signature, fingerprint, record), **columns}
     return StoredMigration(key, module, metadata, "git", digest, signature, fingerprint, **values)
 
 
@@ -96,7 +96,7 @@ def what_is_told(stored: StoredMigration) -> None:
     if why_unusable(stored) is not None:
         RecoveredMigration.__module__  # noqa: B018 (it never becomes one)
     else:
-        migration = RecoveredMigration(stored, OneText(""), Isolation())
+        migration = RecoveredMigration(stored, OneText(""), StoredImporter())
         printed = [str(migration), *(operation.describe() for operation in migration.operations)]
         assert not re.search(hostile.CONTROL, "".join(printed))
     history = History(
@@ -276,7 +276,7 @@ def test_loading(name, tmp_path, monkeypatch):
     """A signed text that is loaded becomes a migration, or is an error by name that can be printed."""
     monkeypatch.chdir(tmp_path)
     text = hostile.TEXTS[name]
-    migration = RecoveredMigration(row(text), OneText(text), Isolation())
+    migration = RecoveredMigration(row(text), OneText(text), StoredImporter())
     said = what_comes_of_loading(migration)
 
     assert "shop.0002_price" in said
@@ -288,7 +288,7 @@ def test_loading(name, tmp_path, monkeypatch):
 def test_module_that_is_no_name(module):
     """A module whose name leads elsewhere is refused before anything is written or executed."""
     text = "raise SystemExit('executed')\n"
-    migration = RecoveredMigration(row(text, module=module or "."), OneText(text), Isolation())
+    migration = RecoveredMigration(row(text, module=module or "."), OneText(text), StoredImporter())
 
     with pytest.raises(NotRecoverable, match="cannot be one"):
         migration.load()

@@ -24,7 +24,7 @@ from django_rewind.models import (
 from django_rewind.sources import signing
 from django_rewind.sources.description import describe
 from django_rewind.sources.signing import Verdict
-from django_rewind.sources.stored import Entry, Kept
+from django_rewind.sources.stored import NewSource, StoredRevision
 from django_rewind.storage.audit_log import AuditEntry, AuditLog
 from django_rewind.storage.facts import Baseline
 from django_rewind.storage.store import LAST_SERIAL, Store
@@ -45,9 +45,9 @@ def store() -> Store:
     return Store(connection)
 
 
-def entry(key=KEY, text=TEXT, **values) -> Entry:
+def entry(key=KEY, text=TEXT, **values) -> NewSource:
     values = {"module": f"{key[0]}.migrations.{key[1]}", "provenance": "captured", **values}
-    return Entry(key=key, text=text, metadata=describe(in_memory(".".join(key))), **values)
+    return NewSource(key=key, text=text, metadata=describe(in_memory(".".join(key))), **values)
 
 
 class Elsewhere:
@@ -153,7 +153,7 @@ def test_what_is_only_signed_again_is_no_history(store):
     """The text did not change."""
     with override_settings(DJANGO_REWIND_SIGNING_KEYS=["old"]):
         store.put([entry()])
-    assert store.rows()[KEY].verdict is Verdict.FOREIGN
+    assert store.rows()[KEY].verdict is Verdict.UNKNOWN_KEY
     store.put([entry()])
     assert store.rows()[KEY].verdict is Verdict.VERIFIED
     assert not MigrationCodeHistory.objects.exists()
@@ -175,7 +175,7 @@ def test_a_change_by_hand_is_seen(store, column, value):
     store.put([entry()])
     MigrationCode.objects.filter(app_label="shop").update(**{column: value})
     (stored,) = (one for one in store.rows().values() if one.module in {"shop.migrations.0001_initial", "os"})
-    assert stored.verdict is Verdict.TAMPERED
+    assert stored.verdict is Verdict.SIGNATURE_MISMATCH
 
 
 def test_a_row_says_nothing_secret_of_itself(store):
@@ -202,7 +202,7 @@ def test_a_row_is_proven_by_the_newest_record(store):
 def test_without_a_record_nothing_is_proven(store):
     """The row stays unproven."""
     store.put([entry(record_id=5)])
-    assert store.prove(KEY) == Kept(signing.digest(TEXT), serial=1)
+    assert store.prove(KEY) == StoredRevision(signing.digest(TEXT), serial=1)
     assert store.known()[KEY].record_id is None
     assert row(KEY).proof == ""
 
@@ -213,8 +213,8 @@ def test_what_is_proven_is_told(store, django_assert_num_queries):
     store.put([entry(key)])
     with django_assert_num_queries(2):
         proven = store.prove(key)
-    assert proven == Kept(signing.digest(TEXT), row(key).serial, record_id(key))
-    assert store.rows()[key].is_proven_for(record_id(key))
+    assert proven == StoredRevision(signing.digest(TEXT), row(key).serial, record_id(key))
+    assert store.rows()[key].is_bound_to(record_id(key))
 
 
 def test_of_what_is_not_stored_nothing_is_proven(store):
@@ -228,8 +228,8 @@ def test_a_record_without_a_proof_was_changed(store, values):
     store.put([entry(record_id=5)])
     assert store.rows()[KEY].verdict is Verdict.VERIFIED
     MigrationCode.objects.filter(app_label="shop").update(**values)
-    assert store.rows()[KEY].verdict is Verdict.TAMPERED
-    assert not store.rows()[KEY].is_proven_for(6)
+    assert store.rows()[KEY].verdict is Verdict.SIGNATURE_MISMATCH
+    assert not store.rows()[KEY].is_bound_to(6)
 
 
 # Serial numbers
@@ -238,8 +238,8 @@ def test_a_record_without_a_proof_was_changed(store, values):
 def test_each_text_has_the_next_number(store):
     """And what is put is told with it."""
     for serial, text in enumerate(("a", "b", "a"), 1):
-        assert store.put([entry(text=text)]) == {KEY: Kept(signing.digest(text), serial)}
-    assert store.put([entry(text="a")]) == {KEY: Kept(signing.digest("a"), 3)}
+        assert store.put([entry(text=text)]) == {KEY: StoredRevision(signing.digest(text), serial)}
+    assert store.put([entry(text="a")]) == {KEY: StoredRevision(signing.digest("a"), 3)}
     assert store.rows()[KEY].verdict is Verdict.VERIFIED
 
 
@@ -278,7 +278,7 @@ def test_an_older_row_is_seen(store):
     store.put([entry(text="a")])
     store.put([entry(text="b")])
     MigrationCodeHistory.objects.update(serial=3)
-    assert store.rows()[KEY].verdict is Verdict.REPLAYED
+    assert store.rows()[KEY].verdict is Verdict.REPLAYED_REVISION
 
 
 def test_the_last_number_is_not_passed(store):

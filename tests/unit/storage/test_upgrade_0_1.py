@@ -16,7 +16,7 @@ from django.db.migrations.recorder import MigrationRecorder
 from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 
-from django_rewind.models import BaselineMigration, MigrationCode, MigrationCodeHistory, Provenance
+from django_rewind.models import BaselineMigration, MigrationCode, MigrationCodeHistory, Origin
 from django_rewind.sources.signing import Verdict
 from django_rewind.storage.store import Store
 from django_rewind.storage.tables import APP_LABEL
@@ -86,7 +86,7 @@ def test_its_rows_are_signed_once(old):
     migrate()
     stored = Store(connection).rows()[old.key("0002_a")]
     assert stored.verdict is Verdict.VERIFIED
-    assert stored.provenance == Provenance.INHERITED
+    assert stored.provenance == Origin.INHERITED
     assert stored.module == old.module("0002_a")
     assert stored.metadata.dependencies == [old.key("0001_initial")]
     assert stored.record_id == record_id(old.key("0002_a"))
@@ -122,7 +122,7 @@ def test_what_it_stored_is_described_from_its_file(old):
     migrate()
     stored = Store(connection).rows()[old.key("0002_a")]
     assert stored.verdict is Verdict.VERIFIED
-    assert stored.provenance == Provenance.INHERITED
+    assert stored.provenance == Origin.INHERITED
     assert [one["text"] for one in stored.metadata.operations] == ["Add field a to product"]
     assert [one["effect"] for one in stored.metadata.effects] == ["add_field"]
     assert (row(old.key("0002_a")).source_code, row(old.key("0002_a")).stored_at.year) == (text, 2020)
@@ -145,7 +145,7 @@ def test_what_it_stored_is_not_described_from_an_edited_file(old):
     text = (old.path / "0002_a.py").read_text()
     old.write("0002_a", text.replace("TextField", "CharField").encode())
     migrate()
-    assert not Store(connection).rows()[old.key("0002_a")].metadata.was_looked_at
+    assert not Store(connection).rows()[old.key("0002_a")].metadata.was_imported
     assert row(old.key("0002_a")).source_code == text
     old.write("0002_a", text.encode())
     migrate()
@@ -328,8 +328,8 @@ def test_what_was_signed_before_is_proven_once():
     MigrationCode.objects.filter(pk=before.pk).delete()
     migrate()
     assert (found[signed].verdict, found[signed].serial) == (Verdict.VERIFIED, 0)
-    assert found[signed].is_proven_for(record_id(signed))
-    assert (found[tampered].verdict, found[tampered].proof) == (Verdict.TAMPERED, "")
+    assert found[signed].is_bound_to(record_id(signed))
+    assert (found[tampered].verdict, found[tampered].proof) == (Verdict.SIGNATURE_MISMATCH, "")
 
 
 def test_without_a_key_nothing_can_be_proven():

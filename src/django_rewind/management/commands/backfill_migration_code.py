@@ -77,8 +77,8 @@ class Command(ReportingCommand):
 
 def _origin(one: Backfilled) -> str:
     """Return where a source comes from, and what goes with it."""
-    needs = [carried.name for carried in one.entry.metadata.needs.carried]
-    with_what = f", with {', '.join(needs)}" if needs else ""
+    bundle = [member.name for member in one.entry.metadata.bundle.members]
+    with_what = f", with {', '.join(bundle)}" if bundle else ""
     if one.found is None:
         return f"its file{with_what}"
     version = one.found.version
@@ -112,7 +112,7 @@ def _one_as_data(one: Backfilled) -> dict[str, Any]:
         "app": one.key[0],
         "name": one.key[1],
         "provenance": str(one.entry.provenance),
-        "carries": [carried.name for carried in one.entry.metadata.needs.carried],
+        "carries": [member.name for member in one.entry.metadata.bundle.members],
     }
     if one.found is not None:
         version = one.found.version

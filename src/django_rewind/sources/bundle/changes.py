@@ -12,10 +12,8 @@ from ..compare import same_text
 from ..signing import digest, digest_of
 from .collector import Collector, reads_beside
 from .imports import EVERYTHING
-from .manifest import Carried, Needs
+from .manifest import Bundle, BundleMember
 from .modules import Owner, SourceUnavailable
-
-__all__ = ["ContentDamaged", "Contents", "Drift", "Outdated", "text_of"]
 
 # Takes digests, and returns what is stored under them.
 Contents = Callable[[Iterable[str]], Mapping[str, bytes]]
@@ -26,15 +24,15 @@ class ContentDamaged(Exception):
 
 
 @dataclass(frozen=True)
-class Outdated:
+class StoredModule:
     """A module that has to come from the store, and those like it that it imports."""
 
-    carried: Carried
+    member: BundleMember
     text: str
     imports: frozenset[str]
 
 
-class Drift:
+class BundleChanges:
     """
     Compare what is stored with what is here.
 
@@ -48,23 +46,23 @@ class Drift:
         self.collector = collector
         self.contents = contents
 
-    def has_changed(self, needs: Needs, package: str) -> bool:
+    def has_changed(self, bundle: Bundle, package: str) -> bool:
         """
         Say whether anything that goes with a migration is not here as it was.
 
         Raises:
             ContentDamaged: what is stored is needed, and gone or changed.
         """
-        return bool(self.files(needs, package) or self.modules(needs, package))
+        return bool(self.files(bundle, package) or self.modules(bundle, package))
 
-    def files(self, needs: Needs, package: str) -> list[Carried]:
+    def files(self, bundle: Bundle, package: str) -> list[BundleMember]:
         """Return the data files of a migrations package that are missing or different."""
         folder = self.collector.modules.folder(package)
         if folder is None:
-            return needs.files
-        return [one for one in needs.files if not _holds(folder.joinpath(one.name), one.digest)]
+            return bundle.files
+        return [one for one in bundle.files if not _holds(folder.joinpath(one.name), one.digest)]
 
-    def modules(self, needs: Needs, package: str) -> dict[str, Outdated]:
+    def modules(self, bundle: Bundle, package: str) -> dict[str, StoredModule]:
         """
         Return the modules that cannot be used as they are here, by name.
 
@@ -75,67 +73,67 @@ class Drift:
         Raises:
             ContentDamaged: what is stored is needed, and gone or changed.
         """
-        carried = [one for one in needs.modules if not self._is_installed(one)]
-        here = {one.name: self.text_here(one) for one in carried}
+        members = [one for one in bundle.modules if not self._is_installed(one)]
+        here = {one.name: self.text_here(one) for one in members}
         changed = [
-            one for one in carried if digest(here[one.name] or "") != one.digest or here[one.name] is None
+            one for one in members if digest(here[one.name] or "") != one.digest or here[one.name] is None
         ]
         stored = self._stored_texts(changed)
         gone = [one.name for one in changed if not _is_same(stored[one.name], here[one.name])]
-        if self.files(needs, package):
+        if self.files(bundle, package):
             gone += [name for name, text in here.items() if text and reads_beside(name, text, package)]
         if not gone:
             return {}
         texts = {**{name: text or "" for name, text in here.items()}, **stored}
-        imports = {one.name: self._imports(one, texts) for one in carried}
+        imports = {one.name: self._imports(one, texts) for one in members}
         found = closure(gone, _turned_round(imports))
         return {
-            one.name: Outdated(one, texts[one.name], frozenset(imports[one.name] & found))
-            for one in carried
+            one.name: StoredModule(one, texts[one.name], frozenset(imports[one.name] & found))
+            for one in members
             if one.name in found
         }
 
-    def read(self, carried: Iterable[Carried]) -> dict[str, bytes]:
+    def read(self, members: Iterable[BundleMember]) -> dict[str, bytes]:
         """
         Return what is stored of these, by name.
 
         Raises:
             ContentDamaged: it has gone, or it was changed.
         """
-        carried = list(carried)
-        contents = self.contents([one.digest for one in carried]) if carried else {}
-        for one in carried:
+        members = list(members)
+        contents = self.contents([one.digest for one in members]) if members else {}
+        for one in members:
             if one.digest not in contents:
                 raise ContentDamaged(f"{one.name}, which it carries along, has gone from the database")
             if digest_of(contents[one.digest]) != one.digest:
                 raise ContentDamaged(f"{one.name}, which it carries along, was changed after it was signed")
-        return {one.name: contents[one.digest] for one in carried}
+        return {one.name: contents[one.digest] for one in members}
 
-    def _stored_texts(self, carried: list[Carried]) -> dict[str, str]:
-        return {name: text_of(name, content) for name, content in self.read(carried).items()}
+    def _stored_texts(self, members: list[BundleMember]) -> dict[str, str]:
+        return {name: text_of(name, content) for name, content in self.read(members).items()}
 
-    def _is_installed(self, one: Carried) -> bool:
+    def _is_installed(self, one: BundleMember) -> bool:
         """What is installed is used as it is installed; it is only carried for when it goes."""
         modules = self.collector.modules
         if not modules.exists(one.name) or modules.owner(one.name) is not Owner.INSTALLED:
             return False
-        return not (one.size and modules.is_mere_folder(one.name))
+        return not (one.size and modules.is_namespace_package(one.name))
 
-    def text_here(self, carried: Carried) -> str | None:
+    def text_here(self, member: BundleMember) -> str | None:
         """Return what is here of a module, or None where it cannot be used."""
         try:
-            if carried.kind == "module":
-                return self.collector.modules.text(carried.name)
-            paths = [tuple(path) for path in carried.paths]
-            if _has_names(carried.name, paths):
-                return self.collector.excerpt(carried.name, paths, carried.models)
+            if member.kind == "module":
+                return self.collector.modules.text(member.name)
+            paths = [tuple(path) for path in member.paths]
+            if _has_names(member.name, paths):
+                return self.collector.excerpt(member.name, paths, member.models)
         except SourceUnavailable:
             pass
         return None
 
-    def _imports(self, carried: Carried, texts: Mapping[str, str]) -> set[str]:
+    def _imports(self, member: BundleMember, texts: Mapping[str, str]) -> set[str]:
         found = self.collector.references(
-            carried.name, texts[carried.name], is_package=carried.is_package, stored=texts
+            member.name, texts[member.name], is_package=member.is_package, stored=texts
         )
         return {reference.module for reference in found if reference.module in texts}
 

@@ -24,10 +24,8 @@ from ...utils.syntax import parse_text
 from ..signing import digest_of
 from . import excerpt
 from .imports import Reference, gives_meaning, references
-from .manifest import NOTHING, Carried, Needs
+from .manifest import EMPTY_BUNDLE, Bundle, BundleMember
 from .modules import Modules, Owner, SourceUnavailable, installed_version, root_of
-
-__all__ = ["Collector", "Packed", "reads_beside"]
 
 # The statements that import, when they stand in a line of their own.
 _IMPORT = re.compile(r"^[ \t]*(?:from[ \t]+(\S+)[ \t]+import\b|import[ \t]+([^#\n]+))", re.MULTILINE)
@@ -43,10 +41,10 @@ _BESIDE = re.compile(r"__file__|__path__|\bget_data\b|\bresources\b")
 
 
 @dataclass(frozen=True)
-class Packed:
+class Collected:
     """The needs of a migration with the contents that have to be stored, by digest."""
 
-    needs: Needs = NOTHING
+    bundle: Bundle = EMPTY_BUNDLE
     contents: dict[str, bytes] = field(default_factory=dict)
     # What was left out and nobody asked for that.
     missed: dict[str, str] = field(default_factory=dict)
@@ -69,7 +67,7 @@ class Collector:
         self._meanings: dict[tuple[str, str], bool] = {}
         self._files: dict[Path, list[Path]] = {}
 
-    def pack(self, module: str, text: str) -> Packed:
+    def collect(self, module: str, text: str) -> Collected:
         """
         Return what a migration needs.
 
@@ -80,8 +78,8 @@ class Collector:
         roots = _imported_roots(text)
         if roots is not None and not any(self.is_own(root, module) for root in roots):
             # So with most migrations: they import Django and nothing else.
-            return Packed(Needs(packages=self.packages(roots)))
-        return _Gathering(self, module, text).packed()
+            return Collected(Bundle(packages=self.packages(roots)))
+        return _Gathering(self, module, text).collected()
 
     def is_own(self, name: str, migration: str) -> bool:
         """
@@ -220,7 +218,7 @@ class _Gathering:
         self.near: set[str] = set()
         self.is_beyond_helpers = False
 
-    def packed(self) -> Packed:
+    def collected(self) -> Collected:
         self._refer(self.module, self.text)
         while self.todo:
             # The nearest first: they are what the room is for.
@@ -229,15 +227,15 @@ class _Gathering:
             self._keep_what_is_near()
         self._take_files()
         texts = {name: text.encode("utf-8", "surrogatepass") for name, text in self.texts.items()}
-        carried = [self._carried(name, content) for name, content in texts.items()]
-        carried += [Carried("file", name, digest_of(one), len(one)) for name, one in self.files.items()]
-        needs = Needs(carried, self.collector.packages(self.roots), self.left_out)
+        members = [self._carried(name, content) for name, content in texts.items()]
+        members += [BundleMember("file", name, digest_of(one), len(one)) for name, one in self.files.items()]
+        bundle = Bundle(members, self.collector.packages(self.roots), self.left_out)
         contents = [*texts.values(), *self.files.values()]
-        return Packed(needs, {digest_of(content): content for content in contents}, self.missed)
+        return Collected(bundle, {digest_of(content): content for content in contents}, self.missed)
 
-    def _carried(self, name: str, content: bytes) -> Carried:
+    def _carried(self, name: str, content: bytes) -> BundleMember:
         is_excerpt = name in self.paths
-        return Carried(
+        return BundleMember(
             kind="models" if is_excerpt else "module",
             name=name,
             digest=digest_of(content),

@@ -18,8 +18,6 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from ...utils.syntax import FUNCTIONS, dotted, dotted_names, parse_text
 from .imports import EVERYTHING
 
-__all__ = ["Excerpts", "Path", "models_by_name"]
-
 #: Names, from the module's own inwards: ``("Product", "upload_path")``.
 Path = tuple[str, ...]
 

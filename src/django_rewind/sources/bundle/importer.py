@@ -29,18 +29,16 @@ from typing import Any
 from ...schema.graph import closure
 from ...utils.syntax import dotted_names
 from ..signing import digest
-from .changes import Contents, Drift, Outdated
+from .changes import BundleChanges, Contents, StoredModule
 from .collector import Collector
 from .imports import imported_by, what_will_run
-from .manifest import Needs
+from .manifest import Bundle
 from .modules import Modules, root_of
-from .stubs import StandIn
+from .stubs import ModelStub
 from .substitutes import Instead, has_others
 
-__all__ = ["Isolation", "imports_that_fail"]
 
-
-class Isolation:
+class StoredImporter:
     """
     What has been executed from the store for one executor.
 
@@ -66,7 +64,7 @@ class Isolation:
         # For an executor that is forgotten, and for the end of the process.
         weakref.finalize(self, _remove, self._folders)
 
-    def execute(self, name: str, text: str, needs: Needs, contents: Contents) -> ModuleType:
+    def execute(self, name: str, text: str, bundle: Bundle, contents: Contents) -> ModuleType:
         """
         Execute the verified text of a migration as the module that it was.
 
@@ -80,14 +78,14 @@ class Isolation:
             Exception: whatever the text raises.
         """
         self._collector = self._collector or Collector()
-        drift = Drift(self._collector, contents)
+        changes = BundleChanges(self._collector, contents)
         package = name.rpartition(".")[0]
-        outdated = drift.modules(needs, package)
+        outdated = changes.modules(bundle, package)
         folder = None
-        if drift.files(needs, package):
+        if changes.files(bundle, package):
             # With its own text, for those that read themselves.
             own = {f"{name.rpartition('.')[2]}.py": text.encode("utf-8", "surrogatepass")}
-            folder = self._folder({**drift.read(needs.files), **own}, package)
+            folder = self._folder({**changes.read(bundle.files), **own}, package)
         self._path = self._path or list(sys.path)
         places = _Places(self._collector.modules, package, folder)
         return self.run(ModuleType(name), text, Surroundings(self, outdated, places))
@@ -242,8 +240,10 @@ class Surroundings:
     which those take the place of what is here.
     """
 
-    def __init__(self, isolation: Isolation, outdated: Mapping[str, Outdated], places: _Places) -> None:
-        self.isolation = isolation
+    def __init__(
+        self, importer: StoredImporter, outdated: Mapping[str, StoredModule], places: _Places
+    ) -> None:
+        self.importer = importer
         self.outdated = outdated
         self.places = places
         self._above = {above for name in outdated for above in _packages_above(name)}
@@ -268,7 +268,7 @@ class Surroundings:
         package = str((globals or {}).get("__package__") or "")
         absolute = resolve_name("." * level + name, package) if level else name
         if root_of(absolute) not in self.roots:
-            with self.isolation.hidden(), _naming(absolute):
+            with self.importer.hidden(), _naming(absolute):
                 found = builtins.__import__(absolute, globals, locals, fromlist, 0)
             return found if "*" in (fromlist or ()) else self.instead_of(found)
         module = self.module(absolute)
@@ -303,7 +303,7 @@ class Surroundings:
         """Return a module itself: the stored one, or else what is here."""
         if name in self.outdated:
             return self._execute(name)
-        with self.isolation.hidden(), _naming(name):
+        with self.importer.hidden(), _naming(name):
             return importlib.import_module(name)
 
     def _import_submodule(self, module: ModuleType, name: str, attribute: str) -> None:
@@ -329,8 +329,8 @@ class Surroundings:
         imports = {one: outdated.imports for one, outdated in self.outdated.items()}
         reach = closure([name], imports)
         own = self.places if any(map(self.places.is_own, reach)) else None
-        identity = (name, own, *sorted((one, self.outdated[one].carried.digest) for one in reach))
-        executed = self.isolation.executed
+        identity = (name, own, *sorted((one, self.outdated[one].member.digest) for one in reach))
+        executed = self.importer.executed
         if identity not in executed:
             executed[identity] = ModuleType(name)
             try:
@@ -343,12 +343,12 @@ class Surroundings:
     def _fill(self, module: ModuleType, reach: set[str]) -> ModuleType:
         outdated = self.outdated[module.__name__]
         others = {one: found for one, found in self.outdated.items() if one in reach}
-        surroundings = Surroundings(self.isolation, others, self.places)
-        names = _Names(module, outdated) if outdated.carried.kind == "models" else None
+        surroundings = Surroundings(self.importer, others, self.places)
+        names = _Names(module, outdated) if outdated.member.kind == "models" else None
         if names is not None:
             names.lend_models()
-        is_package = outdated.carried.is_package
-        found = self.isolation.run(module, outdated.text, surroundings, is_package=is_package)
+        is_package = outdated.member.is_package
+        found = self.importer.run(module, outdated.text, surroundings, is_package=is_package)
         if names is not None:
             names.put_stand_ins()
         return found
@@ -411,10 +411,10 @@ class _Names:
     old class hangs on it as it did.
     """
 
-    def __init__(self, module: ModuleType, outdated: Outdated) -> None:
+    def __init__(self, module: ModuleType, outdated: StoredModule) -> None:
         self.namespace = vars(module)
         self.here = sys.modules.get(module.__name__)
-        self.names = outdated.carried.models
+        self.names = outdated.member.models
         self.label = module.__name__
 
     def lend_models(self) -> None:
@@ -434,7 +434,7 @@ class _Names:
         model = getattr(self.here, name, None)
         if taken is None and model is not None:
             return model
-        return StandIn(f"{self.label}.{name}", taken, model)
+        return ModelStub(f"{self.label}.{name}", taken, model)
 
     def _look_up(self, name: str) -> Any:
         """Serve as the `__getattr__` of the module: what was not taken is as it is here."""

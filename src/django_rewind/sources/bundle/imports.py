@@ -10,15 +10,6 @@ from typing import Any
 
 from ...utils.syntax import FUNCTIONS, children, dotted, dotted_names, function_node
 
-__all__ = [
-    "EVERYTHING",
-    "Reference",
-    "gives_meaning",
-    "imported_by",
-    "references",
-    "what_will_run",
-]
-
 # Calls that import what a literal names, and whether that ends in an attribute.
 _BY_NAME = {"import_module": False, "__import__": False, "import_string": True}
 

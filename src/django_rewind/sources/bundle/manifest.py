@@ -6,11 +6,9 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-__all__ = ["NOTHING", "Carried", "Needs"]
-
 
 @dataclass(frozen=True)
-class Carried:
+class BundleMember:
     """One module, excerpt or file that goes with a migration."""
 
     # "module", "models" (an excerpt) or "file".
@@ -28,34 +26,36 @@ class Carried:
 
 
 @dataclass(frozen=True)
-class Needs:
+class Bundle:
     """What goes with a migration, what was installed, and what had to be left out."""
 
-    carried: list[Carried] = field(default_factory=list)
+    members: list[BundleMember] = field(default_factory=list)
     # Top-level module -> name and version of what brought it.
     packages: dict[str, str] = field(default_factory=dict)
     # Module or file -> why it is not carried along.
     left_out: dict[str, str] = field(default_factory=dict)
 
     @property
-    def modules(self) -> list[Carried]:
-        return [one for one in self.carried if one.kind != "file"]
+    def modules(self) -> list[BundleMember]:
+        return [one for one in self.members if one.kind != "file"]
 
     @property
-    def files(self) -> list[Carried]:
-        return [one for one in self.carried if one.kind == "file"]
+    def files(self) -> list[BundleMember]:
+        return [one for one in self.members if one.kind == "file"]
 
     @property
     def size(self) -> int:
         """In bytes, of all that is carried."""
-        return sum(one.size for one in self.carried)
+        return sum(one.size for one in self.members)
 
     def as_data(self) -> dict[str, Any]:
         """Return what can be written as JSON; nothing where nothing is needed."""
-        return {name: value for name, value in asdict(self).items() if value}
+        data = {**asdict(self), "carried": [asdict(member) for member in self.members]}
+        del data["members"]
+        return {name: value for name, value in data.items() if value}
 
     @classmethod
-    def from_data(cls, data: Any) -> Needs:
+    def from_data(cls, data: Any) -> Bundle:
         """
         Return what `as_data()` made.
 
@@ -64,25 +64,25 @@ class Needs:
         """
         if not isinstance(data, dict):
             raise TypeError("needs are not what they should be")
-        carried = [Carried(**one) for one in data.get("carried", [])]
-        needs = cls(carried, data.get("packages", {}), data.get("left_out", {}))
-        if not (all(map(_is_valid, carried)) and _holds_texts(needs.packages, needs.left_out)):
+        members = [BundleMember(**one) for one in data.get("carried", [])]
+        bundle = cls(members, data.get("packages", {}), data.get("left_out", {}))
+        if not (all(map(_is_valid, members)) and _holds_texts(bundle.packages, bundle.left_out)):
             raise ValueError("needs are not what they should be")
-        return needs
+        return bundle
 
 
-NOTHING = Needs()
+EMPTY_BUNDLE = Bundle()
 
 
-def _is_valid(carried: Any) -> bool:
+def _is_valid(member: Any) -> bool:
     return (
-        carried.kind in ("module", "models", "file")
-        and _are_texts([carried.name, carried.digest, *carried.models])
-        and (carried.kind != "file" or _stays_below(carried.name))
-        and isinstance(carried.size, int)
-        and isinstance(carried.is_package, bool)
-        and isinstance(carried.paths, list)
-        and all(isinstance(path, list) and path and _are_texts(path) for path in carried.paths)
+        member.kind in ("module", "models", "file")
+        and _are_texts([member.name, member.digest, *member.models])
+        and (member.kind != "file" or _stays_below(member.name))
+        and isinstance(member.size, int)
+        and isinstance(member.is_package, bool)
+        and isinstance(member.paths, list)
+        and all(isinstance(path, list) and path and _are_texts(path) for path in member.paths)
     )
 
 

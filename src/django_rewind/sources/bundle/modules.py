@@ -17,17 +17,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from importlib.metadata import Distribution
 
-__all__ = [
-    "Modules",
-    "Owner",
-    "SourceUnavailable",
-    "decode",
-    "decode_content",
-    "encode",
-    "installed_version",
-    "root_of",
-]
-
 # Never carried along, wherever they lie: what runs stored code brings them.
 _ALWAYS_INSTALLED = {"django", "django_rewind"}
 
@@ -143,7 +132,7 @@ class Modules:
         spec = self.find(name)
         if spec is None:
             raise SourceUnavailable(f"there is no module {name}")
-        if self.is_mere_folder(name):
+        if self.is_namespace_package(name):
             # A namespace package.
             return ""
         if not spec.origin or not spec.origin.endswith(".py"):
@@ -163,9 +152,9 @@ class Modules:
         """Return the root, or below folders without a file of their own the first that has one."""
         parts = name.split(".")
         above = (".".join(parts[:end]) for end in range(1, len(parts)))
-        return next((one for one in above if not self.is_mere_folder(one)), name)
+        return next((one for one in above if not self.is_namespace_package(one)), name)
 
-    def is_mere_folder(self, name: str) -> bool:
+    def is_namespace_package(self, name: str) -> bool:
         """Say whether a package has no file of its own; one that is uninstalled may leave that behind."""
         spec = self.find(name)
         return spec is not None and not spec.has_location and spec.submodule_search_locations is not None

@@ -12,10 +12,8 @@ from django.db.models.manager import BaseManager
 
 from ...schema.effects import flatten
 
-__all__ = ["StandIn", "make_managers_importable"]
 
-
-class StandIn:
+class ModelStub:
     """
     In the place of a model class: what was taken of the old one, else the present one.
 

@@ -14,8 +14,6 @@ from .modules import root_of
 if TYPE_CHECKING:
     from .importer import Surroundings
 
-__all__ = ["Instead", "has_others"]
-
 
 def has_others(module: ModuleType) -> bool:
     """Say whether functions of a module, or of one below it, are others to stored code."""
