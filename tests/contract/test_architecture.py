@@ -65,3 +65,24 @@ def test_imports_point_down(path):
     here = place_of(path)
     upwards = [name for name in imported_by(path) if name != here and LEVELS[name] >= LEVELS[here]]
     assert upwards == []
+
+
+# What only one package may do ------------------------------------------------------
+
+
+def nodes_outside(*packages: str) -> Iterator[tuple[str, ast.AST]]:
+    """Yield the syntax of every module that is in none of these packages, with the module's name."""
+    for path in MODULES:
+        if place_of(path) not in packages:
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                yield path.relative_to(PACKAGE).as_posix(), node
+
+
+def test_only_backends_ask_for_a_vendor():
+    """And for what Django's features say of changes to the schema."""
+    asking = {
+        name
+        for name, node in nodes_outside("backends")
+        if isinstance(node, ast.Attribute) and node.attr in ("vendor", "can_rollback_ddl", "mysql_is_mariadb")
+    }
+    assert asking == set()

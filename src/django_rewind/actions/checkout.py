@@ -6,7 +6,6 @@ The hook of git leads here, through the command `rewind_hook run`.
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.db import DEFAULT_DB_ALIAS
 
+from ..backends import backend_for
 from ..engine.preflight import check_reversible
 from ..exceptions import RewindError, RewindInterrupted
 from ..git.hook import Choices
@@ -97,7 +97,7 @@ class Lacking:
 
 def look(connection: Any, deleted: Sequence[str] = ()) -> Lacking | None:
     """Return what is lacking; None where there is no database, or nothing is kept in it."""
-    if not _is_there(connection):
+    if not backend_for(connection).exists():
         return None
     try:
         rewind = Rewind(connection)
@@ -125,14 +125,6 @@ def _plan(rewind: Rewind) -> tuple[Plan, str]:
     return plan, ""
 
 
-def _is_there(connection: Any) -> bool:
-    """SQLite would make the file of a new work tree, which has no database yet."""
-    if connection.vendor != "sqlite" or connection.is_in_memory_db():
-        return True
-    name = os.fspath(connection.settings_dict["NAME"])
-    return name.startswith("file:") or os.path.exists(name)  # noqa: PTH110 (may be relative)
-
-
 def _is_among(history: History, key: Key, deleted: Iterable[str]) -> bool:
     """Apps are also removed on purpose; it is worth a word only when it has just happened."""
     stored = history.stored.get(key)
@@ -154,7 +146,8 @@ def _undo(found: Lacking, choices: Choices) -> str:
         return f"{found.in_words(choices.database)} Not done by itself: it would lose what is in {some_of(lost)}."
     # From here on it takes as long as it takes: half an undo is worse than a wait.
     signal.alarm(0)
-    _wait_briefly_for_locks(found.rewind.connection, choices.timeout)
+    # A development server that holds a table would have the checkout wait for ever.
+    backend_for(found.rewind.connection).limit_lock_waits(choices.timeout)
     try:
         call_command(
             "rewind",
@@ -181,17 +174,6 @@ def _not_undone(found: Lacking, error: BaseException) -> str:
 
 def _undone(found: Lacking) -> list[Key]:
     return [(migration.app_label, migration.name) for migration, _ in found.plan]
-
-
-def _wait_briefly_for_locks(connection: Any, seconds: int) -> None:
-    """A development server that holds a table would have the checkout wait for ever."""
-    statements = {
-        "postgresql": f"SET lock_timeout = '{seconds:d}s'",
-        "mysql": f"SET SESSION lock_wait_timeout = {seconds:d}",
-    }
-    if connection.vendor in statements:
-        with connection.cursor() as cursor:
-            cursor.execute(statements[connection.vendor])
 
 
 # Words --------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from typing import Any
 from django.db.migrations import Migration
 from django.db.migrations.graph import MigrationGraph
 
+from ..backends import backend_for
 from ..engine import preflight
 from ..engine.halfway import Records, how_far_back
 from ..engine.states import Simulation
@@ -150,7 +151,7 @@ class Redo:
             self.rewind.executor._create_project_state,
             parents,
             self.loader.record_ids,
-            rebuilds=self.rewind.connection.vendor == "sqlite",
+            rebuilds=backend_for(self.rewind.connection).rebuilds_tables,
         ).run(kept, steps, backwards=False, renders=True)
 
     @property

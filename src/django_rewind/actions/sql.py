@@ -15,9 +15,9 @@ from django.db.migrations import Migration
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.recorder import MigrationRecorder
 
+from ..backends import backend_for
 from ..engine.handover import forget_outcome
 from ..engine.recorder import RewindRecorder
-from ..engine.transactions import takes_back
 from ..exceptions import RewindError, SqlNotAvailable
 from ..sources.recovered import source_of
 from ..storage.audit_log import AuditEntry
@@ -82,7 +82,7 @@ class _Collector:
         except Exception as error:
             raise SqlNotAvailable(key, error) from error
         statements = [*editor.collected_sql, *self._records_of(state, migration, editor)]
-        if takes_back(self.connection, migration):
+        if backend_for(self.connection).rolls_back(migration):
             ops = self.connection.ops
             statements = [ops.start_transaction_sql(), *statements, ops.end_transaction_sql()]
         self.lines += [f"-- {label(key)} ({_SOURCES[source_of(migration)]})", *statements, ""]

@@ -17,6 +17,7 @@ from django.db.migrations import Migration
 from django.db.migrations.executor import MigrationExecutor
 
 from .. import conf
+from ..backends import backend_for
 from ..exceptions import RewindError
 from ..inventory.loader import RewindLoader
 from ..schema.graph import children_in, closure, parents_in
@@ -435,10 +436,9 @@ class Rewinding:
     def _leaving_a_trail(self, step: Step) -> Iterator[None]:
         """Go on where an earlier run has left a step, where its database takes nothing back."""
         from .trail import Trail
-        from .transactions import takes_back
 
         recorder = self.executor.recorder
-        is_whole = takes_back(self.connection, step.migration)
+        is_whole = backend_for(self.connection).rolls_back(step.migration)
         if self.watch is None or is_whole or not recorder.keeps_ledger(step.key):
             yield
             return
@@ -492,9 +492,9 @@ class Rewinding:
 
     @contextmanager
     def _one_transaction(self, migration: Migration, *, fake: bool) -> Iterator[None]:
-        from .transactions import one_transaction, takes_back
+        from .transactions import one_transaction
 
-        if fake or not takes_back(self.connection, migration) or not self._is_ours():
+        if fake or not backend_for(self.connection).rolls_back(migration) or not self._is_ours():
             yield
             return
         recorder = self.executor.recorder

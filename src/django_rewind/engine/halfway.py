@@ -11,13 +11,13 @@ from django.db.migrations import Migration
 from django.db.migrations.operations.base import Operation
 from django.db.migrations.recorder import MigrationRecorder
 
+from ..backends import backend_for
 from ..exceptions import HowFar
 from ..schema.effects import flatten
 from ..sources.description import in_words
 from ..utils.types import Key, Plan, key_of, label
 from .preflight import target_before
 from .trail import Trail
-from .transactions import takes_back
 
 __all__ = ["Records", "Watch", "how_far_back"]
 
@@ -82,9 +82,9 @@ class Watch:
         Returns:
             nothing where the step as a whole was taken back, or never began.
         """
-        if not self.begun or takes_back(connection, self.migration):
+        if not self.begun or backend_for(connection).rolls_back(self.migration):
             return []
-        is_able = connection.features.can_rollback_ddl
+        is_able = backend_for(connection).has_transactional_ddl
         why = "it is not atomic" if is_able else f"{connection.display_name} takes back no schema change"
         done, stopped_in, rest = self._parts()
         undone = "undone" if self.backwards else "applied"

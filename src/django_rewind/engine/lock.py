@@ -6,16 +6,18 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from django.db import Error
+
+from ..backends import DatabaseLock, backend_for
+from ..backends.locks import process_in_words
 from ..exceptions import LockLost, LockTimeout, LockWaitCancelled
-
-if TYPE_CHECKING:
-    # Executed only where there is something to lock.
-    from .lock_kinds import Kind
-
-__all__ = ["Lock", "check_held"]
+from ..models import Event
+from ..storage.audit_log import AuditEntry, AuditLog
+from ..storage.tables import Unreadable
 
 # Seconds between two attempts: short at first, since most runs are.
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 0.5
@@ -27,7 +29,7 @@ _SILENCE = 30.0
 class _Held:
     """A lock that this process has, and how many times over."""
 
-    kind: Kind
+    lock: DatabaseLock
     alias: str
     times: int = 1
 
@@ -45,7 +47,7 @@ def check_held() -> None:
         LockLost: the server, or somebody, has released one.
     """
     for key, held in list(_held.items()):
-        if key[:2] == _here() and not held.kind.is_ours():
+        if key[:2] == _here() and not held.lock.is_held():
             raise LockLost(held.alias)
 
 
@@ -91,18 +93,16 @@ class Lock:
             LockUnavailable: this database cannot be locked as it is set up.
             LockWaitCancelled: somebody pressed Ctrl-C.
         """
-        from .lock_kinds import kind_for
-
-        kind = kind_for(self.connection)
-        if kind is None:
+        lock = backend_for(self.connection).lock()
+        if lock is None:
             return
-        key = (*_here(), kind.name)
+        key = (*_here(), lock.name)
         self.was_held = key in _held
         if self.was_held:
             _held[key].times += 1
         else:
-            self._wait_for(kind)
-            _held[key] = _Held(kind, self.connection.alias)
+            self._wait_for(lock)
+            _held[key] = _Held(lock, self.connection.alias)
         self._key = key
 
     def release(self) -> None:
@@ -115,52 +115,60 @@ class Lock:
         if not held.times:
             key = next(key for key, other in _held.items() if other is held)
             del _held[key]
-            held.kind.release()
+            held.lock.release()
 
     def note(self, what: str) -> None:
-        """Write into the ledger, once, that a run begins and whose it is; those who wait can read it there."""
+        """Write into the audit log, once, that a run begins and whose it is; those who wait can read it there."""
         if self._is_noted:
             return
-        from ..models import Event
-        from ..storage.audit_log import AuditEntry, AuditLog
-
         held = _held.get(self._key) if self._key else None
-        detail = " ".join(filter(None, [what, held.kind.mark if held else ""]))
+        detail = " ".join(filter(None, [what, held.lock.mark if held else ""]))
         AuditLog(self.connection).try_to_note([AuditEntry(Event.BEGAN, ("", ""), detail=detail)])
         self._is_noted = True
 
     # Waiting ----------------------------------------------------------------
 
-    def _wait_for(self, kind: Kind) -> None:
+    def _wait_for(self, lock: DatabaseLock) -> None:
         try:
-            self._poll(kind)
+            self._poll(lock)
         except KeyboardInterrupt:
-            kind.release()
+            lock.release()
             raise LockWaitCancelled(self.connection.alias) from None
         except BaseException:
-            kind.release()
+            lock.release()
             raise
 
-    def _poll(self, kind: Kind) -> None:
+    def _poll(self, lock: DatabaseLock) -> None:
+        name = f"the lock of the database '{self.connection.alias}'"
         began, said, pause = time.monotonic(), None, _FIRST_PAUSE
-        while not kind.take():
+        while not lock.take():
             waited = time.monotonic() - began
             if self.timeout is not None and waited >= self.timeout:
-                raise LockTimeout(self.connection.alias, kind.holder(), self.timeout)
-            if said is None or waited - said >= _SILENCE:
-                self._say_that_we_wait(kind, waited if said is not None else None)
+                raise LockTimeout(self.connection.alias, self._holder(lock), self.timeout)
+            if said is None:
+                self.say(f"Waiting for {name}, held by {self._holder(lock)}.")
+                said = waited
+            elif waited - said >= _SILENCE:
+                self.say(
+                    f"Still waiting after {waited:.0f} seconds for {name}, held by {self._holder(lock)}."
+                )
                 said = waited
             time.sleep(pause if self.timeout is None else min(pause, self.timeout - waited))
             pause = min(pause * 1.5, _LONGEST_PAUSE)
         if said is not None:
             self._reconnect()
 
-    def _say_that_we_wait(self, kind: Kind, waited: float | None) -> None:
-        lock = f"the lock of the database '{self.connection.alias}'"
-        if waited is None:
-            self.say(f"Waiting for {lock}, held by {kind.holder()}.")
-        else:
-            self.say(f"Still waiting after {waited:.0f} seconds for {lock}, held by {kind.holder()}.")
+    def _holder(self, lock: DatabaseLock) -> str:
+        with suppress(Error, OSError, ValueError, Unreadable):
+            return lock.holder(self._last_to_begin) or self._last_to_begin() or "another process"
+        return "another process"
+
+    def _last_to_begin(self, mark: str = "") -> str:
+        event = AuditLog(self.connection).newest(Event.BEGAN)
+        if event is None or mark not in event.detail:
+            return ""
+        words = process_in_words(event.pid, event.host, event.at)
+        return words if mark else f"another process (the last one to begin was {words})"
 
     def _reconnect(self) -> None:
         """What was idle while we waited may have been closed by the server."""

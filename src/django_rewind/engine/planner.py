@@ -7,6 +7,7 @@ from typing import Any
 
 from django.db.migrations import Migration
 
+from ..backends import backend_for
 from ..exceptions import (
     AppliedUnderAnotherName,
     NotRecoverable,
@@ -349,7 +350,7 @@ class Preparation:
             self._empty_state,
             self.parents,
             self.ids,
-            rebuilds=self.executor.connection.vendor == "sqlite",
+            rebuilds=backend_for(self.executor.connection).rebuilds_tables,
             suspects=[*self.run.recovered, *self.run.differing],
         )
 
@@ -358,8 +359,8 @@ class Preparation:
 
     def _has_to_look_for_columns(self) -> bool:
         apps = {app_label for app_label, _ in self.run.steps}
-        is_sqlite = self.executor.connection.vendor == "sqlite"
-        return is_sqlite and any(app_label in apps for app_label, _ in self.run.not_in_state)
+        rebuilds_tables = backend_for(self.executor.connection).rebuilds_tables
+        return rebuilds_tables and any(app_label in apps for app_label, _ in self.run.not_in_state)
 
     def _check_unknown_columns(self, now: Any, steps: list[Migration]) -> None:
         preflight.check_unknown_columns(

@@ -16,11 +16,11 @@ from django.db.migrations import Migration, operations
 from django.db.migrations.operations.base import Operation
 from django.db.models import NOT_PROVIDED, Field
 
+from ..backends import backend_for
 from ..exceptions import BlockedRewind, ConflictsWithMissing, IrreversibleRewind, UnknownColumns
 from ..schema.demands import fields_named, rebuilt_table
 from ..schema.effects import conflict, effects_of, flatten, operations_in
 from ..sources.description import in_words, is_reversible
-from ..storage.tables import is_there
 from ..utils.types import Effect, Key, key_of
 
 __all__ = [
@@ -178,7 +178,7 @@ def check_not_null(connection: Any, state: Any, undone: Sequence[Migration]) -> 
         if not _needs_a_value(editor, one.field):
             continue
         table, column = one.in_database_now(state)
-        if table and _has_rows(connection, table, column):
+        if table and backend_for(connection).has_rows(table, column):
             raise BlockedRewind(
                 one.key,
                 f"the column '{one.field.column}' of '{table}' would be NOT NULL again, it has "
@@ -256,22 +256,11 @@ def _needs_a_value(editor: Any, column: Field[Any, Any]) -> bool:
     return editor._effective_default(column) is None
 
 
-def _has_rows(connection: Any, table: str, without_value: str | None = None) -> bool:
-    """Say whether a table has rows, or rows with NULL in a column."""
-    if not is_there(connection, table, without_value):
-        return False
-    quote = connection.ops.quote_name
-    condition = "" if without_value is None else f" WHERE {quote(without_value)} IS NULL"
-    with connection.cursor() as cursor:
-        cursor.execute(f"SELECT 1 FROM {quote(table)}{condition} LIMIT 1")  # noqa: S608
-        return cursor.fetchone() is not None
-
-
 def check_unknown_columns(
     connection: Any, state: Any, steps: Iterable[Migration], not_in_state: Iterable[Key], *, backwards: bool
 ) -> None:
     """
-    On SQLite, refuse to rebuild a table whose columns the state does not all know.
+    Where changing a table rebuilds it, refuse to rebuild a table whose columns the state does not all know.
 
     A rebuilt table has the columns of the state; the others go, with their data.
 
@@ -283,7 +272,7 @@ def check_unknown_columns(
         UnknownColumns: names the step, the table, the columns and the migrations.
     """
     causes = list(not_in_state)
-    if connection.vendor != "sqlite" or not causes:
+    if not backend_for(connection).rebuilds_tables or not causes:
         return
     unknown = _unknown_columns(connection, state, {app_label for app_label, _ in causes})
     for migration in steps:

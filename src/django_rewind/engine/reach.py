@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ..backends import backend_for
 from ..exceptions import BlockedRewind, RewindError
 from ..inventory.snapshot import History, Standing
 from ..schema.effects import thing
-from ..storage.tables import APP_LABEL, is_there
+from ..storage.tables import APP_LABEL
 from ..utils import compat
 from ..utils.types import Key, Target, label, some_names_of
 
@@ -117,7 +118,7 @@ def _baseline_stays(key: Key, baseline: Key) -> BlockedRewind:
 def _left_behind(loader: RewindLoader, history: History, undone: list[Key]) -> BlockedRewind | None:
     """Return the error for what would be left in the database without a record: nobody would ever undo it."""
     for step, key, loss in history.left_behind(undone):
-        if is_there(loader.connection, *loss):
+        if backend_for(loader.connection).has(*loss):
             return BlockedRewind(
                 step,
                 f"the record of {label(key)} goes with it, and {thing(loss)} that this made stays, "

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from django.db import transaction
 from django.db.migrations.recorder import MigrationRecorder
 
+from ..backends import backend_for
 from ..models import Event
 from ..storage.tables import APP_LABEL
 from ..utils.types import Key
@@ -95,8 +96,7 @@ class RewindRecorder(MigrationRecorder):
 
         PostgreSQL also alters no table about which something is put off.
         """
-        # SQLite's schema editor has looked at every table by now.
-        if self.checks_constraints and self.connection.vendor != "sqlite":
+        if self.checks_constraints and not backend_for(self.connection).editor_checks_constraints:
             self.connection.check_constraints()
 
     # The ledger -------------------------------------------------------------

@@ -17,10 +17,10 @@ from django.db.migrations.operations.base import Operation
 from django.db.migrations.operations.fields import FieldOperation
 from django.db.migrations.operations.models import ModelOperation
 
+from ..backends import backend_for
 from ..models import Event
 from ..sources.description import in_words
 from ..storage.audit_log import AuditEntry, AuditLog
-from ..storage.tables import is_there
 from ..utils.types import Key, label
 
 __all__ = ["Trail"]
@@ -31,12 +31,6 @@ _PUTS_OFF = ", but for what comes last"
 _KNOWN = (FieldOperation, ModelOperation)
 
 _SCHEMA_CHANGES = ("ALTER", "CREATE", "DROP", "RENAME")
-
-# What a database answers when it is asked for what is there, or gone, already: by the numbers of
-# MySQL and MariaDB, and the SQLSTATEs of PostgreSQL.
-_ALREADY_IN_MYSQL = {1050, 1051, 1054, 1060, 1061, 1091, 1146, 1826, 3821, 3822, 3940}
-_ALREADY_IN_POSTGRESQL = {"42701", "42703", "42704", "42710", "42P01", "42P07"}
-_ALREADY_IN_SQLITE = ("no such", "already exists", "duplicate column name")
 
 
 class Trail:
@@ -67,6 +61,7 @@ class Trail:
         warn: Callable[[str], None],
     ) -> None:
         self.ledger, self.key, self.operations, self.warn = ledger, key, operations, warn
+        self._backend = backend_for(ledger.connection)
         self._identity: dict[str, Any] = {"record_id": record_id, "digest": digest}
         noted = ledger.parts(key, **self._identity)
         self.is_resumed = bool(noted)
@@ -128,14 +123,12 @@ class Trail:
             return False
         model = state.apps.get_model(app_label, name)
         if isinstance(operation, CreateModel):
-            return self._has(model._meta.db_table)
+            return self._backend.has(model._meta.db_table)
         alike = [
             one for one in others if isinstance(one, AddField) and one.is_same_field_operation(operation)
         ]
-        return not alike and self._has(model._meta.db_table, model._meta.get_field(operation.name).column)
-
-    def _has(self, table: str, column: str | None = None) -> bool:
-        return is_there(self.ledger.connection, table, column)
+        column = model._meta.get_field(operation.name).column
+        return not alike and self._backend.has(model._meta.db_table, column)
 
     def _note(self, detail: str) -> None:
         self.ledger.note([AuditEntry(Event.PARTLY, self.key, **self._identity, detail=detail)])
@@ -153,22 +146,4 @@ class Trail:
 
     def _is_done_already(self, sql: str, error: DatabaseError) -> bool:
         is_one = sql.lstrip().upper().startswith(_SCHEMA_CHANGES)
-        # In PostgreSQL the transaction around it, if there is one, is lost.
-        can_go_on = (
-            self.ledger.connection.vendor != "postgresql" or not self.ledger.connection.in_atomic_block
-        )
-        return (
-            self._passes_over and is_one and can_go_on and _says_already(error, self.ledger.connection.vendor)
-        )
-
-
-def _says_already(error: DatabaseError, vendor: str) -> bool:
-    if vendor == "mysql":
-        # 1005 stands for what the storage engine says: 121 is a name that there is already.
-        number = error.args[0] if error.args else None
-        return number in _ALREADY_IN_MYSQL or (number == 1005 and "errno: 121" in str(error))
-    if vendor == "postgresql":
-        cause = error.__cause__
-        state = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
-        return state in _ALREADY_IN_POSTGRESQL
-    return any(words in str(error) for words in _ALREADY_IN_SQLITE)
+        return self._passes_over and is_one and self._backend.is_done_already(error)

@@ -9,23 +9,19 @@ from typing import Any
 from django.db import transaction
 from django.db.migrations import Migration, operations
 
+from ..backends import backend_for
 from ..exceptions import AtomicNotPossible, RewindError, RewindInterrupted
 from ..schema.effects import flatten
 from ..sources.description import in_words
 from ..storage.audit_log import AuditEntry, AuditLog
 from ..utils.types import Key, key_of, label
 
-__all__ = ["STOPS", "Whole", "check_atomic", "one_transaction", "takes_back"]
+__all__ = ["STOPS", "Whole", "check_atomic", "one_transaction"]
 
 # What stops a run on its way.
 STOPS = (Exception, KeyboardInterrupt)
 
 _RENAMES = (operations.RenameModel, operations.RenameField, operations.AlterModelTable)
-
-
-def takes_back(connection: Any, migration: Migration) -> bool:
-    """Say whether a database takes a step back as a whole when it fails."""
-    return bool(connection.features.can_rollback_ddl and migration.atomic)
 
 
 def check_atomic(connection: Any, migrations: Iterable[Migration]) -> None:
@@ -37,7 +33,7 @@ def check_atomic(connection: Any, migrations: Iterable[Migration]) -> None:
     Raises:
         AtomicNotPossible: names the database, or the step and the operation.
     """
-    if not connection.features.can_rollback_ddl:
+    if not backend_for(connection).has_transactional_ddl:
         raise AtomicNotPossible(
             f"{connection.display_name}, the database '{connection.alias}', takes back no schema change."
         )

@@ -148,12 +148,7 @@ class AuditLog(Tables):
     @cached_property
     def _holds_unicode(self) -> bool:
         """Whether any character can be stored; asked by the first one that is not ASCII."""
-        query = _CHARACTER_SETS.get(self.connection.vendor)
-        if query is None:
-            return True
-        with self.connection.cursor() as cursor:
-            cursor.execute(query)
-            return str(cursor.fetchone()[0]).lower() == _ALL_OF_UNICODE[self.connection.vendor]
+        return self.backend.holds_unicode()
 
     # Reading ----------------------------------------------------------------
 
@@ -204,9 +199,3 @@ _FIELDS = [field for field in MigrationEvent._meta.concrete_fields if not field.
 # So many values as SQLite once took for one statement, and as long as an error needs to be.
 _ROWS = 999 // len(_FIELDS)
 _LONGEST = 4000
-
-_CHARACTER_SETS = {
-    "postgresql": "SHOW server_encoding",
-    "mysql": "SELECT @@character_set_database",
-}
-_ALL_OF_UNICODE = {"postgresql": "utf8", "mysql": "utf8mb4"}

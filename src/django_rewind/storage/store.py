@@ -29,7 +29,7 @@ from ..sources.stored import (
 from ..utils.types import Key
 from .audit_log import AuditEntry, AuditLog
 from .summary import Inventory
-from .tables import IN_CURRENT_SCHEMA, Unreadable, as_number, as_text, in_batches
+from .tables import Unreadable, as_number, as_text, in_batches
 
 __all__ = ["LAST_SERIAL", "Store", "as_stored", "next_serial"]
 
@@ -324,8 +324,8 @@ class Store(Inventory):
         quote = self.connection.ops.quote_name
         records, code = (model._meta.db_table for model in (MigrationRecorder.Migration, MigrationCode))
         where = "WHERE app_label = %s AND migration_name = %s"
-        if self.connection.vendor == "postgresql":
-            where += f" AND {quote(code)}.{IN_CURRENT_SCHEMA}"
+        if self.backend.in_current_schema:
+            where += f" AND {quote(code)}.{self.backend.in_current_schema}"
         # In plain SQL, once for each migration: to put the query together takes longer than to run it.
         with self.connection.cursor() as cursor:
             cursor.execute(

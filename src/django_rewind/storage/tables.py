@@ -3,39 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator
-from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from django.core.management.base import CommandError
 from django.db import DatabaseError, DataError
 from django.db.models import Model, QuerySet
 
+from ..backends import backend_for
 from ..utils.printable import why
 from ..utils.types import Key
 
 __all__ = [
     "APP_LABEL",
-    "IN_CURRENT_SCHEMA",
     "Tables",
     "all_of_ours",
     "as_number",
     "as_text",
     "in_batches",
-    "is_there",
 ]
 
 _Value = TypeVar("_Value")
 
 APP_LABEL = "django_rewind"
-
-IN_CURRENT_SCHEMA = (
-    "tableoid IN (SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
-    " WHERE n.nspname = current_schema())"
-)
-_EXISTS_IN_CURRENT_SCHEMA = (
-    "SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
-    " WHERE n.nspname = current_schema() AND c.relname = %s"
-)
 
 
 class Unreadable(CommandError):
@@ -48,15 +37,6 @@ class Unreadable(CommandError):
         )
 
 
-def is_there(connection: Any, table: str, column: str | None = None) -> bool:
-    """Say whether a database has a table, or a column of it; one of any app's."""
-    look = connection.introspection
-    with connection.cursor() as cursor:
-        if table not in look.table_names(cursor):
-            return False
-        return column is None or column in {one.name for one in look.get_table_description(cursor, table)}
-
-
 class Tables:
     """
     The tables of ours that one connection sees.
@@ -67,15 +47,11 @@ class Tables:
 
     def __init__(self, connection: Any) -> None:
         self.connection = connection
+        self.backend = backend_for(connection)
 
     def exists(self, model: type[Model]) -> bool:
         """Look for a table of ours, on PostgreSQL in the current schema alone."""
-        table = model._meta.db_table
-        with self.connection.cursor() as cursor:
-            if self.connection.vendor == "postgresql":
-                cursor.execute(_EXISTS_IN_CURRENT_SCHEMA, [table])
-                return cursor.fetchone() is not None
-            return table in self.connection.introspection.table_names(cursor)
+        return self.backend.has_table_in_current_schema(model._meta.db_table)
 
     def _manager(self, model: type[Model]) -> Any:
         return model._default_manager.using(self.connection.alias)
@@ -83,9 +59,8 @@ class Tables:
     def _rows(self, model: type[Model]) -> Any:
         """Return the rows of a table of ours, never those of another schema."""
         rows = model.objects.using(self.connection.alias).order_by()  # type: ignore[attr-defined]
-        if self.connection.vendor == "postgresql":
-            # A tenant's search_path goes on to the public schema, whose table is not ours.
-            rows = rows.extra(where=[IN_CURRENT_SCHEMA])  # noqa: S610 (a constant)
+        if self.backend.in_current_schema:
+            rows = rows.extra(where=[self.backend.in_current_schema])  # noqa: S610 (a constant)
         return rows
 
     def _read(self, query: QuerySet[Any, Any]) -> list[Any]:
@@ -98,7 +73,7 @@ class Tables:
         Raises:
             Unreadable: something in it is nothing that Python knows.
         """
-        aborts = self.connection.vendor == "postgresql" and self.connection.in_atomic_block
+        aborts = self.backend.errors_abort_transaction and self.connection.in_atomic_block
         if aborts and not self.exists(query.model):
             # A failing query would take the surrounding transaction with it.
             return []
@@ -107,9 +82,10 @@ class Tables:
         except DatabaseError:
             if not self.exists(query.model):
                 return []
-            if self.connection.vendor != "sqlite":
+            lenient_decoding = self.backend.lenient_decoding()
+            if lenient_decoding is None:
                 raise
-        with self._bytes_as_they_are():
+        with lenient_decoding:
             return self._listed(query.all())
 
     @staticmethod
@@ -118,16 +94,6 @@ class Tables:
             return list(query)
         except (DataError, OverflowError, ValueError) as error:
             raise Unreadable(query.model._meta.db_table, error) from error
-
-    @contextmanager
-    def _bytes_as_they_are(self) -> Iterator[None]:
-        """Have SQLite return a text that is no UTF-8, which it takes from anybody."""
-        raw = self.connection.connection
-        before, raw.text_factory = raw.text_factory, as_text
-        try:
-            yield
-        finally:
-            raw.text_factory = before
 
 
 def as_text(value: Any) -> str:

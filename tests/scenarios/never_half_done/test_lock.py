@@ -531,7 +531,7 @@ def test_without_the_setting(shop):
         from django.core.management import call_command
 
         call_command("migrate", verbosity=0)
-        print([name for name in sys.modules if name in ("django_rewind.engine.turn", "django_rewind.engine.lock_kinds")])
+        print([name for name in sys.modules if name in ("django_rewind.engine.turn", "django_rewind.engine.lock")])
     """)
 
     assert result.stdout == "[]\n", str(result)

@@ -18,6 +18,7 @@ class Connection:
     """What the words depend on."""
 
     alias = "other"
+    vendor = "sample"
     display_name = "Sample"
 
     class features:

@@ -15,7 +15,6 @@ from django.test import override_settings
 from django_rewind import conf
 from django_rewind.engine import lock
 from django_rewind.engine.lock import Lock, check_held
-from django_rewind.engine.lock_kinds import kind_for
 from django_rewind.exceptions import LockLost, LockTimeout, LockUnavailable
 
 is_sqlite = connection.vendor == "sqlite"
@@ -93,9 +92,9 @@ def test_it_is_still_ours(database):
         check_held()
         held = next(iter(lock._held.values()))
         if is_sqlite:
-            Path(held.kind.name).unlink()
+            Path(held.lock.name).unlink()
         else:
-            held.kind._own.close()
+            held.lock._own.close()
         with pytest.raises(LockLost):
             check_held()
     check_held()
@@ -106,39 +105,9 @@ def test_it_is_no_part_of_a_transaction(database):
     """The connection of the lock is its own, and in autocommit also where the database is not."""
     database.settings_dict["AUTOCOMMIT"] = False
     with Lock(database, silently):
-        own = next(iter(lock._held.values())).kind._own
+        own = next(iter(lock._held.values())).lock._own
         assert own.connection is not database.connection
         assert own.get_autocommit()
-
-
-@on_servers
-def test_names_are_as_short_as_servers_want_them(database):
-    """However long that of the database is."""
-    kind = kind_for(database)
-    assert len(str(kind._keys["key"])) <= 64
-
-
-@pytest.mark.skipif(not is_sqlite, reason="a lock by a file")
-@pytest.mark.parametrize("name", [":memory:", "file:shop?mode=memory&cache=shared", "file:/shop?vfs=memdb"])
-def test_a_database_in_memory(database, name):
-    """No other process can see it, and there is nothing to lock."""
-    database.settings_dict["NAME"] = name
-    assert kind_for(database) is None
-
-
-@pytest.mark.skipif(not is_sqlite, reason="a lock by a file")
-def test_the_file_is_found_by_any_path(database, tmp_path, monkeypatch):
-    """Relative ones, links and URIs lead to the same lock, a pathlib one too."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "link.sqlite3").symlink_to("shop.sqlite3")
-    names = [tmp_path / "shop.sqlite3", "shop.sqlite3", "./link.sqlite3", "file:shop%2Esqlite3?mode=rwc"]
-    found = set()
-    for name in names:
-        own = database.copy()
-        own.settings_dict["NAME"] = name
-        found.add(kind_for(own).name)
-        own.close()
-    assert found == {str(tmp_path / "shop.sqlite3.rewind-lock")}
 
 
 @pytest.mark.skipif(not is_sqlite, reason="a lock by a file")

@@ -12,6 +12,7 @@ from tests.support.fixtures import add, create, in_memory
 
 class Connection:
     alias = "default"
+    vendor = "sample"
     display_name = "Sample"
 
     class features:

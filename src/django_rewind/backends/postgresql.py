@@ -1,0 +1,88 @@
+"""PostgreSQL."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from django.db import DatabaseError
+
+from .base import Backend
+from .locks import ServerLock, process_in_words
+
+_TABLES_OF_CURRENT_SCHEMA = (
+    "FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = current_schema()"
+)
+
+# SQLSTATEs for what is there, or gone, already.
+_DONE_ALREADY = {"42701", "42703", "42704", "42710", "42P01", "42P07"}
+
+# More of an application's name would be cut off by the server.
+_LONGEST_NAME = 63
+
+
+class PostgreSQL(Backend):
+    errors_abort_transaction = True
+    # A tenant's search_path goes on to the public schema, which has tables of its own.
+    in_current_schema = f"tableoid IN (SELECT c.oid {_TABLES_OF_CURRENT_SCHEMA})"
+
+    def lock(self) -> AdvisoryLock:
+        return AdvisoryLock(self.connection)
+
+    def has_table_in_current_schema(self, table: str) -> bool:
+        with self.connection.cursor() as cursor:
+            cursor.execute(f"SELECT 1 {_TABLES_OF_CURRENT_SCHEMA} AND c.relname = %s", [table])
+            return cursor.fetchone() is not None
+
+    def holds_unicode(self) -> bool:
+        with self.connection.cursor() as cursor:
+            cursor.execute("SHOW server_encoding")
+            return str(cursor.fetchone()[0]).lower() == "utf8"
+
+    def is_done_already(self, error: DatabaseError) -> bool:
+        cause = error.__cause__
+        state = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
+        # Within a transaction, that is lost whatever the error was.
+        return state in _DONE_ALREADY and not self.connection.in_atomic_block
+
+    def limit_lock_waits(self, seconds: int) -> None:
+        with self.connection.cursor() as cursor:
+            cursor.execute(f"SET lock_timeout = '{seconds:d}s'")
+
+
+class AdvisoryLock(ServerLock):
+    """An advisory lock of the session."""
+
+    _database_sql = "SELECT current_database()"
+    # A setting of PostgreSQL 14 and later.
+    _stay_sql = "SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'idle_session_timeout'"
+    _take_sql = "SELECT pg_try_advisory_lock(%(key)s)"
+    _release_sql = "SELECT pg_advisory_unlock(%(key)s)"
+    _granted = (
+        "FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid"
+        " WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1"
+        " AND l.classid::bigint = %(high)s AND l.objid::bigint = %(low)s"
+        " AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    )
+    _is_held_sql = f"SELECT 1 {_granted} AND l.pid = pg_backend_pid()"
+    _holder_sql = f"SELECT a.application_name, a.backend_start, l.pid {_granted}"
+
+    def _keys_of(self, digest: bytes) -> dict[str, Any]:
+        key = int.from_bytes(digest[:8], "big", signed=True)
+        return {"key": key, "high": key >> 32 & 0xFFFFFFFF, "low": key & 0xFFFFFFFF}
+
+    def _own_connection(self) -> Any:
+        own = super()._own_connection()
+        # For those who wait, and for whoever looks into pg_stat_activity.
+        name = f"django-rewind {os.getpid()}@{socket.gethostname()}"
+        own.settings_dict["OPTIONS"]["application_name"] = name[:_LONGEST_NAME]
+        return own
+
+    def holder(self, last_to_begin: Callable[[str], str]) -> str:
+        name, since, backend = self._row(self._holder_sql) or ("", None, None)
+        pid, at, host = (name or "").rpartition(" ")[2].partition("@")
+        if at:
+            return process_in_words(pid, host, since)
+        return f"a connection of the server's process {backend}" if backend else ""

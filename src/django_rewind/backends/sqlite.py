@@ -1,0 +1,133 @@
+"""SQLite: a file, or memory that no other process sees."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from ..exceptions import LockUnavailable
+from .base import Backend
+from .locks import DatabaseLock, process_in_words
+
+if sys.platform == "win32":
+    import msvcrt
+
+    # Far behind the text, which others must be able to read.
+    _FAR = 1 << 30
+
+    def _lock_file(descriptor: int) -> None:
+        os.lseek(descriptor, _FAR, os.SEEK_SET)
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        except PermissionError:
+            raise BlockingIOError from None
+else:
+    import fcntl
+
+    def _lock_file(descriptor: int) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+class SQLite(Backend):
+    rebuilds_tables = True
+    editor_checks_constraints = True
+
+    def lock(self) -> FileLock | None:
+        name = os.fspath(self.connection.settings_dict["NAME"])
+        if self.connection.is_in_memory_db() or "vfs=memdb" in name:
+            return None
+        with self.connection.cursor() as cursor:
+            # SQLite knows what URIs and paths stand for.
+            cursor.execute("PRAGMA database_list")
+            path = next((row[2] for row in cursor.fetchall() if row[1] == "main"), "")
+        return FileLock(self.connection, os.path.realpath(path)) if path else None
+
+    def exists(self) -> bool:
+        name = os.fspath(self.connection.settings_dict["NAME"])
+        is_file = not (self.connection.is_in_memory_db() or name.startswith("file:"))
+        return not is_file or os.path.exists(name)  # noqa: PTH110 (may be relative)
+
+    @contextmanager
+    def lenient_decoding(self) -> Iterator[None]:
+        raw = self.connection.connection
+        before, raw.text_factory = raw.text_factory, _decode
+        try:
+            yield
+        finally:
+            raw.text_factory = before
+
+
+def _decode(text: bytes) -> str:
+    return text.decode("utf-8", "surrogateescape")
+
+
+class FileLock(DatabaseLock):
+    """
+    A lock of the operating system on a file beside the database.
+
+    The file stays: if it were deleted, one who has opened it and one who makes it
+    anew would both have a lock.
+    """
+
+    def __init__(self, connection: Any, path: str) -> None:
+        super().__init__(connection)
+        self.path = self.name = f"{path}.rewind-lock"
+        self._descriptor: int | None = None
+
+    def take(self) -> bool:
+        try:
+            self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
+            _lock_file(self._descriptor)
+        except BlockingIOError:
+            self._close()
+            return False
+        except OSError as error:
+            self._close()
+            raise LockUnavailable(
+                self.connection.alias,
+                f"the file '{self.path}' cannot be locked ({error.strerror or error}).",
+                "See to it that this file and its folder can be written.",
+            ) from error
+        if not self.is_held():
+            # Somebody has deleted it while we opened it.
+            self._close()
+            return False
+        self._write(f"{os.getpid()} {socket.gethostname()} {datetime.now(timezone.utc).isoformat()}\n")
+        return True
+
+    def is_held(self) -> bool:
+        if self._descriptor is None:
+            return False
+        try:
+            return os.path.samestat(os.fstat(self._descriptor), os.stat(self.path))  # noqa: PTH116
+        except OSError:
+            return False
+
+    def release(self) -> None:
+        if self._descriptor is not None:
+            self._write("")
+            self._close()
+
+    def _write(self, text: str) -> None:
+        # A full disk keeps nobody from locking.
+        with suppress(OSError):
+            os.ftruncate(self._descriptor or 0, 0)
+            os.lseek(self._descriptor or 0, 0, os.SEEK_SET)
+            os.write(self._descriptor or 0, text.encode())
+
+    def _close(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def holder(self, last_to_begin: Callable[[str], str]) -> str:
+        words = Path(self.path).read_text(encoding="utf-8", errors="replace").split()
+        if len(words) != 3:  # The process, its host and the time.
+            return ""
+        return process_in_words(words[0], words[1], datetime.fromisoformat(words[2]))
