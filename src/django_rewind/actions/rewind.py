@@ -302,20 +302,19 @@ class Rewind:
         finally:
             importer.close()
 
-    def use_files(self, names: Iterable[str]) -> None:
+    def use_files(self, names: Iterable[Key]) -> None:
         """
         Have edited migrations undone by their files, for once.
 
         Call it before planning, and `check_use_of_files` afterwards.
 
         Args:
-            names: in the form ``app.name``.
+            names: app and name, or the beginning of a name, of each.
 
         Raises:
             FileNotUsable: one of them has no file.
         """
-        for name in names:
-            app_label, _, prefix = name.partition(".")
+        for app_label, prefix in names:
             key = (app_label, self.find(app_label, prefix))
             if key not in self.loader.disk_migrations:
                 raise FileNotUsable(key, "it has no file in this checkout.")

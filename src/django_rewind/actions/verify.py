@@ -8,7 +8,7 @@ is the only place that executes stored code.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Container, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -66,19 +66,13 @@ _AT_ONCE = 100
 
 
 class Verifier:
-    """
-    Verify the migrations of one database, and note what came of it.
+    """Verify the migrations of one database, or some of its `statuses`, and note what came of it."""
 
-    Args:
-        connection: the database.
-        app_labels: of which apps; None for all.
-    """
-
-    def __init__(self, connection: Any, app_labels: Container[str] | None = None) -> None:
+    def __init__(self, connection: Any) -> None:
         self.store = Store(connection)
         self.noted = Verifications(connection)
         self.edits = Edits(self.store)
-        self.statuses = [one for one in statuses(connection, app_labels) if one.stored or one.is_applied]
+        self.statuses = [one for one in statuses(connection) if one.stored or one.is_applied]
         self._isolation = StoredImporter(Collector())
 
     def findings(self) -> Iterator[Finding]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DEFAULT_DB_ALIAS, connections
 
+from django_rewind.management.options import with_joined_names
 from django_rewind.utils.advice import name_database
 from django_rewind.utils.printable import printable
 
@@ -47,6 +49,14 @@ class ReportingCommand(BaseCommand):
             default="text",
             help="How to report: as text to read, or as JSON for scripts.",
         )
+
+    def create_parser(self, *args: Any, **options: Any) -> Any:
+        parser: Any = super().create_parser(*args, **options)
+        parse = parser.parse_args
+        parser.parse_args = lambda args=None, *rest: parse(
+            with_joined_names(parser, sys.argv[1:] if args is None else args), *rest
+        )
+        return parser
 
     def execute(self, *args: Any, **options: Any) -> Any:
         """Run it; what an error names as the next step is for the database that it is about."""

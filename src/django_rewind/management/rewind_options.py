@@ -7,6 +7,8 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
+from django_rewind.management import options as shared
+
 __all__ = ["add_arguments", "in_words", "only_shows", "refuse_nonsense"]
 
 _ONLY_SHOW = ("plan", "check", "sql")
@@ -24,20 +26,13 @@ _CONTRADICTIONS = [
 
 def add_arguments(parser: Any) -> None:
     """Add what `rewind` takes besides the options of every command that reports."""
-    parser.add_argument("app_label", nargs="?", help="App label: undo only its missing migrations.")
-    parser.add_argument(
-        "migration_name",
-        nargs="?",
-        help="Go back to this migration, by name or prefix; 'zero' undoes all of the app.",
+    shared.add_target(
+        parser,
+        "App label: undo only its missing migrations.",
+        "Go back to this migration, by name or prefix; 'zero' undoes all of the app.",
     )
-    parser.add_argument(
-        "--noinput",
-        "--no-input",
-        action="store_false",
-        dest="interactive",
-        help="Do not ask for a yes before something is undone.",
-    )
-    parser.add_argument("--plan", action="store_true", help="Show what would be undone, and do nothing.")
+    shared.add_noinput(parser, "Do not ask for a yes before something is undone.")
+    shared.add_plan(parser, "Show what would be undone, and do nothing.")
     parser.add_argument(
         "--check",
         action="store_true",
@@ -51,12 +46,12 @@ def add_arguments(parser: Any) -> None:
         action="store_true",
         help="Forget that the migrations were applied, and leave the schema as it is.",
     )
-    parser.add_argument(
+    shared.add_migration(
+        parser,
         "--use-file",
+        "Undo this edited migration by its file, and not by what ran. May be given again.",
         action="append",
         default=[],
-        metavar="APP.NAME",
-        help="Undo this edited migration by its file, and not by what ran. May be given again.",
     )
     parser.add_argument(
         "--redo",
@@ -117,14 +112,16 @@ def in_words(options: dict[str, Any]) -> str:
 
 def refuse_nonsense(options: dict[str, Any]) -> None:
     """
-    Refuse options that contradict each other, before anything is read.
+    Refuse options that contradict each other, before anything is read, and split the names of migrations.
 
     Raises:
         CommandError: with exit status 2, as for an option that there is not.
     """
+    options["app_label"], options["migration_name"] = shared.target(options)
     problem = next(_problems(options), None)
     if problem is not None:
         raise CommandError(problem, returncode=2)
+    options["use_file"] = [shared.named(words, "--use-file") for words in options["use_file"]]
 
 
 def _problems(options: dict[str, Any]) -> Iterator[str]:
@@ -142,9 +139,6 @@ def _problems(options: dict[str, Any]) -> Iterator[str]:
         yield "--redo-modified takes no name of a migration; --redo does."
     if options["lock_timeout"] is not None and not options["lock_timeout"] >= 0:
         yield "--lock-timeout takes a number of seconds, 0 or more."
-    for named in options["use_file"]:
-        if not all(named.partition(".")):
-            yield f"--use-file takes a migration as app_label.migration_name, not '{named}'."
 
 
 def _option(name: str) -> str:

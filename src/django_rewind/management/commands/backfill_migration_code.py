@@ -6,6 +6,7 @@ from typing import Any
 from django.core.management.base import CommandError
 
 from django_rewind.actions.backfill import Backfill, Backfilled
+from django_rewind.management.options import add_plan
 from django_rewind.management.reporting import ReportingCommand
 from django_rewind.utils.types import label, some_names_of
 
@@ -31,9 +32,7 @@ class Command(ReportingCommand):
                 "was applied is taken."
             ),
         )
-        parser.add_argument(
-            "--dry-run", action="store_true", help="Show what would be stored, and store nothing."
-        )
+        add_plan(parser, "Show what would be stored, and store nothing.")
 
     def handle(self, *args: Any, **options: Any) -> None:
         (connection,) = self.connections(options)
@@ -41,12 +40,12 @@ class Command(ReportingCommand):
         backfill.look_on_disk()
         if options["from_git"]:
             backfill.look_in_git()
-        if not options["dry_run"]:
+        if not options["plan"]:
             backfill.store()
         for note in backfill.notes:
             self.stderr.write(f"Warning: {note}", self.style.WARNING)
         if options["format"] == "json":
-            self.write_json({connection.alias: _as_data(backfill, is_dry=options["dry_run"])})
+            self.write_json({connection.alias: _as_data(backfill, is_dry=options["plan"])})
         else:
             self._show(backfill, options)
         if backfill.without_file and not options["from_git"]:
@@ -64,7 +63,7 @@ class Command(ReportingCommand):
                 where = "" if options["from_git"] else " on disk"
                 self.stderr.write(f"There is nothing{where} to store.", str)
             elif backfill.found:
-                done = "would be stored." if options["dry_run"] else "stored."
+                done = "would be stored." if options["plan"] else "stored."
                 self.stderr.write(_count(len(backfill.found), done), str)
 
     def _hint(self, backfill: Backfill) -> None:

@@ -11,6 +11,7 @@ from django.utils.timezone import is_aware, localtime, make_aware, make_naive, n
 from django_rewind.actions.prune import Leftovers, Pruning
 from django_rewind.exceptions import UNCHANGED
 from django_rewind.management.asking import agrees
+from django_rewind.management.options import add_noinput, add_plan
 from django_rewind.management.reporting import ReportingCommand
 from django_rewind.utils.types import Key, label
 
@@ -33,10 +34,8 @@ class Command(ReportingCommand):
             metavar="DATE",
             help="What is younger is kept: a date as 2024-12-31, or a date and time in ISO 8601.",
         )
-        parser.add_argument("--plan", action="store_true", help="Show what would go; discard nothing.")
-        parser.add_argument(
-            "--noinput", "--no-input", action="store_false", dest="interactive", help="Do not ask."
-        )
+        add_plan(parser, "Show what would go; discard nothing.")
+        add_noinput(parser)
 
     def handle(self, **options: Any) -> None:
         before = _moment(options["before"])

@@ -6,6 +6,7 @@ from typing import Any
 from django.core.management.base import CommandError
 
 from django_rewind.actions.restore import Action, Restoration, Restore, shown
+from django_rewind.management.options import add_plan, add_target, target
 from django_rewind.management.reporting import ReportingCommand
 from django_rewind.utils.types import Key, label, names_of
 
@@ -29,8 +30,11 @@ class Command(ReportingCommand):
 
     def add_arguments(self, parser: Any) -> None:
         super().add_arguments(parser)
-        parser.add_argument("app_label", nargs="?", help="App label: restore only its missing migrations.")
-        parser.add_argument("migration_name", nargs="?", help="Restore this migration, by name or prefix.")
+        add_target(
+            parser,
+            "App label: restore only its missing migrations.",
+            "Restore this migration, by name or prefix.",
+        )
         parser.add_argument(
             "--output",
             metavar="DIR",
@@ -38,26 +42,24 @@ class Command(ReportingCommand):
             "excerpts of what was taken from modules with models.",
         )
         parser.add_argument("--force", action="store_true", help="Overwrite files that differ.")
-        parser.add_argument(
-            "--dry-run", action="store_true", help="Show what would be written; write nothing."
-        )
+        add_plan(parser, "Show what would be written; write nothing.")
 
     def handle(self, **options: Any) -> None:
         (connection,) = self.connections(options)
         folder = Path.cwd() / options["output"] if options["output"] is not None else None
         restore = Restore(connection, folder, force=options["force"])
-        found = restore.look(restore.wanted(options["app_label"], options["migration_name"]))
+        found = restore.look(restore.wanted(*target(options)))
         error = None
         try:
-            found.check() if options["dry_run"] else restore.write(found)
+            found.check() if options["plan"] else restore.write(found)
         except CommandError as one:
             error = one
         if options["format"] == "json":
-            is_written = not options["dry_run"] and error is None
+            is_written = not options["plan"] and error is None
             left_alone = restore.left_alone if options["app_label"] is None else []
             self.write_json({connection.alias: _as_data(found, is_written, left_alone)})
-        elif options["verbosity"] >= 1 and (error is None or options["dry_run"]):
-            self._say(found, _TO_BE_DONE if options["dry_run"] else _DONE)
+        elif options["verbosity"] >= 1 and (error is None or options["plan"]):
+            self._say(found, _TO_BE_DONE if options["plan"] else _DONE)
             if options["app_label"] is None:
                 self._say_left_alone(restore.left_alone)
         if error is not None:

@@ -6,6 +6,7 @@ from django.core.management.base import CommandError
 
 from django_rewind.actions.history import timelines
 from django_rewind.inventory.status import Status, statuses
+from django_rewind.management.options import add_migration, chosen, named
 from django_rewind.management.reporting import ReportingCommand
 from django_rewind.sources.signing import Verdict
 from django_rewind.sources.stored import StoredMigration
@@ -23,7 +24,9 @@ class Command(ReportingCommand):
     )
 
     def add_arguments(self, parser: Any) -> None:
-        parser.add_argument("app_label", nargs="*", help="App labels; all apps without one.")
+        parser.add_argument(
+            "app_label", nargs="*", help="Apps, or migrations by name or prefix; all of them without one."
+        )
         super().add_arguments(parser)
         parser.add_argument("--missing", action="store_true", help="Show those that have no file here.")
         parser.add_argument(
@@ -33,29 +36,22 @@ class Command(ReportingCommand):
             "--unstored", action="store_true", help="Show those that are applied and not stored."
         )
         parser.add_argument("--applied", action="store_true", help="Show nothing that is not applied.")
-        parser.add_argument(
-            "--source",
-            nargs=2,
-            metavar=("APP_LABEL", "NAME"),
-            help="Print the stored source of one migration, by name or prefix.",
-        )
-
+        add_migration(parser, "--source", "Print the stored source of one migration, by name or prefix.")
         parser.add_argument(
             "--digest",
             default="",
             metavar="PREFIX",
             help="With --source: print the text with this digest, which may be an earlier one.",
         )
-        parser.add_argument(
+        add_migration(
+            parser,
             "--history",
-            nargs=2,
-            metavar=("APP_LABEL", "NAME"),
-            help="Show what happened to one migration, by name or prefix, and which texts were stored for it.",
+            "Show what happened to one migration, by name or prefix, and which texts were stored for it.",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["digest"] and not options["source"]:
-            raise CommandError("--digest chooses a text of --source APP_LABEL NAME.", returncode=2)
+            raise CommandError("--digest chooses a text of --source APP NAME.", returncode=2)
         if options["source"]:
             self._print_source(options)
         elif options["history"]:
@@ -64,15 +60,12 @@ class Command(ReportingCommand):
             self._show_all(options)
 
     def _show_all(self, options: dict[str, Any]) -> None:
-        found = {
-            connection.alias: statuses(connection, options["app_label"] or None)
-            for connection in self.connections(options)
-        }
-        for app_label in options["app_label"]:
-            if not any(one.key[0] == app_label for listed in found.values() for one in listed):
-                raise CommandError(f"No migration of an app '{app_label}' is on disk, applied or stored.")
+        found = {connection.alias: statuses(connection) for connection in self.connections(options)}
+        keys = {status.key for listed in found.values() for status in listed}
+        wanted = chosen(options["app_label"], keys, "on disk, applied or stored")
         shown = {
-            alias: [one for one in listed if _is_wanted(one, options)] for alias, listed in found.items()
+            alias: [one for one in listed if one.key in wanted and _is_wanted(one, options)]
+            for alias, listed in found.items()
         }
         if options["format"] == "json":
             self.write_json(
@@ -121,7 +114,7 @@ class Command(ReportingCommand):
     # One history ------------------------------------------------------------
 
     def _show_history(self, options: dict[str, Any]) -> None:
-        found = timelines(self.connections(options), *options["history"])
+        found = timelines(self.connections(options), *named(options["history"], "--history"))
         if options["format"] == "json":
             self.write_json({alias: {"history": timeline.as_data()} for alias, timeline in found.items()})
             return
@@ -136,7 +129,7 @@ class Command(ReportingCommand):
         (connection, *others) = self.connections(options)
         if others:
             raise CommandError("--source prints from one database: name it with --database.")
-        row, text = _text(Store(connection), options["source"], options["digest"])
+        row, text = _text(Store(connection), *named(options["source"], "--source"), options["digest"])
         row = row.with_text(text)
         if row.verdict is not Verdict.VERIFIED:
             self.stderr.write(self.style.WARNING(f"Warning: of {label(row.key)}, {row.verdict.value}."))
@@ -168,7 +161,7 @@ def _is_wanted(one: Status, options: dict[str, Any]) -> bool:
     return not wanted or any(asked[name] for name in wanted)
 
 
-def _text(store: Store, name: list[str], digest: str) -> tuple[StoredMigration, str]:
+def _text(store: Store, app_label: str, name: str, digest: str) -> tuple[StoredMigration, str]:
     """
     Return the stored migration and its text, or an earlier one with this digest.
 
@@ -176,9 +169,9 @@ def _text(store: Store, name: list[str], digest: str) -> tuple[StoredMigration, 
         CommandError: there is none, or more than one.
     """
     rows = store.rows()
-    earlier = store.earlier(name[0]) if digest else []
-    nothing = f"No migration '{name[1]}' of an app '{name[0]}' is stored."
-    key = the_one({*rows, *(one.stored.key for one in earlier)}, *name, otherwise=nothing)
+    earlier = store.earlier(app_label) if digest else []
+    nothing = f"No migration '{name}' of an app '{app_label}' is stored."
+    key = the_one({*rows, *(one.stored.key for one in earlier)}, app_label, name, otherwise=nothing)
     row = rows.get(key)
     if row is not None and row.digest.startswith(digest):
         return row, store.texts([key])[key]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Any
 
 from django.core.management.base import CommandError
@@ -9,6 +10,7 @@ from django_rewind.actions.trust import Trust
 from django_rewind.actions.verify import Finding, Verifier, diff
 from django_rewind.engine import capture
 from django_rewind.inventory.status import Status, statuses
+from django_rewind.management.options import add_migration, chosen, named
 from django_rewind.management.reporting import ReportingCommand
 from django_rewind.management.trusting import sign
 from django_rewind.storage.facts import Baseline
@@ -16,7 +18,7 @@ from django_rewind.storage.store import Store
 from django_rewind.utils.advice import on_database
 from django_rewind.utils.matching import the_one
 from django_rewind.utils.printable import printable_name
-from django_rewind.utils.types import label
+from django_rewind.utils.types import Key, label
 
 
 class Command(ReportingCommand):
@@ -27,25 +29,26 @@ class Command(ReportingCommand):
     )
 
     def add_arguments(self, parser: Any) -> None:
-        parser.add_argument("app_label", nargs="*", help="App labels; all apps without one.")
+        parser.add_argument(
+            "app_label", nargs="*", help="Apps, or migrations by name or prefix; all of them without one."
+        )
         super().add_arguments(parser)
         parser.add_argument("--diff", action="store_true", help="Show how each file that differs differs.")
         parser.add_argument("--strict", action="store_true", help="Count a missing file as a failure.")
-        names = {"nargs": 2, "metavar": ("APP_LABEL", "NAME")}
-        parser.add_argument(
+        add_migration(
+            parser,
             "--accept",
-            help="Make the file of an applied migration what is reversed; what ran is kept as history.",
-            **names,
+            "Make the file of an applied migration what is reversed; what ran is kept as history.",
         )
-        parser.add_argument(
+        add_migration(
+            parser,
             "--acknowledge",
-            help="Note that a migration without file and source is known to be so, and accepted.",
-            **names,
+            "Note that a migration without file and source is known to be so, and accepted.",
         )
         parser.add_argument(
             "--sign",
             nargs="*",
-            metavar=("APP_LABEL", "NAME"),
+            metavar=("APP", "NAME"),
             help=(
                 "Show what none of our keys has signed, of an app or one migration of it, and sign what "
                 "is agreed to. What an older key of the list has signed is signed with the first."
@@ -62,14 +65,12 @@ class Command(ReportingCommand):
                 (connection, *others) = self.connections(options)
                 if others:
                     raise CommandError(f"--{name} works on one database: name it with --database.")
-                work(connection, _find(connection, *options[name]))
+                work(connection, _find(connection, *named(options[name], f"--{name}")))
                 return
-        found = {
-            connection.alias: self._verify(connection, options) for connection in self.connections(options)
-        }
-        for app_label in options["app_label"]:
-            if not any(one.key[0] == app_label for listed in found.values() for one in listed):
-                raise CommandError(f"No migration of an app '{app_label}' is applied or stored.")
+        verifiers = [Verifier(connection) for connection in self.connections(options)]
+        keys = {status.key for verifier in verifiers for status in verifier.statuses}
+        wanted = chosen(options["app_label"], keys, "applied or stored")
+        found = {verifier.store.connection.alias: self._verify(verifier, wanted) for verifier in verifiers}
         if options["format"] == "json":
             self.write_json(
                 {alias: {"migrations": [one.as_data() for one in listed]} for alias, listed in found.items()}
@@ -82,8 +83,8 @@ class Command(ReportingCommand):
             total = sum(map(len, found.values()))
             raise CommandError(f"{len(wrong)} of {total} migrations need a look.")
 
-    def _verify(self, connection: Any, options: dict[str, Any]) -> list[Finding]:
-        verifier = Verifier(connection, options["app_label"] or None)
+    def _verify(self, verifier: Verifier, wanted: Container[Key]) -> list[Finding]:
+        verifier.statuses = [status for status in verifier.statuses if status.key in wanted]
         return list(self.progress(verifier.findings(), "Verifying", len(verifier.statuses)))
 
     # The report -------------------------------------------------------------
@@ -130,7 +131,7 @@ class Command(ReportingCommand):
         (connection, *others) = self.connections(options)
         if others:
             raise CommandError("--sign works on one database: name it with --database.", returncode=2)
-        sign(self, Trust(connection, *options["sign"]))
+        sign(self, Trust(connection, *_split(options["sign"])))
 
     def _accept(self, connection: Any, status: Status) -> None:
         name = label(status.key)
@@ -176,8 +177,12 @@ def _refuse_nonsense(options: dict[str, Any]) -> None:
         raise CommandError("--sign asks, and --format json is for scripts.", returncode=2)
     if others:
         raise CommandError(f"--sign and --{others[0]} contradict each other.", returncode=2)
-    if options["app_label"] or len(options["sign"]) > 2:
+    if options["app_label"] or len(_split(options["sign"])) > 2:
         raise CommandError("--sign takes an app and the name of a migration, or less.", returncode=2)
+
+
+def _split(words: list[str]) -> list[str]:
+    return words[0].split(".") if len(words) == 1 else words
 
 
 def _counts(one: Finding, options: dict[str, Any]) -> bool:
