@@ -55,7 +55,7 @@ OURS = [
     "django_rewind.exceptions",
     "django_rewind.git.repository",
     "django_rewind.inventory.snapshot",
-    "django_rewind.engine.lock",
+    "django_rewind.backends",
     "django_rewind.engine.preflight",
     "django_rewind.sources.description",
     "django_rewind.sources.stored",
