@@ -127,7 +127,7 @@ class Detail:
         if not self.survey.is_compared(summary):
             return known.state
         edits = Edits(self.survey.store)
-        if self.survey.disk.is_as_stored(summary) and not edits.has_changed_bundle(known.stored):
+        if self.survey.disk.is_as_stored(summary) and not edits.changes.is_bundle_modified(known.stored):
             return FileState.ON_DISK
         verified = known.verified
         is_of_now = verified is not None and verified.file_digest == edits.fingerprint(

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ..sources.bundle.changes import BundleChanges, ContentDamaged
+from ..sources.bundle.changes import BundleChanges
 from ..sources.bundle.collector import Collector
 from ..sources.bundle.modules import SourceUnavailable
-from ..sources.compare import same_text
 from ..sources.description import module_of, read_text
 from ..sources.signing import digest
 from ..sources.stored import StoredMigration
@@ -37,8 +36,7 @@ class Edits:
         return [
             row.key
             for row, text in on_disk.items()
-            if (row.key in changed and not same_text(as_stored.get(row.key, ""), text))
-            or self.has_changed_bundle(row)
+            if self.changes.is_modified(row, text, as_stored.get(row.key, ""))
         ]
 
     def fingerprint(self, stored: StoredMigration, text: str | None = None) -> str:
@@ -61,13 +59,6 @@ class Edits:
             return self.changes.collector.modules.text(name)
         except SourceUnavailable:
             return ""
-
-    def has_changed_bundle(self, stored: StoredMigration) -> bool:
-        """Say whether what goes with a migration has changed; nobody knows where it is damaged."""
-        try:
-            return self.changes.has_changed(stored.metadata.bundle, stored.module.rpartition(".")[0])
-        except (ContentDamaged, ValueError):
-            return True
 
 
 def digest_on_disk(key: Key) -> str:

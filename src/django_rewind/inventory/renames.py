@@ -71,7 +71,7 @@ class Adoptions:
                 if other[0] == key[0] and programs[other] == wanted and other not in pairs.values()
             )
             found = next(alike, None) if wanted else None
-            if found is not None and not self.edits.has_changed_bundle(self.history.stored[key]):
+            if found is not None and not self.edits.changes.is_bundle_modified(self.history.stored[key]):
                 pairs[key] = found
         return pairs
 

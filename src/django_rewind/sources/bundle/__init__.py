@@ -1,7 +1,8 @@
 """
-What a migration needs around it: the modules and files that it imports or reads.
+The modules and files that a migration imports or reads: its bundle.
 
-`needs` says what that is, `imports` and `modules` find it, `excerpt` cuts it to what is
-used, `gather` takes it along when a migration is stored. `drift` tells how this checkout
-differs from it, and `isolation` executes a stored migration amid what it had then.
+`manifest` says what that is, `imports` and `modules` find it, `excerpt` cuts it to what is
+used, `collector` collects it when a migration is stored. `changes` tells how this checkout
+differs from it, `importer` executes a stored migration with it, and `stubs` stand for what
+cannot be bundled.
 """

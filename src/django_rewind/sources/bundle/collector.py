@@ -1,9 +1,9 @@
 """
-Find what a migration needs beside its own text, without importing anything.
+Find what goes with a migration beside its own text, without importing anything.
 
 That is modules of the project, which it imports directly or through others, and
 data files that lie beside it. Of a module that defines models it is an excerpt.
-Python, Django and what else is installed is not carried along; the versions are
+Python, Django and what else is installed is not bundled; the versions are
 written down, so that an error can name them.
 """
 
@@ -15,6 +15,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
+from operator import attrgetter
 from pathlib import Path
 
 from django.db.models.base import ModelBase
@@ -25,7 +26,7 @@ from ..signing import digest_of
 from . import excerpt
 from .imports import Reference, gives_meaning, references
 from .manifest import EMPTY_BUNDLE, Bundle, BundleMember
-from .modules import Modules, Owner, SourceUnavailable, installed_version, root_of
+from .modules import Modules, Owner, SourceUnavailable, installed_version, is_within, root_of
 
 # The statements that import, when they stand in a line of their own.
 _IMPORT = re.compile(r"^[ \t]*(?:from[ \t]+(\S+)[ \t]+import\b|import[ \t]+([^#\n]+))", re.MULTILINE)
@@ -42,7 +43,7 @@ _BESIDE = re.compile(r"__file__|__path__|\bget_data\b|\bresources\b")
 
 @dataclass(frozen=True)
 class Collected:
-    """The needs of a migration with the contents that have to be stored, by digest."""
+    """The bundle of a migration with the contents that have to be stored, by digest."""
 
     bundle: Bundle = EMPTY_BUNDLE
     contents: dict[str, bytes] = field(default_factory=dict)
@@ -52,10 +53,10 @@ class Collected:
 
 class Collector:
     """
-    Gather what migrations need.
+    Collect the bundles of migrations.
 
     Made for one run or one reconciliation: a module is read and parsed once, for
-    however many migrations need it.
+    however many migrations use it.
     """
 
     def __init__(self, modules: Modules | None = None) -> None:
@@ -68,18 +69,12 @@ class Collector:
         self._files: dict[Path, list[Path]] = {}
 
     def collect(self, module: str, text: str) -> Collected:
-        """
-        Return what a migration needs.
-
-        Args:
-            module: its dotted name.
-            text: its source.
-        """
+        """Return the bundle of the migration that this text of a module holds."""
         roots = _imported_roots(text)
         if roots is not None and not any(self.is_own(root, module) for root in roots):
             # So with most migrations: they import Django and nothing else.
             return Collected(Bundle(packages=self.packages(roots)))
-        return _Gathering(self, module, text).collected()
+        return _Collection(self, module, text).collected()
 
     def is_own(self, name: str, migration: str) -> bool:
         """
@@ -95,33 +90,28 @@ class Collector:
 
     def packages(self, roots: Iterable[str]) -> dict[str, str]:
         """Return the name and version of what brings these, Django and Python apart."""
-        found = {
+        versions = {
             root: installed_version(root)
             for root in sorted(roots)
             if root != "django" and self.modules.owner(root) is Owner.INSTALLED
         }
-        return {root: version for root, version in found.items() if version}
+        return {root: version for root, version in versions.items() if version}
 
     def references(
         self, name: str, text: str, *, is_package: bool, stored: Iterable[str] = ()
     ) -> list[Reference]:
-        """
-        Return what the text of a module refers to; it is parsed once.
-
-        Args:
-            stored: modules that count as such, beside those that are here.
-        """
+        """Return what the text of a module refers to, in modules that are here or stored."""
         others = frozenset(stored)
         known = (name, text, others)
         if known not in self._references:
             tree = parse_text(text)
             package = name if is_package else name.rpartition(".")[0]
-            found = (
-                references(tree, package, lambda one: one in others or self.modules.exists(one))
+            referred = (
+                references(tree, package, lambda module: module in others or self.modules.exists(module))
                 if tree
-                else ()
+                else set()
             )
-            self._references[known] = sorted(found, key=lambda one: (one.module, one.path))
+            self._references[known] = sorted(referred, key=attrgetter("module", "path"))
         return self._references[known]
 
     def gives_meaning(self, name: str, *, package: str) -> bool:
@@ -136,16 +126,7 @@ class Collector:
         return self._meanings[known]
 
     def excerpt(self, name: str, paths: Iterable[excerpt.Path], models: Iterable[str] = ()) -> str:
-        """
-        Return the excerpt of a module as it is now.
-
-        Args:
-            paths: what to take out.
-            models: classes that are known to be models, beside those that are found.
-
-        Raises:
-            SourceUnavailable: there is no text, or it cannot be parsed.
-        """
+        """Return what these paths take out of a module as it is now; some names are known to be models."""
         known = (name, frozenset(models) | self.models_in(name))
         try:
             if known not in self._excerpts:
@@ -165,7 +146,7 @@ class Collector:
         loaded = sys.modules.get(name)
         values = list(vars(loaded).items()) if loaded is not None else []
         # Under whatever name.
-        live = {known for known, one in values if isinstance(one, ModelBase) and one.__module__ == name}
+        live = {known for known, value in values if isinstance(value, ModelBase) and value.__module__ == name}
         if loaded is not None and self.modules.are_live:
             return live
         try:
@@ -174,28 +155,24 @@ class Collector:
             return set()
         # Should modules import each other in a circle.
         self._models[name] = live
-        return excerpt.models_by_name(text, live | self._imported_models(name, text))
-
-    def _imported_models(self, name: str, text: str) -> set[str]:
-        """Return the models of the project that a text imports, as it may derive from them."""
-        is_package = self.modules.is_package(name)
-        return {
-            one.name
-            for one in self.references(name, text, is_package=is_package)
-            if one.module != name
-            and self.modules.owner(one.module) is Owner.PROJECT
-            and one.name in self.models_in(one.module)
+        # The models of the project that it imports: it may derive from them.
+        imported = {
+            reference.name
+            for reference in self.references(name, text, is_package=self.modules.is_package(name))
+            if reference.module != name
+            and self.modules.owner(reference.module) is Owner.PROJECT
+            and reference.name in self.models_in(reference.module)
         }
+        return excerpt.models_by_name(text, live | imported)
 
     def files_below(self, folder: Path) -> list[Path]:
-        """Return the files below a folder that are no Python, in order."""
         if folder not in self._files:
             self._files[folder] = self.modules.files_below(folder)
         return self._files[folder]
 
 
-class _Gathering:
-    """What one migration needs: its imports, followed as far as they are the project's."""
+class _Collection:
+    """What goes with one migration: its imports, followed as far as they are the project's."""
 
     def __init__(self, collector: Collector, module: str, text: str) -> None:
         self.collector = collector
@@ -222,74 +199,66 @@ class _Gathering:
         self._refer(self.module, self.text)
         while self.todo:
             # The nearest first: they are what the room is for.
-            self._follow_all()
+            references, self.todo = self.todo, []
+            for reference in references:
+                self._follow(reference)
+            for name in self.grown:
+                self._take_excerpt(name)
+            self.grown.clear()
         if self.is_beyond_helpers:
-            self._keep_what_is_near()
+            for name in self.texts.keys() - self.near:
+                self.room += _size(self.texts.pop(name))
         self._take_files()
         texts = {name: text.encode("utf-8", "surrogatepass") for name, text in self.texts.items()}
-        members = [self._carried(name, content) for name, content in texts.items()]
-        members += [BundleMember("file", name, digest_of(one), len(one)) for name, one in self.files.items()]
+        members = [self._member(name, content) for name, content in texts.items()]
+        members += [
+            BundleMember("file", name, digest_of(content), len(content))
+            for name, content in self.files.items()
+        ]
         bundle = Bundle(members, self.collector.packages(self.roots), self.left_out)
         contents = [*texts.values(), *self.files.values()]
         return Collected(bundle, {digest_of(content): content for content in contents}, self.missed)
 
-    def _carried(self, name: str, content: bytes) -> BundleMember:
-        is_excerpt = name in self.paths
+    def _member(self, name: str, content: bytes) -> BundleMember:
+        paths = self.paths.get(name, set())
+        words = {*re.findall(r"\w+", self.texts[name]), *(path[0] for path in paths if path)}
         return BundleMember(
-            kind="models" if is_excerpt else "module",
+            kind="models" if name in self.paths else "module",
             name=name,
             digest=digest_of(content),
             size=len(content),
             is_package=self.modules.is_package(name),
-            paths=sorted(list(path) for path in self.paths.get(name, ()) if path),
-            models=self._models_mentioned_in(name) if is_excerpt else [],
+            paths=sorted(list(path) for path in paths if path),
+            models=sorted(words & self.collector.models_in(name)) if name in self.paths else [],
         )
-
-    def _models_mentioned_in(self, name: str) -> list[str]:
-        mentioned = {*re.findall(r"\w+", self.texts[name]), *(path[0] for path in self.paths[name] if path)}
-        return sorted(mentioned & self.collector.models_in(name))
 
     # Modules ----------------------------------------------------------------
 
     def _refer(self, name: str, text: str) -> None:
         """Note what the text of a module refers to."""
         is_package = name != self.module and self.modules.is_package(name)
-        found = self.collector.references(name, text, is_package=is_package)
-        if f"{name}.".startswith(f"{self.package}."):
-            self.near.update(reference.module for reference in found)
-        self.todo += found
-
-    def _follow_all(self) -> None:
-        found, self.todo = self.todo, []
-        for reference in found:
-            self._follow(reference)
-        for name in self.grown:
-            self._take_excerpt(name)
-        self.grown.clear()
+        references = self.collector.references(name, text, is_package=is_package)
+        if is_within(name, self.package):
+            self.near.update(reference.module for reference in references)
+        self.todo += references
 
     def _follow(self, reference: Reference) -> None:
         name = reference.module
         if name == self.module or name in self.left_out:
             return
         self.roots.add(root_of(name))
-        if not self.collector.is_own(name, self.module) or self._is_too_far(name):
+        if not self.collector.is_own(name, self.module) or (self.is_beyond_helpers and name not in self.near):
             return
-        if self._is_of_module(reference):
-            # The module itself is another reference.
+        is_module = reference.name and self.modules.exists(f"{name}.{reference.name}")
+        if is_module and not self.collector.gives_meaning(reference.name, package=name):
+            # What is asked of the package is a module in it, which is another reference.
             return
-        if any(name == one or name.startswith(f"{one}.") for one in self.excluded):
+        if any(is_within(name, excluded) for excluded in self.excluded):
             self.left_out[name] = "DJANGO_REWIND_EXCLUDE_MODULES names it"
         elif self.modules.exists(name):
-            self._take(reference)
+            self._take(name, reference.path[:2])
 
-    def _is_of_module(self, reference: Reference) -> bool:
-        """Say whether what is asked of a package is a module in it, so that it need not go along."""
-        if not reference.name or not self.modules.exists(f"{reference.module}.{reference.name}"):
-            return False
-        return not self.collector.gives_meaning(*reference.path[:1], package=reference.module)
-
-    def _take(self, reference: Reference) -> None:
-        name, path = reference.module, reference.path[:2]
+    def _take(self, name: str, path: excerpt.Path) -> None:
         if self.collector.models_in(name):
             if path not in self.paths.setdefault(name, set()):
                 self.paths[name].add(path)
@@ -307,30 +276,17 @@ class _Gathering:
             self._leave_out(name, str(error))
 
     def _keep(self, name: str, text: str) -> None:
-        """Take a text along, in the place of a smaller excerpt, if there is room for it."""
+        """Bundle a text, in the place of a smaller excerpt, if there is room for it."""
         self.room += _size(self.texts.pop(name, ""))
-        if self._has_room(name, _size(text)):
-            self.texts[name] = text
-            self._refer(name, text)
-            self._look_how_far_it_leads()
-
-    def _look_how_far_it_leads(self) -> None:
-        """
-        See whether this is still about helpers.
-
-        An installed package is there as long as its app is. What has to be stored is
-        what only its migrations use, and what one version has and another has not.
-        """
+        if not self._has_room(name, _size(text)):
+            return
+        self.texts[name] = text
+        self._refer(name, text)
+        # An installed package is there as long as its app is. What has to be stored is
+        # what only its migrations use, and what one version has and another has not.
         if self.modules.owner(self.module) is Owner.INSTALLED and not self.is_beyond_helpers:
             far = sum(len(text) for name, text in self.texts.items() if name not in self.near)
             self.is_beyond_helpers = far > _HELPERS
-
-    def _is_too_far(self, name: str) -> bool:
-        return self.is_beyond_helpers and name not in self.near
-
-    def _keep_what_is_near(self) -> None:
-        for name in [name for name in self.texts if name not in self.near]:
-            self.room += _size(self.texts.pop(name))
 
     def _has_room(self, name: str, size: int) -> bool:
         if size > self.room:
@@ -383,10 +339,10 @@ def _imported_roots(text: str) -> set[str] | None:
     Most migrations import nothing but Django, which a pattern finds out in a
     fraction of the time.
     """
-    found = _IMPORT.findall(text)
-    if _BESIDE.search(text) or len(re.findall("import", text)) != len(found):
+    statements = _IMPORT.findall(text)
+    if _BESIDE.search(text) or len(re.findall("import", text)) != len(statements):
         return None
-    names = [name.strip() for one, several in found for name in (one or several).split(",")]
+    names = [name.strip() for source, several in statements for name in (source or several).split(",")]
     if any(name.startswith(".") or name.endswith(("(", "\\")) for name in names):
         return None
     return {root_of(name.split()[0]) for name in names if name}
@@ -401,14 +357,19 @@ def _named_in(text: str, stem: str, folder: Path, files: list[Path]) -> list[Pat
     """
     tree = parse_text(text)
     texts = list(_texts_in(tree)) if tree else []
-    names = {one.rpartition("/")[2] for one in texts} | {stem + one for one in texts}
-    named = [path for path in files if any(_matches(path.name, name) for name in names)]
-    places = {part for one in texts for part in one.split("/") if part}
+    names = {text.rpartition("/")[2] for text in texts} | {stem + text for text in texts}
+    patterns = [name for name in names if "*" in name]
+    named = [
+        path
+        for path in files
+        if path.name in names or any(fnmatch(path.name, pattern) for pattern in patterns)
+    ]
+    places = {part for text in texts for part in text.split("/") if part}
+    folders = {path.parent for path in named}
     of_places = [
         path
         for path in files
-        if places & set(path.relative_to(folder).parts[:-1])
-        and not any(one.parent == path.parent for one in named)
+        if places & set(path.relative_to(folder).parts[:-1]) and path.parent not in folders
     ]
     return named + of_places or files
 
@@ -418,17 +379,12 @@ def _texts_in(tree: ast.AST) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             yield node.value
-            yield from _not_all(_PLACEHOLDER.sub("*", node.value))
+            pattern = _PLACEHOLDER.sub("*", node.value)
         elif isinstance(node, ast.JoinedStr):
-            parts = (str(one.value) if isinstance(one, ast.Constant) else "*" for one in node.values)
-            yield from _not_all("".join(parts))
-
-
-def _not_all(pattern: str) -> Iterator[str]:
-    """Leave out what matches everything: any text may have been put together so."""
-    if pattern.rpartition("/")[2].strip("*"):
-        yield pattern
-
-
-def _matches(name: str, pattern: str) -> bool:
-    return name == pattern or ("*" in pattern and fnmatch(name, pattern))
+            parts = (str(value.value) if isinstance(value, ast.Constant) else "*" for value in node.values)
+            pattern = "".join(parts)
+        else:
+            continue
+        # Not what matches everything: any text may have been put together so.
+        if pattern.rpartition("/")[2].strip("*"):
+            yield pattern

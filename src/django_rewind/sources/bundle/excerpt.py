@@ -24,38 +24,28 @@ Path = tuple[str, ...]
 _STAR = "*"
 _BLOCKS = (ast.If, ast.Try, ast.With, ast.For, ast.While)
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
+_BASE_OF_MODELS = re.compile(r"(Model|^Abstract(Base)?User)$")
 
 
 def models_by_name(text: str, known: Collection[str] = ()) -> set[str]:
     """
     Guess from the names of their bases which classes of a text are models.
 
-    Args:
-        known: names that are known to be models, here or where they are imported from.
+    Some names are known to be models, here or where they are imported from.
     """
     # Other packages have a BaseModel too.
     tree = parse_text(text) if known or "django" in text else None
-    found: set[str] = set()
+    models: set[str] = set()
     for node in tree.body if tree else ():
         if isinstance(node, ast.ClassDef):
-            bases = {dotted(base)[-1:][0] for base in node.bases if dotted(base)}
-            if {node.name, *bases} & {*known, *found} or any(
-                re.search(r"(Model|^Abstract(Base)?User)$", base) for base in bases
-            ):
-                found.add(node.name)
-    return found
+            bases = {dotted(base)[-1] for base in node.bases if dotted(base)}
+            if {node.name, *bases} & {*known, *models} or any(map(_BASE_OF_MODELS.search, bases)):
+                models.add(node.name)
+    return models
 
 
 class Excerpts:
-    """
-    The statements of a module, and which of them are needed for what is wanted of it.
-
-    Args:
-        is_model: says whether a class of this text is a model.
-
-    Raises:
-        ValueError: the text cannot be parsed.
-    """
+    """The statements of a module, and which of them are needed for what is wanted of it."""
 
     def __init__(self, text: str, is_model: Callable[[str], bool]) -> None:
         tree = parse_text(text)
@@ -70,133 +60,121 @@ class Excerpts:
         changed = [_names_changed_by(statement) - imported for statement in self.body]
         self.given = [bound | also for bound, also in zip(self.bound, changed)]
         self.needed: set[ast.stmt] = set()
-        self._items: dict[ast.ClassDef, dict[str, list[ast.stmt]]] = {}
+        self._bound_in: dict[ast.ClassDef, list[set[str]]] = {}
 
     def of(self, wanted: Iterable[Path]) -> str:
         """
-        Take out of a text what the wanted names need.
+        Take out of a text what these paths need, or, for ``("*",)``, everything but the models.
 
-        Args:
-            wanted: paths, or ``("*",)`` for everything but the models.
-
-        Returns:
-            a text that can be executed without registering a model.
-
-        Raises:
-            ValueError: a part of it cannot be written anew.
+        What is returned can be executed without registering a model. A ValueError says that
+        a part of it cannot be written anew.
         """
         self.needed = set()
         try:
-            return self._of(wanted)
+            todo = [path for path in wanted if path]
+            seen: set[Path] = set()
+            while todo:
+                path = todo.pop()
+                if path not in seen:
+                    seen.add(path)
+                    todo += self._needs_of(path)
+            if self.needed:
+                # They decide what all the others mean.
+                self.needed.update(
+                    statement
+                    for statement in self.body
+                    if isinstance(statement, ast.ImportFrom) and statement.module == "__future__"
+                )
+            return "".join(self._source(statement) for statement in self.body if statement in self.needed)
         except RecursionError:
             raise ValueError("it is nested too deeply") from None
 
-    def _of(self, wanted: Iterable[Path]) -> str:
-        todo = [path for path in wanted if path]
-        seen: set[Path] = set()
-        while todo:
-            path = todo.pop()
-            if path not in seen:
-                seen.add(path)
-                todo += self._what_is_needed_for(path)
-        if self.needed:
-            # It decides what all the others mean.
-            self.needed.update(filter(_is_future, self.body))
-        return "".join(self._source(statement) for statement in self.body if statement in self.needed)
-
-    def _what_is_needed_for(self, path: Path) -> list[Path]:
+    def _needs_of(self, path: Path) -> list[Path]:
         """Mark the statements that bind or change a name, and return what these need in turn."""
         name = path[0]
         if name == EVERYTHING:
-            self.needed.update(one for one, names in zip(self.body, self.bound) if _STAR in names)
-            return [(one,) for names in self.bound for one in names if not self.is_model(one)]
-        found: list[Path] = []
+            self.needed.update(statement for statement, names in zip(self.body, self.bound) if _STAR in names)
+            return [(bound,) for names in self.bound for bound in names if not self.is_model(bound)]
+        needs: list[Path] = []
         for statement in self._giving(name):
             if self.is_model(name):
                 if isinstance(statement, ast.ClassDef):
-                    found += self._of_model(statement, path[1:])
+                    needs += self._needs_of_model(statement, path[1:])
             elif statement not in self.needed:
                 self.needed.add(statement)
-                found += _uses(self._without_models(statement))
-        return found
+                needs += _uses(self._without_models(statement))
+        return needs
 
     def _giving(self, name: str) -> list[ast.stmt]:
         """Return the statements that give a name its meaning, or else may do so."""
-        giving = [one for one, names in zip(self.body, self.given) if name in names]
+        giving = [statement for statement, names in zip(self.body, self.given) if name in names]
         if giving or hasattr(builtins, name):
             return giving
-        return [one for one, names in zip(self.body, self.bound) if names & {_STAR, "__getattr__"}]
+        return [
+            statement for statement, names in zip(self.body, self.bound) if names & {_STAR, "__getattr__"}
+        ]
 
-    def _of_model(self, model: ast.ClassDef, path: Path) -> list[Path]:
-        """Mark what hangs on a model's name; without it, the model is left alone."""
-        items = self._items_of(model).get(path[0], []) if path else []
-        found = [(base.name, *path) for base in self._own_bases(model)] if path and not items else []
-        if found:
+    def _needs_of_model(self, model: ast.ClassDef, path: Path) -> list[Path]:
+        """Mark what hangs on a model's name; without it, the model is skipped."""
+        if model not in self._bound_in:
+            self._bound_in[model] = [_names_bound_by(item) for item in model.body]
+        bound = zip(model.body, self._bound_in[model])
+        items = [item for item, names in bound if path and path[0] in names]
+        needs = [(base.name, *path) for base in self._own_bases(model)] if path and not items else []
+        if needs:
             self.needed.add(model)
         for item in items:
             if _stands_by_itself(item) and item not in self.needed:
                 self.needed |= {model, item}
-                used = list(_uses(item))
+                used = _uses(item)
                 # Names of the class itself can be used in its body.
-                found += used + [(model.name, *one) for one in used]
-        return found
-
-    def _items_of(self, model: ast.ClassDef) -> dict[str, list[ast.stmt]]:
-        """Return what stands in the body of a model, by the names that it binds."""
-        if model not in self._items:
-            self._items[model] = {}
-            for item in model.body:
-                for name in _names_bound_by(item):
-                    self._items[model].setdefault(name, []).append(item)
-        return self._items[model]
+                needs += used + [(model.name, *name) for name in used]
+        return needs
 
     def _own_bases(self, model: ast.ClassDef) -> list[ast.ClassDef]:
         """Return the bases of a model that this text defines, as far as it may take anything from them."""
         names = [dotted(base) for base in model.bases]
-        classes = [one for one in self.body if isinstance(one, ast.ClassDef)]
-        return [one for name in names for one in classes if [one.name] == name]
+        classes = [statement for statement in self.body if isinstance(statement, ast.ClassDef)]
+        return [base for name in names for base in classes if [base.name] == name]
 
     def _without_models(self, statement: ast.stmt) -> ast.stmt:
         """Return a block without the model classes in it; most statements as they are."""
         if not isinstance(statement, _BLOCKS):
             return statement
-        inside = [one for one in ast.walk(statement) if isinstance(one, ast.ClassDef)]
-        models = [one for one in inside if self.is_model(one.name)]
-        return _WithoutClasses(models).visit(_copy(statement)) if models else statement
+        classes = {node.name for node in ast.walk(statement) if isinstance(node, ast.ClassDef)}
+        models = {name for name in classes if self.is_model(name)}
+        if not models:
+            return statement
+        copy = ast.parse(ast.unparse(statement)).body[0]
+        reduced: ast.stmt = _WithoutClasses(models).visit(copy)
+        return reduced
 
     # Source -----------------------------------------------------------------
 
     def _source(self, statement: ast.stmt) -> str:
         if isinstance(statement, ast.ClassDef) and self.is_model(statement.name):
-            bases = ", ".join(one.name for one in self._own_bases(statement) if one in self.needed)
+            bases = ", ".join(base.name for base in self._own_bases(statement) if base in self.needed)
             items = [self._as_written(item, "    ") for item in statement.body if item in self.needed]
             return f"class {statement.name}({bases}):\n{''.join(items) or '    pass'}\n"
         reduced = self._without_models(statement)
-        if reduced is not statement:
-            return ast.unparse(reduced) + "\n"
-        return self._as_written(statement, "")
+        return self._as_written(statement, "") if reduced is statement else ast.unparse(reduced) + "\n"
 
     def _as_written(self, statement: ast.stmt, indent: str) -> str:
         """
         Return a statement with the comments in it, and without others in the same line.
 
-        Args:
-            indent: where the line has none of its own: ``class Product(Model): SIZE = 1``.
+        The indent is for a line that has none of its own: ``class Product(Model): SIZE = 1``.
         """
         decorators = getattr(statement, "decorator_list", [])
-        first = min([statement.lineno, *(one.lineno for one in decorators)])
+        first = min([statement.lineno, *(decorator.lineno for decorator in decorators)])
         lines = self.lines[first - 1 : statement.end_lineno]
         own_indent = re.match(r"\s*", lines[0])
-        lines[-1] = _cut(lines[-1], 0, statement.end_col_offset)
+        # The places in a tree count bytes.
+        lines[-1] = lines[-1].encode()[: statement.end_col_offset].decode()
         if not decorators:
-            lines[0] = _cut(lines[0], statement.col_offset, None)
+            lines[0] = lines[0].encode()[statement.col_offset :].decode()
             lines.insert(0, (own_indent.group() if own_indent else "") or indent)
         return "".join(lines) + "\n"
-
-
-def _cut(line: str, start: int, end: int | None) -> str:
-    """Return a part of a line; the places in a tree count bytes."""
-    return line.encode()[start:end].decode()
 
 
 def _uses(statement: ast.stmt) -> list[Path]:
@@ -229,7 +207,10 @@ def _names_changed_by(statement: ast.stmt) -> set[str]:
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
             names.update(dotted(node.value.func)[:-1][:1])
         elif isinstance(node, (ast.Attribute, ast.Subscript)) and isinstance(node.ctx, ast.Store):
-            names.update(dotted(_innermost(node))[:1])
+            innermost: ast.expr = node
+            while isinstance(innermost, (ast.Attribute, ast.Subscript)):
+                innermost = innermost.value
+            names.update(dotted(innermost)[:1])
     return names
 
 
@@ -243,12 +224,6 @@ def _run_by(statement: ast.stmt) -> Iterator[ast.AST]:
             todo.extend(ast.iter_child_nodes(node))
 
 
-def _innermost(node: ast.expr) -> ast.expr:
-    while isinstance(node, (ast.Attribute, ast.Subscript)):
-        node = node.value
-    return node
-
-
 def _stands_by_itself(item: ast.stmt) -> bool:
     """Say whether something in a model's body means the same outside of a model."""
     if isinstance(item, ast.ClassDef):
@@ -256,27 +231,18 @@ def _stands_by_itself(item: ast.stmt) -> bool:
     if isinstance(item, FUNCTIONS):
         return True
     values = (node.value for node in ast.walk(item) if isinstance(node, (ast.Assign, ast.AnnAssign)))
-    return not any(map(_makes_something, values))
-
-
-def _makes_something(value: ast.expr | None) -> bool:
-    """A call makes a field or a manager, which belongs to a model."""
-    return isinstance(value, ast.Call) and not hasattr(builtins, ".".join(dotted(value.func)))
-
-
-def _is_future(statement: ast.stmt) -> bool:
-    return isinstance(statement, ast.ImportFrom) and statement.module == "__future__"
-
-
-def _copy(statement: ast.stmt) -> ast.stmt:
-    return ast.parse(ast.unparse(statement)).body[0]
+    # A call makes a field or a manager, which belongs to a model.
+    return not any(
+        isinstance(value, ast.Call) and not hasattr(builtins, ".".join(dotted(value.func)))
+        for value in values
+    )
 
 
 class _WithoutClasses(ast.NodeTransformer):
     """Put a `pass` in the place of some classes."""
 
-    def __init__(self, classes: Collection[ast.ClassDef]) -> None:
-        self.names = {one.name for one in classes}
+    def __init__(self, names: Collection[str]) -> None:
+        self.names = names
 
     def visit_ClassDef(self, node: ast.ClassDef) -> ast.stmt:
         return ast.Pass() if node.name in self.names else node

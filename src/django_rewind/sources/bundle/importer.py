@@ -3,10 +3,10 @@ Stored modules, which stored code can import and nobody else can.
 
 A stored migration runs with an `__import__` of its own. It stands in the
 `__builtins__` of the module, and so serves its functions too, whenever they are
-called. What the migration carries along and what is missing or different in this
+called. What is bundled with the migration and is missing or different in this
 checkout is executed from the store; everything else is imported as ever. Nothing
 stands in `sys.modules` for longer than it takes to execute it, `sys.path` and the
-registry of apps are left alone, and the running project never meets what is here.
+registry of apps are untouched, and the running project never meets what is here.
 """
 
 from __future__ import annotations
@@ -33,17 +33,13 @@ from .changes import BundleChanges, Contents, StoredModule
 from .collector import Collector
 from .imports import imported_by, what_will_run
 from .manifest import Bundle
-from .modules import Modules, root_of
-from .stubs import ModelStub
-from .substitutes import Instead, has_others
+from .modules import Modules, is_within, root_of
+from .stubs import ModelStub, ModuleStub, has_stubs
 
 
 class StoredImporter:
     """
     What has been executed from the store for one executor.
-
-    Args:
-        collector: reads this checkout; by default one for each run.
 
     A module is executed once for each content that it and its own imports have: two
     migrations that ran with the same custom field get the same class, and two that
@@ -68,30 +64,25 @@ class StoredImporter:
         """
         Execute the verified text of a migration as the module that it was.
 
-        Args:
-            name: of the module, dotted.
-            needs: what the migration carries along.
-            contents: reads that from the store.
-
         Raises:
-            ContentDamaged: something that it carries is gone or was changed.
+            ContentDamaged: something in the bundle is gone or was changed.
             Exception: whatever the text raises.
         """
         self._collector = self._collector or Collector()
         changes = BundleChanges(self._collector, contents)
         package = name.rpartition(".")[0]
-        outdated = changes.modules(bundle, package)
+        stored = changes.modules(bundle, package)
         folder = None
         if changes.files(bundle, package):
             # With its own text, for those that read themselves.
             own = {f"{name.rpartition('.')[2]}.py": text.encode("utf-8", "surrogatepass")}
             folder = self._folder({**changes.read(bundle.files), **own}, package)
         self._path = self._path or list(sys.path)
-        places = _Places(self._collector.modules, package, folder)
-        return self.run(ModuleType(name), text, Surroundings(self, outdated, places))
+        paths = _Paths(self._collector.modules, package, folder)
+        return self.run(ModuleType(name), text, ImportScope(self, stored, paths))
 
     def close(self) -> None:
-        """Forget what was executed, remove the folders with data files, and leave the path as it was."""
+        """Forget what was executed, remove the folders with data files, and restore the path."""
         self.executed.clear()
         self._collector = self._given
         if self._path is not None:
@@ -125,9 +116,9 @@ class StoredImporter:
         return folder
 
     def run(
-        self, module: ModuleType, text: str, surroundings: Surroundings, *, is_package: bool = False
+        self, module: ModuleType, text: str, scope: ImportScope, *, is_package: bool = False
     ) -> ModuleType:
-        """Execute a text in a module that sees nothing but its surroundings."""
+        """Execute a text in a module that imports what its scope has."""
         name = module.__name__
         # With the digest: another database may hold another text under this name.
         filename = f"<stored {name} {digest(text)[:8]}>"
@@ -137,29 +128,20 @@ class StoredImporter:
         linecache.cache[filename] = (len(text), None, text.splitlines(keepends=True), filename)
         module.__package__ = name if is_package else name.rpartition(".")[0]
         module.__spec__ = ModuleSpec(name, loader=None, origin=filename, is_package=is_package)
-        place = surroundings.places.of(name, is_package=is_package)
-        module.__file__ = str(place)
+        path = scope.paths.of(name, is_package=is_package)
+        module.__file__ = str(path)
         if is_package:
-            module.__path__ = [str(place.parent)]
-        vars(module)["__builtins__"] = {**vars(builtins), "__import__": surroundings.import_}
+            module.__path__ = [str(path.parent)]
+        vars(module)["__builtins__"] = {**vars(builtins), "__import__": scope.import_}
         code = compile(text, filename, "exec", dont_inherit=True)
-        with self._showing(module):
-            exec(code, vars(module))  # noqa: S102 (verified by the caller)
-            # It may have put something else there in its own place.
-            return sys.modules.get(name, module)
-
-    @contextmanager
-    def _showing(self, module: ModuleType) -> Iterator[None]:
-        """
-        Keep a module in `sys.modules` while it is executed, and not a moment longer.
-
-        A dataclass looks its own module up there.
-        """
-        name = module.__name__
+        # In sys.modules while it is executed, and not a moment longer: a dataclass looks its
+        # own module up there.
         self._shown[name] = sys.modules.get(name)
         sys.modules[name] = module
         try:
-            yield
+            exec(code, vars(module))  # noqa: S102 (verified by the caller)
+            # It may have put something else there in its own place.
+            return sys.modules.get(name, module)
         finally:
             _put_back(name, self._shown.pop(name))
 
@@ -201,7 +183,7 @@ def _remove(folders: list[Path]) -> None:
         shutil.rmtree(folders.pop(), ignore_errors=True)
 
 
-class _Places:
+class _Paths:
     """Where the files of stored modules lay, or, with data files beside them, lie now."""
 
     def __init__(self, modules: Modules, package: str, with_files: Path | None) -> None:
@@ -216,7 +198,7 @@ class _Places:
 
     def is_own(self, name: str) -> bool:
         """Say whether a module or package lies where the data files of one migration do."""
-        return self._with_files is not None and f"{name}.".startswith(f"{self._package}.")
+        return self._with_files is not None and is_within(name, self._package)
 
     def of(self, name: str, *, is_package: bool = False) -> Path:
         """Return the path of a module; of one whose folder is gone, as if that were not."""
@@ -224,7 +206,6 @@ class _Places:
         return self.folder(name) / "__init__.py" if is_package else self.folder(parent) / f"{last}.py"
 
     def folder(self, package: str) -> Path:
-        """Return the path of a package."""
         if self._with_files is not None and self.is_own(package):
             return self._with_files.joinpath(*package.split(".")[len(self._package.split(".")) :])
         parent, _, last = package.rpartition(".")
@@ -232,7 +213,7 @@ class _Places:
         return here or (self.folder(parent) / last if package else Path.cwd())
 
 
-class Surroundings:
+class ImportScope:
     """
     What one stored module can import: some modules from the store, the rest as it is.
 
@@ -240,19 +221,19 @@ class Surroundings:
     which those take the place of what is here.
     """
 
-    def __init__(
-        self, importer: StoredImporter, outdated: Mapping[str, StoredModule], places: _Places
-    ) -> None:
+    def __init__(self, importer: StoredImporter, stored: Mapping[str, StoredModule], paths: _Paths) -> None:
         self.importer = importer
-        self.outdated = outdated
-        self.places = places
-        self._above = {above for name in outdated for above in _packages_above(name)}
-        self.roots = {root_of(name) for name in outdated}
-        self._views: dict[str, _View] = {}
+        self.stored = stored
+        self.paths = paths
+        self._above = {
+            name[:end] for name in stored for end, character in enumerate(name) if character == "."
+        }
+        self.roots = {root_of(name) for name in stored}
+        self._views: dict[str, _PackageView] = {}
 
     def knows(self, name: str) -> bool:
         """Say whether a module is stored, or has stored modules below it."""
-        return name in self.outdated or name in self._above
+        return name in self.stored or name in self._above
 
     # Importing --------------------------------------------------------------
 
@@ -264,72 +245,69 @@ class Surroundings:
         fromlist: tuple[str, ...] = (),
         level: int = 0,
     ) -> Any:
-        """Do what the built-in `__import__` does, in these surroundings."""
+        """Do what the built-in `__import__` does, in this scope."""
         package = str((globals or {}).get("__package__") or "")
         absolute = resolve_name("." * level + name, package) if level else name
         if root_of(absolute) not in self.roots:
             with self.importer.hidden(), _naming(absolute):
-                found = builtins.__import__(absolute, globals, locals, fromlist, 0)
-            return found if "*" in (fromlist or ()) else self.instead_of(found)
+                module = builtins.__import__(absolute, globals, locals, fromlist, 0)
+            return module if "*" in (fromlist or ()) else self.stub_of(module)
         module = self.module(absolute)
-        for one in fromlist or ():
-            self._import_submodule(module, absolute, one)
+        for attribute in fromlist or ():
+            full = f"{absolute}.{attribute}"
+            if attribute == "*" or hasattr(module, attribute):
+                continue
+            try:
+                self.module(full)
+            except ModuleNotFoundError as error:
+                if error.name != full:
+                    raise
         return module if fromlist else self.module(root_of(absolute))
 
     def can_import(self, name: str) -> bool:
         """Say whether a module is stored or here; nothing is executed for that."""
-        return self.knows(name) or self.places.exists(name)
+        return self.knows(name) or self.paths.exists(name)
 
     def module(self, name: str) -> ModuleType:
         """Return a module as it is seen from here, with the packages above it as Python has them."""
         parent, _, last = name.rpartition(".")
         above = self.module(parent) if self.knows(parent) else None
-        found = self._seen(name)
-        if above is not None and not isinstance(above, _View):
-            vars(above).setdefault(last, found)
-        return found
+        module = self._seen(name)
+        if above is not None and not isinstance(above, _PackageView):
+            vars(above).setdefault(last, module)
+        return module
 
     def _seen(self, name: str) -> ModuleType:
         if name not in self._above:
             return self.beneath(name)
         if name not in self._views:
-            self._views[name] = _View(name, self)
-        if name in self.outdated:
+            self._views[name] = _PackageView(name, self)
+        if name in self.stored:
             # What stands in it comes before the modules below it.
             self.beneath(name)
         return self._views[name]
 
     def beneath(self, name: str) -> ModuleType:
         """Return a module itself: the stored one, or else what is here."""
-        if name in self.outdated:
+        if name in self.stored:
             return self._execute(name)
         with self.importer.hidden(), _naming(name):
             return importlib.import_module(name)
 
-    def _import_submodule(self, module: ModuleType, name: str, attribute: str) -> None:
-        full = f"{name}.{attribute}"
-        if attribute == "*" or hasattr(module, attribute):
-            return
-        try:
-            self.module(full)
-        except ModuleNotFoundError as error:
-            if error.name != full:
-                raise
-
-    def instead_of(self, module: ModuleType) -> ModuleType:
-        """Have what imports by name, or reads what lies beside a module, do so in these surroundings."""
-        if has_others(module) and (self.outdated or self.places.has_files):
-            return Instead(module, self)
+    def stub_of(self, module: ModuleType) -> ModuleType:
+        """Have what imports by name, or reads what lies beside a module, do so in this scope."""
+        if has_stubs(module) and (self.stored or self.paths.has_files):
+            return ModuleStub(module, self)
         return module
 
     # Executing --------------------------------------------------------------
 
     def _execute(self, name: str) -> ModuleType:
         """Execute a stored module, unless that has been done for the same contents."""
-        imports = {one: outdated.imports for one, outdated in self.outdated.items()}
-        reach = closure([name], imports)
-        own = self.places if any(map(self.places.is_own, reach)) else None
-        identity = (name, own, *sorted((one, self.outdated[one].member.digest) for one in reach))
+        reach = closure([name], {other: module.imports for other, module in self.stored.items()})
+        own = self.paths if any(map(self.paths.is_own, reach)) else None
+        digests = sorted((other, self.stored[other].member.digest) for other in reach)
+        identity = (name, own, *digests)
         executed = self.importer.executed
         if identity not in executed:
             executed[identity] = ModuleType(name)
@@ -341,17 +319,16 @@ class Surroundings:
         return executed[identity]
 
     def _fill(self, module: ModuleType, reach: set[str]) -> ModuleType:
-        outdated = self.outdated[module.__name__]
-        others = {one: found for one, found in self.outdated.items() if one in reach}
-        surroundings = Surroundings(self.importer, others, self.places)
-        names = _Names(module, outdated) if outdated.member.kind == "models" else None
+        stored = self.stored[module.__name__]
+        others = {name: other for name, other in self.stored.items() if name in reach}
+        scope = ImportScope(self.importer, others, self.paths)
+        names = _ModelNames(module, stored.member.models) if stored.member.kind == "models" else None
         if names is not None:
             names.lend_models()
-        is_package = outdated.member.is_package
-        found = self.importer.run(module, outdated.text, surroundings, is_package=is_package)
+        filled = self.importer.run(module, stored.text, scope, is_package=stored.member.is_package)
         if names is not None:
-            names.put_stand_ins()
-        return found
+            names.put_stubs()
+        return filled
 
 
 @contextmanager
@@ -360,50 +337,40 @@ def _naming(wanted: str) -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        if error.name and f"{wanted}.".startswith(f"{error.name}."):
+        if error.name and is_within(wanted, error.name):
             raise ModuleNotFoundError(f"No module named {wanted!r}", name=wanted) from None
         raise
 
 
-def _packages_above(name: str) -> Iterator[str]:
-    while "." in name:
-        name = name.rpartition(".")[0]
-        yield name
-
-
-class _View(ModuleType):
+class _PackageView(ModuleType):
     """A package as stored code sees it: with its own modules, and else as it is."""
 
-    def __init__(self, name: str, surroundings: Surroundings) -> None:
+    def __init__(self, name: str, scope: ImportScope) -> None:
         super().__init__(name)
         self.__package__ = name
         self.__path__: list[str] = []
-        self._surroundings = surroundings
+        self._scope = scope
 
     def __getattr__(self, attribute: str) -> Any:
-        surroundings = self._surroundings
-        full = f"{self.__name__}.{attribute}"
-        if surroundings.knows(full) and not self._has_been_given(attribute):
-            return surroundings.module(full)
+        scope, name = self._scope, self.__name__
+        # The stored package may have made something else of the name of a module.
+        is_stored = scope.knows(f"{name}.{attribute}")
+        if is_stored and not (name in scope.stored and attribute in vars(scope.beneath(name))):
+            return scope.module(f"{name}.{attribute}")
         try:
-            beneath = surroundings.beneath(self.__name__)
+            beneath = scope.beneath(name)
         except ModuleNotFoundError as error:
-            if error.name != self.__name__:
+            if error.name != name:
                 raise
-            # The package is gone; what was needed of it is stored.
-            raise AttributeError(f"module {self.__name__!r} has no attribute {attribute!r}") from None
+            # The package is gone; what was used of it is stored.
+            raise _no_attribute(name, attribute) from None
         if attribute == "__all__" and not hasattr(beneath, "__all__"):
             # What a star stands for: Python would look into the view itself.
-            return [name for name in vars(beneath) if not name.startswith("_")]
+            return [bound for bound in vars(beneath) if not bound.startswith("_")]
         return getattr(beneath, attribute)
 
-    def _has_been_given(self, attribute: str) -> bool:
-        """Say whether the stored package has made something else of the name of a module."""
-        surroundings, name = self._surroundings, self.__name__
-        return name in surroundings.outdated and attribute in vars(surroundings.beneath(name))
 
-
-class _Names:
+class _ModelNames:
     """
     The names of models in an excerpt, which holds none.
 
@@ -411,38 +378,38 @@ class _Names:
     old class hangs on it as it did.
     """
 
-    def __init__(self, module: ModuleType, outdated: StoredModule) -> None:
+    def __init__(self, module: ModuleType, names: list[str]) -> None:
         self.namespace = vars(module)
         self.here = sys.modules.get(module.__name__)
-        self.names = outdated.member.models
+        self.names = names
         self.label = module.__name__
 
     def lend_models(self) -> None:
         """Give the names a meaning before the text is executed."""
+        # What was not taken is as it is here.
         self.namespace["__getattr__"] = self._look_up
         for name in self.names:
-            self.namespace[name] = self._stand_in(name)
+            model = getattr(self.here, name, None)
+            self.namespace[name] = self._stub(name, None) if model is None else model
 
-    def put_stand_ins(self) -> None:
+    def put_stubs(self) -> None:
         """Join what the text has defined under these names with the models."""
         for name in self.names:
             taken = self.namespace[name]
             if isinstance(taken, type) and taken is not getattr(self.here, name, None):
-                self.namespace[name] = self._stand_in(name, taken)
+                self.namespace[name] = self._stub(name, taken)
 
-    def _stand_in(self, name: str, taken: type | None = None) -> Any:
-        model = getattr(self.here, name, None)
-        if taken is None and model is not None:
-            return model
-        return ModelStub(f"{self.label}.{name}", taken, model)
+    def _stub(self, name: str, taken: type | None) -> ModelStub:
+        return ModelStub(f"{self.label}.{name}", taken, getattr(self.here, name, None))
 
     def _look_up(self, name: str) -> Any:
-        """Serve as the `__getattr__` of the module: what was not taken is as it is here."""
-        return getattr(self.here, name) if self.here is not None else _no_attribute(self.label, name)
+        if self.here is None:
+            raise _no_attribute(self.label, name)
+        return getattr(self.here, name)
 
 
-def _no_attribute(module: str, name: str) -> Any:
-    raise AttributeError(f"module {module!r} has no attribute {name!r}")
+def _no_attribute(module: str, name: str) -> AttributeError:
+    return AttributeError(f"module {module!r} has no attribute {name!r}")
 
 
 def imports_that_fail(function: Any) -> Iterator[tuple[str, str]]:
@@ -455,24 +422,24 @@ def imports_that_fail(function: Any) -> Iterator[tuple[str, str]]:
     """
     todo, seen = [function], set()
     while todo:
-        one = todo.pop()
-        surroundings = _surroundings_of(one)
-        if surroundings is None or one in seen:
+        called = todo.pop()
+        scope = _scope_of(called)
+        if scope is None or called in seen:
             continue
-        seen.add(one)
-        importer = one.__globals__["__name__"]
-        nodes = what_will_run(one)
-        for name in imported_by(nodes, one.__globals__["__package__"]):
-            if not surroundings.can_import(name):
-                yield name, importer
-        todo += [one.__globals__.get(names[0]) for node in nodes for names in dotted_names(node)]
+        seen.add(called)
+        namespace = called.__globals__
+        nodes = what_will_run(called)
+        for name in imported_by(nodes, namespace["__package__"]):
+            if not scope.can_import(name):
+                yield name, namespace["__name__"]
+        todo += [namespace.get(names[0]) for node in nodes for names in dotted_names(node)]
 
 
-def _surroundings_of(function: Any) -> Surroundings | None:
+def _scope_of(function: Any) -> ImportScope | None:
     """Return what a stored function was defined in, or None for everything else."""
     if not isinstance(function, FunctionType):
         return None
-    ways = function.__globals__.get("__builtins__")
-    import_ = ways.get("__import__") if isinstance(ways, dict) else None
+    available = function.__globals__.get("__builtins__")
+    import_ = available.get("__import__") if isinstance(available, dict) else None
     owner = getattr(import_, "__self__", None)
-    return owner if isinstance(owner, Surroundings) else None
+    return owner if isinstance(owner, ImportScope) else None

@@ -37,13 +37,7 @@ class Reference:
 
 
 def references(tree: ast.AST, package: str, is_module: Callable[[str], bool]) -> set[Reference]:
-    """
-    Return what a text refers to in other modules, inside functions too.
-
-    Args:
-        package: the one that relative imports start from.
-        is_module: says whether a dotted name is a module or a package.
-    """
+    """Return what a text refers to in other modules, inside functions too."""
     imports = _Imports(package, is_module)
     imports.look_at(tree)
     found = set(imports.found)
@@ -62,28 +56,25 @@ class _Imports:
         self.found: list[Reference] = []
         # A local name, and the dotted names that it may stand for.
         self.bindings: dict[str, set[str]] = {}
-        self._calls: list[ast.Call] = []
 
     def look_at(self, tree: ast.AST) -> None:
         # No recursion: a text may be nested deeper than Python likes to call.
+        calls: list[ast.Call] = []
         todo = [tree]
         while todo:
             node = todo.pop()
-            if isinstance(node, ast.If) and _is_type_checking(node.test):
+            if isinstance(node, ast.If) and dotted(node.test)[-1:] == ["TYPE_CHECKING"]:
                 todo.extend(node.orelse)
                 continue
-            self._look_at_one(node)
+            if isinstance(node, ast.Import):
+                self._import(node)
+            elif isinstance(node, ast.ImportFrom):
+                self._import_from(node)
+            elif isinstance(node, ast.Call):
+                calls.append(node)
             todo += children(node)
-        for call in self._calls:
+        for call in calls:
             self._call(call)
-
-    def _look_at_one(self, node: ast.AST) -> None:
-        if isinstance(node, ast.Import):
-            self._import(node)
-        elif isinstance(node, ast.ImportFrom):
-            self._import_from(node)
-        elif isinstance(node, ast.Call):
-            self._calls.append(node)
 
     def _bind(self, name: str, stands_for: str) -> None:
         self.bindings.setdefault(name, set()).add(stands_for)
@@ -95,7 +86,7 @@ class _Imports:
             self._bind(alias.asname or root, alias.name if alias.asname else root)
 
     def _import_from(self, node: ast.ImportFrom) -> None:
-        source = self.absolute(node.module or "", node.level)
+        source = _absolute(node.module or "", node.level, self.package)
         for alias in node.names if source else ():
             if alias.name == "*":
                 self.found.append(Reference(source, (EVERYTHING,)))
@@ -110,7 +101,7 @@ class _Imports:
     def _call(self, node: ast.Call) -> None:
         function = dotted(node.func)[-1:]
         # Perhaps imported under another name.
-        names = (one.rpartition(".")[2] for name in function for one in self.bindings.get(name, [name]))
+        names = (full.rpartition(".")[2] for name in function for full in self.bindings.get(name, [name]))
         ends_in_attribute = next((_BY_NAME[name] for name in names if name in _BY_NAME), None)
         if ends_in_attribute is None:
             return
@@ -120,20 +111,11 @@ class _Imports:
             for place, keyword in enumerate(("name", "package"))
         )
         level = len(name) - len(name.lstrip("."))
-        full = self.absolute(name[level:], level, package)
+        full = _absolute(name[level:], level, package or self.package)
         if full and ends_in_attribute:
             self.found += self.resolve(full.split("."))
         elif full:
             self.found.append(Reference(full, (EVERYTHING,)))
-
-    def absolute(self, name: str, level: int, package: str = "") -> str:
-        """Return the name of what is imported, without the dots of a relative import."""
-        if not level:
-            return name
-        parts = (package or self.package).split(".")
-        if level > len(parts):
-            return ""
-        return ".".join(filter(None, [*parts[: len(parts) - level + 1], name]))
 
     def resolve(self, parts: list[str], *, is_use: bool = False) -> Iterator[Reference]:
         """Divide a dotted name into the deepest module in it and the rest."""
@@ -149,6 +131,16 @@ class _Imports:
             yield Reference(parts[0], tuple(parts[1:]))
         elif is_use:
             yield Reference(parts[0], (EVERYTHING,))
+
+
+def _absolute(name: str, level: int, package: str) -> str:
+    """Return the name of what is imported, without the dots of a relative import."""
+    if not level:
+        return name
+    parts = package.split(".")
+    if level > len(parts):
+        return ""
+    return ".".join(filter(None, [*parts[: len(parts) - level + 1], name]))
 
 
 def gives_meaning(tree: ast.Module, name: str) -> bool:
@@ -194,7 +186,9 @@ def _certain_within(statement: Any) -> Iterator[ast.AST]:
         if hasattr(statement, header):
             yield getattr(statement, header)
     if hasattr(statement, "handlers"):
-        if not any(map(_catches_import_errors, statement.handlers)):
+        if not any(
+            handler.type is None or _names_import_errors(handler.type) for handler in statement.handlers
+        ):
             yield from _certain([*statement.body, *statement.orelse])
         yield from _certain(statement.finalbody)
     elif isinstance(statement, (ast.With, ast.AsyncWith)):
@@ -220,27 +214,13 @@ def _walk_own(statement: ast.AST) -> Iterator[ast.AST]:
 
 
 def imported_by(nodes: Iterable[ast.AST], package: str) -> Iterator[str]:
-    """
-    Yield the modules that import statements name.
-
-    Args:
-        package: the one that relative imports start from.
-    """
-    imports = _Imports(package, lambda name: False)
+    """Yield the modules that import statements name."""
     for node in nodes:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            yield imports.absolute(node.module or "", node.level)
-
-
-def _catches_import_errors(handler: ast.ExceptHandler) -> bool:
-    return handler.type is None or _names_import_errors(handler.type)
+            yield _absolute(node.module or "", node.level, package)
 
 
 def _names_import_errors(node: ast.AST) -> bool:
     return any(name[-1] in _IMPORT_ERRORS for name in dotted_names(node))
-
-
-def _is_type_checking(test: ast.expr) -> bool:
-    return dotted(test)[-1:] == ["TYPE_CHECKING"]

@@ -15,7 +15,7 @@ class BundleMember:
     kind: str
     # Dotted, or a path below the migrations package, with slashes.
     name: str
-    # Of what is stored; the store holds each content once.
+    # Of the content, which the store holds once.
     digest: str
     # In bytes.
     size: int
@@ -32,39 +32,36 @@ class Bundle:
     members: list[BundleMember] = field(default_factory=list)
     # Top-level module -> name and version of what brought it.
     packages: dict[str, str] = field(default_factory=dict)
-    # Module or file -> why it is not carried along.
+    # Module or file -> why it is not bundled.
     left_out: dict[str, str] = field(default_factory=dict)
 
     @property
     def modules(self) -> list[BundleMember]:
-        return [one for one in self.members if one.kind != "file"]
+        return [member for member in self.members if member.kind != "file"]
 
     @property
     def files(self) -> list[BundleMember]:
-        return [one for one in self.members if one.kind == "file"]
+        return [member for member in self.members if member.kind == "file"]
 
     @property
     def size(self) -> int:
-        """In bytes, of all that is carried."""
-        return sum(one.size for one in self.members)
+        return sum(member.size for member in self.members)
 
     def as_data(self) -> dict[str, Any]:
-        """Return what can be written as JSON; nothing where nothing is needed."""
-        data = {**asdict(self), "carried": [asdict(member) for member in self.members]}
-        del data["members"]
+        """Return what can be written as JSON, without what is empty."""
+        data = {
+            "carried": [asdict(member) for member in self.members],
+            "packages": self.packages,
+            "left_out": self.left_out,
+        }
         return {name: value for name, value in data.items() if value}
 
     @classmethod
     def from_data(cls, data: Any) -> Bundle:
-        """
-        Return what `as_data()` made.
-
-        Raises:
-            TypeError, ValueError: when the data does not have that form.
-        """
+        """Return what `as_data()` made; raise TypeError or ValueError for anything else."""
         if not isinstance(data, dict):
             raise TypeError("needs are not what they should be")
-        members = [BundleMember(**one) for one in data.get("carried", [])]
+        members = [BundleMember(**member) for member in data.get("carried", [])]
         bundle = cls(members, data.get("packages", {}), data.get("left_out", {}))
         if not (all(map(_is_valid, members)) and _holds_texts(bundle.packages, bundle.left_out)):
             raise ValueError("needs are not what they should be")
@@ -91,7 +88,7 @@ def _are_texts(values: Any) -> bool:
 
 
 def _stays_below(name: str) -> bool:
-    """Say whether a file would be written where it belongs: below the folder that is made for it."""
+    """Say whether a file would be written below the folder that is made for it."""
     return "\0" not in name and not {"", ".", ".."} & set(name.split("/"))
 
 

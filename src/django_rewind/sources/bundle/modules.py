@@ -7,7 +7,6 @@ import re
 import sys
 import sysconfig
 import tokenize
-from collections.abc import Callable
 from enum import Enum
 from functools import cache
 from importlib.machinery import ModuleSpec
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from importlib.metadata import Distribution
 
-# Never carried along, wherever they lie: what runs stored code brings them.
+# Never bundled, wherever they lie: what runs stored code brings them.
 _ALWAYS_INSTALLED = {"django", "django_rewind"}
 
 
@@ -70,18 +69,30 @@ class Modules:
             if above is None or above.submodule_search_locations is None:
                 return None
             path = list(above.submodule_search_locations)
-        finders = (getattr(finder, "find_spec", None) for finder in sys.meta_path)
-        found = (_ask(find, name, path) for find in finders if find is not None)
-        return next((spec for spec in found if spec is not None), None)
+        for finder in sys.meta_path:
+            find_spec = getattr(finder, "find_spec", None)
+            try:
+                spec = find_spec(name, path, None) if find_spec else None
+            except KeyError:
+                # A folder without `__init__.py`: importlib wants its parent to be imported.
+                folders = (Path(place, last) for place in path or ())
+                spec = _namespace(name, [str(folder) for folder in folders if folder.is_dir()])
+            if spec is not None:
+                return spec
+        return None
 
     def exists(self, name: str) -> bool:
         """Say whether a module could be imported, as far as its file goes."""
         return self.find(name) is not None
 
     def is_package(self, name: str) -> bool:
-        """Say whether a module may have others below it."""
         spec = self.find(name)
         return spec is not None and spec.submodule_search_locations is not None
+
+    def is_namespace_package(self, name: str) -> bool:
+        """Say whether a package has no file of its own; one that is uninstalled may leave that behind."""
+        spec = self.find(name)
+        return spec is not None and not spec.has_location and spec.submodule_search_locations is not None
 
     def folder(self, name: str) -> Path | None:
         """Return the folder in which a package lies."""
@@ -94,46 +105,28 @@ class Modules:
         return sorted(path for path in folder.rglob("*") if is_data(path) and path.is_file())
 
     def size(self, path: Path) -> int:
-        """
-        Return the size of a file below a folder of a package.
-
-        Raises:
-            OSError: it cannot be read.
-        """
         return path.stat().st_size
 
     def content(self, path: Path) -> bytes:
-        """
-        Return the content of a file below a folder of a package.
-
-        Raises:
-            OSError: it cannot be read.
-        """
         return path.read_bytes()
 
     def text(self, name: str) -> str:
-        """
-        Return the text of a module, decoded, with line ends as they were.
-
-        Raises:
-            SourceUnavailable: there is no such module, or nothing but bytecode.
-        """
+        """Return the text of a module, decoded, with line ends as they were, or raise SourceUnavailable."""
         if name not in self._texts:
             try:
                 self._texts[name] = self._read(name)
             except SourceUnavailable as error:
                 self._texts[name] = error
-        found = self._texts[name]
-        if isinstance(found, SourceUnavailable):
-            raise found
-        return found
+        text = self._texts[name]
+        if isinstance(text, SourceUnavailable):
+            raise text
+        return text
 
     def _read(self, name: str) -> str:
         spec = self.find(name)
         if spec is None:
             raise SourceUnavailable(f"there is no module {name}")
         if self.is_namespace_package(name):
-            # A namespace package.
             return ""
         if not spec.origin or not spec.origin.endswith(".py"):
             raise SourceUnavailable(f"the module {name} has no source file, only {spec.origin}")
@@ -143,46 +136,43 @@ class Modules:
         """Say whom a module belongs to; one that cannot be found is the project's."""
         if root_of(name) in _ALWAYS_INSTALLED:
             return Owner.INSTALLED
-        top = self._top_of(name)
+        # The root, or below namespace packages the first that has a file of its own.
+        parts = name.split(".")
+        above = (".".join(parts[:end]) for end in range(1, len(parts)))
+        top = next((package for package in above if not self.is_namespace_package(package)), name)
         if top not in self._owners:
             self._owners[top] = self._owner(top)
         return self._owners[top]
-
-    def _top_of(self, name: str) -> str:
-        """Return the root, or below folders without a file of their own the first that has one."""
-        parts = name.split(".")
-        above = (".".join(parts[:end]) for end in range(1, len(parts)))
-        return next((one for one in above if not self.is_namespace_package(one)), name)
-
-    def is_namespace_package(self, name: str) -> bool:
-        """Say whether a package has no file of its own; one that is uninstalled may leave that behind."""
-        spec = self.find(name)
-        return spec is not None and not spec.has_location and spec.submodule_search_locations is not None
 
     def _owner(self, name: str) -> Owner:
         spec = self.find(name)
         if spec is None:
             return Owner.PROJECT
-        places = [spec.origin] if spec.has_location and spec.origin else []
-        places += list(spec.submodule_search_locations or ())
+        places = places_of(spec)
         # Without a place it is compiled into the interpreter.
         return _owner_of(name, places[0]) if places else Owner.PYTHON
 
 
-def _ask(find_spec: Callable[..., ModuleSpec | None], name: str, path: list[str] | None) -> ModuleSpec | None:
-    try:
-        return find_spec(name, path, None)
-    except KeyError:
-        # A folder without `__init__.py`: importlib wants its parent to be imported.
-        spec = ModuleSpec(name, loader=None, is_package=True)
-        folders = (Path(one, name.rpartition(".")[2]) for one in path or ())
-        spec.submodule_search_locations = [str(folder) for folder in folders if folder.is_dir()]
-        return spec
+def _namespace(name: str, places: list[str]) -> ModuleSpec:
+    spec = ModuleSpec(name, loader=None, is_package=True)
+    spec.submodule_search_locations = places
+    return spec
+
+
+def places_of(spec: ModuleSpec) -> list[str]:
+    """Return the file of a module, if it has one, and the folders of a package."""
+    places = [spec.origin] if spec.has_location and spec.origin else []
+    return places + list(spec.submodule_search_locations or ())
 
 
 def is_data(path: Path) -> bool:
     """Say whether a file is neither Python nor made by it."""
     return path.suffix not in (".py", ".pyc") and path.parent.name != "__pycache__"
+
+
+def is_within(name: str, package: str) -> bool:
+    """Say whether a dotted name is that of a package or of something in it."""
+    return f"{name}.".startswith(f"{package}.")
 
 
 def root_of(name: str) -> str:
@@ -196,9 +186,6 @@ def decode(path: str, loader: Any = None) -> str:
 
     `get_source()` of a module loader would normalise those; the encoding is found
     as Python finds it (PEP 263).
-
-    Raises:
-        SourceUnavailable: it cannot be read.
     """
     get_data = getattr(loader, "get_data", None)
     try:
@@ -210,12 +197,7 @@ def decode(path: str, loader: Any = None) -> str:
 
 
 def decode_content(data: bytes, path: str) -> str:
-    """
-    Return the text that Python would find in a source file, and keep its line ends.
-
-    Raises:
-        SourceUnavailable: it is in another encoding than it says.
-    """
+    """Return the text that Python would find in a source file, and keep its line ends."""
     try:
         return _decoded(data)
     except (LookupError, SyntaxError, UnicodeDecodeError) as error:
@@ -226,9 +208,8 @@ def encode(text: str) -> bytes:
     """
     Return what a source file has to hold for Python to read this text from it.
 
-    Raises:
-        ValueError: there is no such file: the encoding that the text names in its
-            first lines (PEP 263) is not known, or does not have all it holds.
+    A ValueError says that there is no such file: the encoding that the text names in its
+    first lines (PEP 263) is not known, or does not have all it holds.
     """
     try:
         data = text.encode(_encoding_of(text.encode("utf-8", "surrogatepass")))
@@ -248,21 +229,23 @@ def _encoding_of(data: bytes) -> str:
     return tokenize.detect_encoding(io.BytesIO(data).readline)[0]
 
 
+def is_site_packages(path: Path) -> bool:
+    return bool({"site-packages", "dist-packages"} & set(path.parts))
+
+
 @cache
 def _owner_of(name: str, place: str) -> Owner:
     path = Path(place)
-    if {"site-packages", "dist-packages"} & set(path.parts):
+    if is_site_packages(path):
         return Owner.INSTALLED
     if any(path.is_relative_to(folder) for folder in _folders_of_python()):
         return Owner.PYTHON
     # `pip install --target` leaves a record of each distribution beside it.
     module = path.parent if path.name == "__init__.py" else path
     records = module.parents[name.count(".")].glob("*.dist-info/RECORD")
-    return Owner.INSTALLED if any(_is_recorded(name, record) for record in records) else Owner.PROJECT
-
-
-def _is_recorded(name: str, record: Path) -> bool:
-    return bool(_in_record(name).search(record.read_text(encoding="utf-8", errors="replace")))
+    brings = _in_record(name)
+    texts = (record.read_text(encoding="utf-8", errors="replace") for record in records)
+    return Owner.INSTALLED if any(map(brings.search, texts)) else Owner.PROJECT
 
 
 def _in_record(name: str) -> re.Pattern[str]:
@@ -287,8 +270,12 @@ def installed_version(root: str) -> str:
     except (metadata.PackageNotFoundError, ValueError):
         # Many are called otherwise than the module that they bring.
         brings = _in_record(root)
-        found = (one for one in metadata.distributions() if brings.search(one.read_text("RECORD") or ""))
-        return next(map(_name_and_version, found), "")
+        bringing = (
+            distribution
+            for distribution in metadata.distributions()
+            if brings.search(distribution.read_text("RECORD") or "")
+        )
+        return next(map(_name_and_version, bringing), "")
 
 
 def _name_and_version(distribution: Distribution) -> str:

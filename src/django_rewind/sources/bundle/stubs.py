@@ -1,16 +1,23 @@
-"""What stands in the place of classes that stored code refers to by name."""
+"""What stands for models, managers and functions that stored code asks for by name."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from functools import partial
+from importlib.util import module_from_spec, resolve_name, spec_from_file_location
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from django.db.migrations.operations.base import Operation
 from django.db.models.manager import BaseManager
 
 from ...schema.effects import flatten
+from .modules import root_of
+
+if TYPE_CHECKING:
+    from .importer import ImportScope
 
 
 class ModelStub:
@@ -23,7 +30,7 @@ class ModelStub:
 
     def __init__(self, name: str, taken: type | None, model: Any) -> None:
         self._name = name
-        self._holders = [one for one in (taken, model) if one is not None]
+        self._holders = [holder for holder in (taken, model) if holder is not None]
         self._model = model
 
     def __repr__(self) -> str:
@@ -45,7 +52,7 @@ class ModelStub:
         return issubclass(subclass, self._need())
 
     def __mro_entries__(self, bases: Any) -> tuple[Any, ...]:
-        """Serve as a base: what derives from it derives from the model."""
+        # What derives from the stub derives from the model.
         return (self._need(),)
 
     def _need(self) -> Any:
@@ -54,12 +61,14 @@ class ModelStub:
         return self._model
 
 
+# Managers --------------------------------------------------------------------
+
 # Classes of stored modules that Django wants to import by a path, while they live.
 _by_path: WeakValueDictionary[str, type] = WeakValueDictionary()
 
 
 def __getattr__(name: str) -> type:
-    """Serve a class of a stored module under the path that `_path_of` made for it."""
+    """Serve a class of a stored module under the path that `make_managers_importable` made for it."""
     try:
         return _by_path[name]
     except KeyError:
@@ -77,8 +86,10 @@ def make_managers_importable(operations: Iterable[Operation]) -> None:
     for operation in flatten(operations, database=False):
         for _, manager in getattr(operation, "managers", None) or ():
             cls = manager._queryset_class if _is_from_queryset(manager) else type(manager)
-            if not _is_found_by_path(cls):
-                manager.deconstruct = _Deconstruct(manager, _path_of(cls))
+            if getattr(sys.modules.get(cls.__module__), cls.__name__, None) is not cls:
+                name = f"{cls.__name__}_{id(cls):x}"
+                _by_path[name] = cls
+                manager.deconstruct = _Deconstruct(manager, f"{__name__}.{name}")
 
 
 class _Deconstruct:
@@ -99,11 +110,86 @@ def _is_from_queryset(manager: BaseManager[Any]) -> bool:
     return bool(getattr(manager, "_built_with_asmanager", False))
 
 
-def _is_found_by_path(cls: type) -> bool:
-    return getattr(sys.modules.get(cls.__module__), cls.__name__, None) is cls
+# Functions that import by name, or that read what lies beside a module --------
 
 
-def _path_of(cls: type) -> str:
-    name = f"{cls.__name__}_{id(cls):x}"
-    _by_path[name] = cls
-    return f"{__name__}.{name}"
+def has_stubs(module: ModuleType) -> bool:
+    """Say whether stored code gets other functions of a module, or of one below it."""
+    return any(name.startswith(f"{module.__name__}.") for name in _STUBS)
+
+
+class ModuleStub(ModuleType):
+    """A module of which stored code gets some other functions, or of modules below it."""
+
+    def __init__(self, real: ModuleType, scope: ImportScope) -> None:
+        super().__init__(real.__name__)
+        self.__path__ = getattr(real, "__path__", [])
+        vars(self).update(_real=real, _scope=scope)
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(vars(self)["_real"], name)
+        scope: ImportScope = vars(self)["_scope"]
+        if isinstance(value, ModuleType):
+            return scope.stub_of(value)
+        stub = _STUBS.get(f"{self.__name__}.{name}")
+        return partial(stub, scope, value) if stub else value
+
+
+def _import_module(
+    scope: ImportScope, real: Callable[..., Any], name: str, package: str | None = None
+) -> ModuleType:
+    absolute = resolve_name(name, package or "")
+    if root_of(absolute) in scope.roots:
+        return scope.module(absolute)
+    scope.import_(absolute)
+    return scope.stub_of(sys.modules[absolute])
+
+
+def _import_string(scope: ImportScope, real: Callable[..., Any], dotted_path: str) -> Any:
+    module_path, _, attribute = dotted_path.rpartition(".")
+    try:
+        return getattr(_import_module(scope, real, module_path), attribute)
+    except (AttributeError, ValueError) as error:
+        raise ImportError(f"{dotted_path} cannot be imported ({error})") from error
+
+
+def _get_data(scope: ImportScope, real: Callable[..., Any], package: str, resource: str) -> bytes | None:
+    if scope.paths.is_own(package):
+        return scope.paths.folder(package).joinpath(resource).read_bytes()
+    data: bytes | None = real(package, resource)
+    return data
+
+
+def _of_package(scope: ImportScope, real: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Call a function of `importlib.resources` on the stored files of the migration."""
+    kwargs = {name: _anchor(scope, value) for name, value in kwargs.items()}
+    return real(*(_anchor(scope, value) for value in args[:1]), *args[1:], **kwargs)
+
+
+def _anchor(scope: ImportScope, package: Any) -> Any:
+    """Return a package that lies where the stored files do, or the one that was given."""
+    name = getattr(package, "__name__", package)
+    if not isinstance(name, str) or not scope.paths.is_own(name):
+        return package
+    spec = spec_from_file_location(name, scope.paths.of(name, is_package=True))
+    return module_from_spec(spec) if spec is not None else package
+
+
+_RESOURCES = [
+    "contents",
+    "files",
+    "is_resource",
+    "open_binary",
+    "open_text",
+    "path",
+    "read_binary",
+    "read_text",
+]
+
+# By the full name of what each stands for.
+_STUBS: dict[str, Callable[..., Any]] = {
+    "importlib.import_module": _import_module,
+    "django.utils.module_loading.import_string": _import_string,
+    "pkgutil.get_data": _get_data,
+    **{f"importlib.resources.{name}": _of_package for name in _RESOURCES},
+}
