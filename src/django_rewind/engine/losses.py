@@ -89,8 +89,8 @@ class Losses:
                 for one in made:
                     one.follow(key[0], effect)
                 if key in steps:
-                    made += Made.by_effect(key, effect)
-            names.follow(key[0], effects)
+                    made += Made.by_effect(key, effect, names)
+                names.follow(key[0], [effect])
         for one in made:
             loss = names.loss(one)
             if loss is not None:

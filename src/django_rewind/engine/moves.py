@@ -16,9 +16,9 @@ from typing import Any
 from django.db.migrations import Migration
 from django.db.models import Field
 
-from ..schema.demands import targets
 from ..schema.effects import effects_of
 from ..schema.graph import closure
+from ..schema.operations import targets
 from ..utils.types import Key, key_of
 
 __all__ = ["with_both_names"]

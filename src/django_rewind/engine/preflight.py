@@ -18,8 +18,8 @@ from django.db.models import NOT_PROVIDED, Field
 
 from ..backends import backend_for
 from ..exceptions import BlockedRewind, ConflictsWithMissing, IrreversibleRewind, UnknownColumns
-from ..schema.demands import fields_named, rebuilt_table
 from ..schema.effects import conflict, effects_of, flatten, operations_in
+from ..schema.operations import fields_named, rebuilt_table
 from ..sources.description import in_words, is_reversible
 from ..utils.types import Effect, Key, key_of
 

@@ -19,10 +19,17 @@ from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import ProjectState
 
 from ..exceptions import NameReused, StateNotBuilt
-from ..schema.demands import fields_handled, fields_named, has_fields, models_made, rebuilt_table, targets
-from ..schema.effects import conflict, effects_of, flatten, operations_in
+from ..schema.effects import conflict, effects_of, flatten, models_made, operations_in
 from ..schema.graph import closure, in_applied_order
 from ..schema.namesakes import Namesakes, namesakes
+from ..schema.operations import (
+    fields_handled,
+    fields_named,
+    has_fields,
+    model_named,
+    rebuilt_table,
+    targets,
+)
 from ..utils.types import Applied, Key, key_of
 from .moves import with_both_names
 from .preflight import target_before
@@ -233,8 +240,7 @@ def _look_for_models(migration: Migration, state: Any, *, backwards: bool, rebui
     for operation in operations_in(migration, database=True):
         fields = fields_handled(operation, state, app_label, backwards=backwards)
         if rebuilds and rebuilt_table(state, app_label, operation, backwards=backwards):
-            name = getattr(operation, "model_name", None) or getattr(operation, "name", "")
-            model_state = state.models.get((app_label, str(name).lower()))
+            model_state = state.models.get((app_label, model_named(operation)))
             fields += model_state.fields.values() if model_state else []
         for one in fields:
             for target in targets(one, app_label):

@@ -11,33 +11,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from copy import copy
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
-from django.db import connection, models
+from django.db import connection
 from django.db.backends.utils import strip_quotes, truncate_name
-from django.db.migrations import Migration, operations
+from django.db.migrations import Migration
 from django.db.migrations.operations.base import Operation
-from django.db.migrations.operations.fields import FieldOperation
-from django.db.migrations.operations.models import IndexOperation, ModelOperation
 
 from ..utils.types import Effect, Key
-
-__all__ = [
-    "Loss",
-    "Made",
-    "Names",
-    "are_effects",
-    "conflict",
-    "effects_in",
-    "effects_of",
-    "flatten",
-    "is_name_of_model",
-    "lasting",
-    "operations_in",
-    "outline",
-]
+from .operations import ORDER, effect_of, halves
 
 # A table (column None) or a column that disappears when a migration is undone.
 Loss = tuple[str, Optional[str]]
@@ -64,18 +47,13 @@ def operations_in(migration: Migration, *, database: bool) -> Iterator[Operation
 
 
 def flatten(listed: Iterable[Operation], *, database: bool) -> Iterator[Operation]:
-    """
-    Yield operations, in the place of `SeparateDatabaseAndState` what it holds.
-
-    It hides that: Django asks only its own `reversible`, which is True around an
-    irreversible RunPython.
-    """
+    """Yield operations, and in the place of those that hold others what they do to one of the two."""
     for operation in listed:
-        if isinstance(operation, operations.SeparateDatabaseAndState):
-            inner = operation.database_operations if database else operation.state_operations
-            yield from flatten(inner, database=database)
-        else:
+        inner = halves(operation)[0 if database else 1]
+        if inner is None:
             yield operation
+        else:
+            yield from flatten(inner, database=database)
 
 
 def effects_of(migration: Migration) -> list[Effect]:
@@ -89,69 +67,23 @@ def effects_in(listed: Iterable[Operation]) -> list[Effect]:
 
 
 def _effects(operation: Operation, *, in_database: bool = True, in_state: bool = True) -> Iterator[Effect]:
-    if isinstance(operation, operations.SeparateDatabaseAndState):
-        for inner in operation.database_operations:
-            yield from _effects(inner, in_database=in_database, in_state=False)
-        for inner in operation.state_operations:
-            yield from _effects(inner, in_database=False, in_state=in_state)
-        return
-    effect = _effect(operation)
-    effect["database"] = in_database
-    effect["state"] = in_state
-    yield effect
+    effect = effect_of(operation)
+    if effect is not None:
+        yield {**effect, "database": in_database, "state": in_state}
+    of_database, of_state = halves(operation)
+    for inner in of_database or ():
+        yield from _effects(inner, in_database=in_database, in_state=False)
+    for inner in of_state or ():
+        yield from _effects(inner, in_database=False, in_state=in_state)
 
 
-def _effect(operation: Operation) -> Effect:
-    try:
-        return _known_effect(operation)
-    except Exception:  # noqa: BLE001 (a class of somebody's own need not have what its base is asked for)
-        return {"effect": "opaque"}
-
-
-def _known_effect(operation: Operation) -> Effect:
-    if isinstance(operation, FieldOperation):
-        return _field_effect(operation)
-    if isinstance(operation, ModelOperation):
-        return _model_effect(operation)
-    if isinstance(operation, IndexOperation):
-        # Set by every subclass; the base class has no __init__.
-        return _on(getattr(operation, "model_name"), "alter_model")  # noqa: B009
-    return {"effect": "opaque"}
-
-
-def _model_effect(operation: ModelOperation) -> Effect:
-    if isinstance(operation, operations.CreateModel):
-        return _create_model(operation)
-    if isinstance(operation, operations.RenameModel):
-        return _on(operation.old_name, "rename_model", to=operation.new_name.lower())
-    if isinstance(operation, operations.DeleteModel):
-        return _on(operation.name, "delete_model")
-    if isinstance(operation, operations.AlterModelTable):
-        return _on(operation.name, "alter_table", table=operation.table)
-    return _on(operation.name, "alter_model")
-
-
-def _field_effect(operation: FieldOperation) -> Effect:
-    if isinstance(operation, operations.RenameField):
-        return _on(
-            operation.model_name,
-            "rename_field",
-            field=operation.old_name.lower(),
-            to=operation.new_name.lower(),
-            name=operation.new_name,
-        )
-    if isinstance(operation, operations.RemoveField):
-        return _on(operation.model_name, "remove_field", field=operation.name.lower())
-    if isinstance(operation, (operations.AddField, operations.AlterField)):
-        kind = "add_field" if isinstance(operation, operations.AddField) else "alter_field"
-        return _on(
-            operation.model_name,
-            kind,
-            field=operation.name.lower(),
-            refers=_refers(operation.field),
-            **_column(operation.name, operation.field),
-        )
-    return _on(operation.model_name, "alter_model")
+def models_made(migration: Migration) -> set[Key]:
+    """Return the models that a migration creates, and those that it gives another name."""
+    return {
+        (migration.app_label, effect.get("to") or effect["model"])
+        for effect in effects_of(migration)
+        if effect["effect"] in ("create_model", "rename_model")
+    }
 
 
 # What an effect of each kind says beside the model that it is about.
@@ -159,6 +91,7 @@ _DETAILS: dict[str, tuple[str, ...]] = {
     "add_field": ("field", "column"),
     "alter_field": ("field", "column"),
     "alter_model": (),
+    "alter_order": ("by",),
     "alter_table": ("table",),
     "create_model": ("table", "without_table", "fields"),
     "delete_model": (),
@@ -189,7 +122,9 @@ def _are_as_written(value: dict[str, Any]) -> bool:
     """Say whether what an effect, or a column of one, holds are names where names belong."""
     names = ("model", "field", "to", "name")
     is_named = all(isinstance(value[name], str) for name in names if name in value)
-    or_none = all(value.get(name) is None or isinstance(value[name], str) for name in ("table", "column"))
+    or_none = all(
+        value.get(name) is None or isinstance(value[name], str) for name in ("table", "column", "by")
+    )
     return is_named and or_none and _are_columns(value.get("fields", {}))
 
 
@@ -207,59 +142,6 @@ def _are_refers(value: Any) -> bool:
     )
 
 
-def _on(model: str, kind: str, **details: Any) -> Effect:
-    return {"effect": kind, "model": model.lower(), **details}
-
-
-def _create_model(operation: operations.CreateModel) -> Effect:
-    options = operation.options
-    columns: dict[str, Any] = {}
-    refers: list[list[str]] = []
-    for name, model_field in operation.fields:
-        columns[name.lower()] = _column(name, model_field)
-        refers += _refers(model_field)
-    for base in operation.bases or ():
-        if isinstance(base, str) and "." in base:
-            refers.append([part.lower() for part in base.split(".", 1)])
-    return _on(
-        operation.name,
-        "create_model",
-        table=options.get("db_table"),
-        # Neither a proxy nor an unmanaged model has a table of the migration's making.
-        without_table=bool(options.get("proxy")) or options.get("managed") is False,
-        fields=columns,
-        refers=refers,
-    )
-
-
-def _column(name: str, model_field: models.Field[Any, Any]) -> dict[str, Any]:
-    """Return the column of a field, or the table of a many-to-many one."""
-    if model_field.many_to_many:
-        through = getattr(model_field.remote_field, "through", None)
-        own = through is None or getattr(getattr(through, "_meta", None), "auto_created", False)
-        table = getattr(model_field, "db_table", None)
-        return {"column": None, "many_to_many": own, "table": table, "name": name}
-    # Not clone(), which makes the field anew: that takes as long as all the rest of a description.
-    bound = copy(model_field)
-    bound.name = name
-    bound.set_attributes_from_name(name)
-    return {"column": bound.column, "chosen": model_field.db_column is not None}
-
-
-def _refers(model_field: models.Field[Any, Any]) -> list[list[str]]:
-    """Return the models that a field points to, as [[app label, model], …]."""
-    remote = getattr(model_field, "remote_field", None)
-    targets = [getattr(remote, "model", None), getattr(remote, "through", None)] if remote else []
-    found = []
-    for target in targets:
-        if isinstance(target, str):
-            app_label, _, model = target.rpartition(".")
-            found.append([app_label.lower(), model.lower()])
-        elif target is not None:
-            found.append([target._meta.app_label, target._meta.model_name])
-    return found
-
-
 def _default_table(first: str, second: str) -> str:
     """
     Return the name that Django gives a table, on whatever database it is.
@@ -268,6 +150,9 @@ def _default_table(first: str, second: str) -> str:
     and `ManyToManyField._get_m2m_db_table`).
     """
     return truncate_name(f"{first}_{second}", connection.ops.max_name_length())
+
+
+_ORDER = {"column": ORDER, "chosen": True}
 
 
 @dataclass
@@ -279,11 +164,13 @@ class Made:
     field: str | None = None
 
     @classmethod
-    def by_effect(cls, key: Key, effect: Effect) -> Iterator[Made]:
+    def by_effect(cls, key: Key, effect: Effect, before: Names) -> Iterator[Made]:
         """Yield what one effect of a migration makes in the database."""
         if not effect.get("database"):
             return
-        if effect["effect"] == "add_field":
+        if before.is_ordered_by(key[0], effect):
+            yield cls(key, (key[0], effect["model"]), ORDER)
+        elif effect["effect"] == "add_field":
             yield cls(key, (key[0], effect["model"]), effect["field"])
         elif effect["effect"] == "create_model" and not effect["without_table"]:
             yield cls(key, (key[0], effect["model"]))
@@ -316,6 +203,12 @@ class Names:
     tables: dict[tuple[str, str], str] = field(default_factory=dict)
     columns: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
 
+    def is_ordered_by(self, app_label: str, effect: Effect) -> bool:
+        """Say whether an effect gives a model the column of its order, which it has not had before."""
+        if effect["effect"] != "alter_order" or not effect["by"]:
+            return False
+        return ORDER not in self.columns.get((app_label, effect["model"]), {})
+
     def table(self, app_label: str, model: str) -> str:
         return self.tables.get((app_label, model)) or _default_table(app_label, model)
 
@@ -331,7 +224,7 @@ class Names:
         columns = self.columns.setdefault(key, {})
         if kind == "create_model":
             self.tables[key] = effect["table"] or _default_table(app_label, model)
-            self.columns[key] = dict(effect["fields"])
+            self.columns[key] = {**effect["fields"], **({ORDER: _ORDER} if effect.get("ordered") else {})}
             if effect["without_table"]:
                 del self.tables[key], self.columns[key]
         elif kind == "delete_model":
@@ -346,21 +239,27 @@ class Names:
             self.columns[renamed] = self.columns.pop(key)
         elif kind == "alter_table":
             self.tables[key] = effect["table"] or _default_table(app_label, model)
+        elif kind != "alter_model":
+            self._follow_field(columns, effect)
+
+    def _follow_field(self, columns: dict[str, Any], effect: Effect) -> None:
+        kind = effect["effect"]
+        if kind == "alter_order":
+            columns.pop(ORDER, None)
+            if effect["by"]:
+                columns[ORDER] = _ORDER
         elif kind in ("add_field", "alter_field"):
             columns[effect["field"]] = effect
         elif kind == "remove_field":
             columns.pop(effect["field"], None)
         elif kind == "rename_field":
-            self._rename_field(columns, effect)
-
-    def _rename_field(self, columns: dict[str, Any], effect: Effect) -> None:
-        old = columns.pop(effect["field"], {"column": effect["field"]})
-        name = effect.get("name", effect["to"])
-        column = old["column"]
-        if column and not old.get("chosen"):
-            # The default column follows the name, with the "_id" of a relation.
-            column = name + column[len(effect["field"]) :]
-        columns[effect["to"]] = {**old, "column": column, "name": name}
+            old = columns.pop(effect["field"], {"column": effect["field"]})
+            name = effect.get("name", effect["to"])
+            column = old["column"]
+            if column and not old.get("chosen"):
+                # The default column follows the name, with the "_id" of a relation.
+                column = name + column[len(effect["field"]) :]
+            columns[effect["to"]] = {**old, "column": column, "name": name}
 
     def step(self, app_label: str, effect: Effect) -> tuple[set[Loss], set[Loss]]:
         """Follow one effect and return what it takes away and what it makes, by name."""
@@ -409,6 +308,8 @@ class Names:
             if effect.get("many_to_many"):
                 return [(self._join_table(table, effect["field"], effect), None)]
             return [(table, effect["column"])] if effect["column"] else []
+        if self.is_ordered_by(app_label, effect):
+            return [(self.table(app_label, effect["model"]), ORDER)]
         return []
 
     def loss(self, made: Made) -> Loss | None:

@@ -14,14 +14,13 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from itertools import chain
 from typing import Any, NamedTuple
 
-from django.db.migrations import Migration, operations
+from django.db.migrations import Migration
 from django.db.migrations.operations.base import Operation
-from django.db.migrations.operations.fields import FieldOperation
 from django.db.models import Field
 
 from ..utils.types import Key, key_of
-from .demands import fields_handled, targets
 from .effects import effects_in, effects_of, operations_in
+from .operations import fields_handled, indexes_handled, model_named, targets, uses_models
 from .origins import Meanings, Name, gives_a_name_again
 
 __all__ = ["Namesake", "Namesakes", "namesakes"]
@@ -126,24 +125,15 @@ def _fields_named(operation: Operation, state: Any, app_label: str) -> Iterator[
 
     What it has made is dropped under its own name.
     """
-    if isinstance(operation, FieldOperation) and not isinstance(operation, operations.AddField):
-        yield app_label, operation.model_name_lower, operation.name_lower
-    model = str(getattr(operation, "model_name", None) or getattr(operation, "name", "")).lower()
+    for effect in effects_in([operation]):
+        if "field" in effect and effect["effect"] != "add_field":
+            yield app_label, effect["model"], effect["field"]
+    model = model_named(operation)
     model_state = state.models.get((app_label, model))
-    for one in _made_of_columns(operation, model_state.options if model_state else {}):
+    for one in indexes_handled(operation, model_state.options if model_state else {}):
         # In words, for their conditions and expressions name fields as well.
         for word in set(re.split(r"\W+|__", repr(one).lower())):
             yield app_label, model, word
-
-
-def _made_of_columns(operation: Operation, options: Mapping[str, Any]) -> list[Any]:
-    """Return what an operation finds by its columns, or makes of them, when it is undone."""
-    if isinstance(operation, (operations.AlterUniqueTogether, operations.AlterIndexTogether)):
-        return [operation.option_value, options.get(operation.option_name)]
-    if isinstance(operation, (operations.RemoveIndex, operations.RemoveConstraint)):
-        both = [*options.get("indexes", ()), *options.get("constraints", ())]
-        return [one for one in both if one.name == operation.name]
-    return []
 
 
 def _fields_pointed_to(one: Field[Any, Any], app_label: str) -> Iterator[Name]:
@@ -154,23 +144,12 @@ def _fields_pointed_to(one: Field[Any, Any], app_label: str) -> Iterator[Name]:
 
 def _put_back(operation: Operation, state: Any, app_label: str) -> list[Any]:
     """Return the fields whose columns, with what they point to, are made or changed when an operation is undone."""
-    if isinstance(operation, operations.RenameField):
-        model_state = state.models.get((app_label, operation.model_name_lower))
-        before = model_state.fields.get(operation.old_name) if model_state else None
-        return [] if before is None else [before]
-    if isinstance(operation, (operations.AddField, operations.CreateModel)):
+    if any(effect["effect"] in ("add_field", "create_model") for effect in effects_in([operation])):
         return []
     return fields_handled(operation, state, app_label, backwards=True)
 
 
 def _within(others: Mapping[Name, Namesake], ancestors: Collection[Key], step: Migration) -> Iterator[Name]:
     """Yield what a step may use where nobody can look into it: all that it depends on."""
-    if any(map(_is_given_models, operations_in(step, database=True))):
+    if any(map(uses_models, operations_in(step, database=True))):
         yield from (name for name, other in others.items() if other.known_since in ancestors)
-
-
-def _is_given_models(operation: Operation) -> bool:
-    if isinstance(operation, operations.RunPython):
-        return operation.reverse_code != operations.RunPython.noop
-    is_opaque = any(effect["effect"] == "opaque" for effect in effects_in([operation]))
-    return is_opaque and not isinstance(operation, operations.RunSQL)

@@ -114,6 +114,56 @@ def test_table_with_rows_in_production(shop):
     shop.refused("rewind", "shop", "0001", "--noinput", naming="shop.0002_cart")
 
 
+@pytest.fixture
+def ordered(shop):
+    """Rows in the order of their maker, of which a missing migration has made the column."""
+    maker = add("Product", "maker", "ForeignKey('shop.Maker', models.SET_NULL, null=True)")
+    shop.migration("shop.0002_maker", create("Maker"), maker, after="0001_initial")
+    shop.commit("Maker")
+    shop.manage("migrate")
+    with shop.on_branch("feature"):
+        shop.migration(
+            "shop.0003_order", "migrations.AlterOrderWithRespectTo('product', 'maker')", after="0002_maker"
+        )
+        shop.manage("migrate")
+    shop.execute("INSERT INTO shop_product (name, _order) VALUES ('Tea', 2), ('Oil', 1)")
+    return shop
+
+
+def test_an_order_that_was_chosen_is_data(ordered):
+    """`order_with_respect_to` keeps the order of the rows in a column."""
+    ordered.configure(DEBUG=False)
+
+    document = json.loads(ordered.manage("rewind", "--plan", "--format", "json").stdout)
+    (step,) = document["databases"]["default"]["steps"]
+    assert [(loss["column"], loss["rows"]) for loss in step["losses"]] == [("_order", 2)]
+    assert "2 rows" in ordered.attempt("rewind", answer="no").stdout
+    ordered.refused("rewind", "--noinput", naming="shop.0003_order")
+    assert ordered.rows("SELECT name FROM shop_product ORDER BY _order") == [("Oil",), ("Tea",)]
+
+    ordered.manage("rewind", "--noinput", "--allow-data-loss")
+
+    assert ordered.columns("shop_product") == {"id", "name", "maker_id"}
+
+
+def test_an_order_that_was_given_up_comes_back_empty(ordered):
+    """Nothing is lost with it, and no row lacks a value: Django fills the column with zeros."""
+    ordered.migration(
+        "shop.0003_order", "migrations.AlterOrderWithRespectTo('product', 'maker')", after="0002_maker"
+    )
+    ordered.commit("Order")
+    with ordered.on_branch("plain"):
+        ordered.migration(
+            "shop.0004_plain", "migrations.AlterOrderWithRespectTo('product', None)", after="0003_order"
+        )
+        ordered.manage("migrate")
+    ordered.configure(DEBUG=False)
+
+    ordered.manage("rewind", "--noinput")
+
+    assert ordered.rows("SELECT _order FROM shop_product") == [(0,), (0,)]
+
+
 def test_to_a_target(left):
     """`rewind app name` goes to the target, undoing files and missing ones above it."""
     left.migration("shop.0002_stock", STOCK, after="0001_initial")

@@ -76,6 +76,10 @@ def noop(apps, schema_editor):
             migrations.AddConstraint("Product", models.UniqueConstraint(fields=["id"], name="one")),
             {"effect": "alter_model", "model": "product"},
         ),
+        (
+            migrations.AlterOrderWithRespectTo("Product", "maker"),
+            {"effect": "alter_order", "model": "product", "by": "maker"},
+        ),
         (migrations.RunPython(noop), {"effect": "opaque"}),
         (migrations.RunSQL("SELECT 1"), {"effect": "opaque"}),
     ],
@@ -355,6 +359,38 @@ def test_undoing_an_added_field_loses_its_column():
     earlier = (create("Product"), migrations.AlterModelTable("Product", "goods"))
     assert losses(add("Product", "item", FOREIGN_KEY), after=earlier) == [("goods", "item_id")]
     assert losses(add("Product", "items", MANY_TO_MANY), after=earlier) == [("goods_items", None)]
+
+
+ORDERED, UNORDERED = (migrations.AlterOrderWithRespectTo("Product", by) for by in ("maker", None))
+
+
+@pytest.mark.parametrize(
+    "earlier, lost",
+    [
+        ([create("Product")], [("shop_product", "_order")]),
+        ([create("Product"), ORDERED, UNORDERED], [("shop_product", "_order")]),
+        ([create("Product"), ORDERED], []),
+        ([create("Product", order_with_respect_to="other")], []),
+    ],
+)
+def test_undoing_an_order_loses_its_column(earlier, lost):
+    """Unless the model had one before, by another field: the column stays."""
+    assert losses(ORDERED, after=tuple(earlier)) == lost
+    assert losses(UNORDERED, after=tuple(earlier)) == []
+
+
+@pytest.mark.parametrize(
+    "operations, is_there",
+    [
+        ([create("Product"), ORDERED], True),
+        ([create("Product", order_with_respect_to="maker")], True),
+        ([create("Product", order_with_respect_to="maker"), UNORDERED], False),
+        ([create("Product")], False),
+    ],
+)
+def test_the_column_of_an_order_is_followed(operations, is_there):
+    """It comes and goes with `order_with_respect_to`."""
+    assert (("shop_product", "_order") in names(*operations).needed()) is is_there
 
 
 @pytest.mark.parametrize("options", [{"proxy": True}, {"managed": False}])
