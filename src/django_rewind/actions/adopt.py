@@ -34,7 +34,7 @@ def adopt(adoptions: Adoptions, *, warn: capture.Warn) -> list[tuple[Key, Key]]:
             _move_record(adoptions, old, new)
             adoptions.store.retire(old)
         adoptions.store.redirect(dict(moved))
-        files = {adoptions.history.applied[old]: adoptions.history.disk[new] for old, new in moved}
+        files = {adoptions.snapshot.applied[old]: adoptions.loader.disk_migrations[new] for old, new in moved}
         capture.adopt(adoptions.store.connection, files, warn=warn)
         _note(adoptions, moved)
     return moved
@@ -48,13 +48,13 @@ def _note(adoptions: Adoptions, moved: list[tuple[Key, Key]]) -> None:
         ledger.note(
             one
             for old, new in moved
-            for one in _renamed(old, new, adoptions.history.applied[old], digests.get(new, ""))
+            for one in _renamed(old, new, adoptions.snapshot.applied[old], digests.get(new, ""))
         )
 
 
 def _move_record(adoptions: Adoptions, old: Key, new: Key) -> None:
     records = MigrationRecorder.Migration.objects.using(adoptions.store.connection.alias)
-    record = records.filter(pk=adoptions.history.applied[old], app=old[0], name=old[1])
+    record = records.filter(pk=adoptions.snapshot.applied[old], app=old[0], name=old[1])
     if record.update(name=new[1]) != 1:
         raise RewindError(
             f"The record of {label(old)} has changed in the meantime.", "Look again, then try again."

@@ -26,7 +26,7 @@ from .. import conf
 from ..engine.capture import Packing
 from ..git.repository import GitUnavailable, Repository
 from ..inventory.loader import RewindLoader
-from ..inventory.snapshot import Standing
+from ..inventory.snapshot import FileStatus
 from ..models import Origin
 from ..sources.bundle.modules import Modules
 from ..sources.git_history import FoundSource, GitHistory, WantedSource
@@ -38,7 +38,7 @@ from ..utils.types import Key, label, names_of
 __all__ = ["Backfill", "Backfilled"]
 
 # What has no file, and is to be undone neither by itself nor by another that stands for it.
-_OF_NO_USE = (Standing.REPLACED, Standing.LEFT_ALONE)
+_OF_NO_USE = (FileStatus.SQUASHED, FileStatus.DISABLED)
 
 
 @dataclass(frozen=True)
@@ -93,10 +93,11 @@ class Backfill:
                 f"Nothing can be stored in the database '{alias}' yet: run "
                 f"'manage.py migrate --database {alias}' first."
             )
-        self.history = loader.history or loader.read_history()
+        self.disk = loader.disk_migrations or {}
+        self.snapshot = loader.snapshot
         self.records: Mapping[Key, Any] = MigrationRecorder(self.connection).applied_migrations()
         self._check_labels()
-        self.damaged = Damage(self.connection).among(filter(self._is_asked_for, self.history.applied))
+        self.damaged = Damage(self.connection).among(filter(self._is_asked_for, self.snapshot.applied))
 
     def _check_store(self) -> None:
         alias = self.connection.alias
@@ -107,7 +108,7 @@ class Backfill:
 
     def _check_labels(self) -> None:
         known = {config.label for config in apps.get_app_configs()}
-        known.update(app_label for app_label, _ in (*self.history.applied, *self.history.disk))
+        known.update(app_label for app_label, _ in (*self.snapshot.applied, *self.snapshot.files))
         for app_label in self.app_labels:
             if app_label not in known:
                 raise CommandError(
@@ -118,7 +119,7 @@ class Backfill:
 
     @cached_property
     def _unstored(self) -> list[Key]:
-        keys = Store(self.connection).unstored(self.history.applied)
+        keys = Store(self.connection).unstored(self.snapshot.applied)
         return sorted({*filter(self._is_asked_for, keys), *self.damaged})
 
     def _is_asked_for(self, key: Key) -> bool:
@@ -127,7 +128,7 @@ class Backfill:
     @property
     def without_file(self) -> list[Key]:
         """What is applied, unstored and not on disk, and would have to be recovered."""
-        standing = self.history.standing
+        standing = self.snapshot.without_file
         return [
             key
             for key in self._unstored
@@ -138,9 +139,9 @@ class Backfill:
         """Read what has a file."""
         packing = Packing(Origin.BACKFILLED)
         for key in self._unstored:
-            if key in self.history.disk:
+            if key in self.snapshot.files:
                 record = self.records.get(key)
-                packing.add(self.history.disk[key], record.pk if record is not None else None)
+                packing.add(self.disk[key], record.pk if record is not None else None)
         self._take(packing, {})
 
     def look_in_git(self) -> None:
@@ -229,7 +230,7 @@ class Backfill:
     def _wanted(self, key: Key) -> WantedSource:
         # Without a time zone it is local time, which Django has set for this process.
         applied = self.records[key].applied.timestamp()
-        folder = _folder_of(key[0]) if key[0] in self.history.installed else None
+        folder = _folder_of(key[0]) if key[0] in self.snapshot.installed_apps else None
         if folder is None:
             return WantedSource(key, applied)
         package, _ = MigrationLoader.migrations_module(key[0])

@@ -21,7 +21,7 @@ from ..backends import backend_for
 from ..engine.preflight import check_reversible
 from ..exceptions import RewindError, RewindInterrupted
 from ..git.hook import Choices
-from ..inventory.snapshot import History, Standing
+from ..inventory.snapshot import FileStatus, Snapshot
 from ..utils.advice import on_database
 from ..utils.types import Key, Plan, some_names_of, some_of
 from .rewind import Rewind
@@ -103,13 +103,13 @@ def look(connection: Any, deleted: Sequence[str] = ()) -> Lacking | None:
         rewind = Rewind(connection)
     except CommandError:
         return None
-    history = rewind.history
+    snapshot = rewind.snapshot
     plan, obstacle = _plan(rewind)
     return Lacking(
         rewind=rewind,
-        missing=[key for key in history.of(Standing.MISSING) if key not in rewind.renamed],
-        in_use=[key for key in history.of(Standing.IN_USE) if key not in rewind.renamed],
-        removed=[key for key in history.of(Standing.REMOVED_APP) if _is_among(history, key, deleted)],
+        missing=[key for key in snapshot.of(FileStatus.MISSING) if key not in rewind.renamed],
+        in_use=[key for key in snapshot.of(FileStatus.TABLE_IN_USE) if key not in rewind.renamed],
+        removed=[key for key in snapshot.of(FileStatus.STALE_APP) if _is_among(snapshot, key, deleted)],
         renamed=list(rewind.renamed),
         plan=plan,
         obstacle=obstacle,
@@ -125,9 +125,9 @@ def _plan(rewind: Rewind) -> tuple[Plan, str]:
     return plan, ""
 
 
-def _is_among(history: History, key: Key, deleted: Iterable[str]) -> bool:
+def _is_among(snapshot: Snapshot, key: Key, deleted: Iterable[str]) -> bool:
     """Apps are also removed on purpose; it is worth a word only when it has just happened."""
-    stored = history.stored.get(key)
+    stored = snapshot.stored.get(key)
     module = stored.module if stored else f"{key[0]}.migrations.{key[1]}"
     path = f"/{module.replace('.', '/')}.py"
     return any(f"/{one}".endswith(path) for one in deleted)

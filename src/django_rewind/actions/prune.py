@@ -108,12 +108,12 @@ class Pruning(Tables):
         """Return what is applied, what it stands for, and what stands for something applied."""
         loader = loader_of(self.connection)
         applied = {*MigrationRecorder(self.connection).applied_migrations(), *loader.applied_migrations}
-        history = loader.read_history()
+        snapshot = loader.snapshot
         replaced: dict[Key, list[Key]] = {
             key: [(one[0], one[1]) for one in migration.replaces]
             for key, migration in (loader.disk_migrations or {}).items()
         }
-        for key, row in history.stored.items():
+        for key, row in snapshot.stored.items():
             replaced[key] = [*replaced.get(key, ()), *_replaced_by(row)]
         standing_for = {key for key, originals in replaced.items() if applied.intersection(originals)}
         return set(closure({*applied, *standing_for}, replaced))

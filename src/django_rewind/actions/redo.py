@@ -15,7 +15,7 @@ from ..engine.halfway import Records, how_far_back
 from ..engine.states import Simulation
 from ..engine.transactions import STOPS
 from ..exceptions import HowFar, RedoNotPossible, RewindError, RewindInterrupted
-from ..inventory.snapshot import Standing
+from ..inventory.snapshot import FileStatus
 from ..models import Origin
 from ..schema.graph import children_in, closure, parents_in
 from ..sources.stored import StoredMigration
@@ -138,11 +138,11 @@ class Redo:
     def _simulate(self, order: Iterable[Any]) -> None:
         undone = {key_of(migration) for migration, _ in self.undo}
         steps = [self.loader.graph.nodes[key] for key in self.applies]
-        missing = self.rewind.history.of(Standing.MISSING, Standing.IN_USE)
+        missing = self.rewind.snapshot.of(FileStatus.MISSING, FileStatus.TABLE_IN_USE)
         parents = parents_in(self.loader.graph)
         preflight.check_conflicts(
             steps,
-            {key: self.rewind.history.effects(key) for key in missing if key not in undone},
+            {key: self.rewind.snapshot.effects(key) for key in missing if key not in undone},
             {key: closure([key], parents) for key in self.applies},
         )
         stays = set(self.loader.applied_migrations) - undone

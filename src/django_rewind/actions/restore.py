@@ -20,7 +20,7 @@ from django.core.management.base import CommandError
 
 from ..exceptions import NotInitialized, NotRestorable
 from ..inventory.loader import loader_of
-from ..inventory.snapshot import History, Standing
+from ..inventory.snapshot import FileStatus
 from ..models import Event
 from ..sources import signing
 from ..sources.bundle.changes import BundleChanges, ContentDamaged, text_of
@@ -134,8 +134,8 @@ class Restore:
         self.folder = folder
         self.force = force
         loader = loader_of(connection)
-        self.history: History = loader.history or loader.read_history()
-        if not self.history.stored:
+        self.snapshot = loader.snapshot
+        if not self.snapshot.stored:
             raise NotInitialized(connection.alias)
 
     # Choosing ---------------------------------------------------------------
@@ -157,17 +157,17 @@ class Restore:
     @property
     def left_alone(self) -> list[Key]:
         """What is applied and has no place in this checkout: its app is not installed."""
-        return [] if self.folder else self.history.of(Standing.REMOVED_APP)
+        return [] if self.folder else self.snapshot.of(FileStatus.STALE_APP)
 
     @property
     def _missing(self) -> list[Key]:
-        removed = [Standing.REMOVED_APP] if self.folder else []
-        return self.history.of(Standing.MISSING, Standing.IN_USE, *removed)
+        removed = [FileStatus.STALE_APP] if self.folder else []
+        return self.snapshot.of(FileStatus.MISSING, FileStatus.TABLE_IN_USE, *removed)
 
     def _check_app(self, app_label: str) -> None:
         if app_label in {config.label for config in apps.get_app_configs()}:
             return
-        if not any(key[0] == app_label for key in (*self.history.stored, *self.history.applied)):
+        if not any(key[0] == app_label for key in (*self.snapshot.stored, *self.snapshot.applied)):
             raise CommandError(
                 f"No installed app with label '{app_label}', and none of its migrations is stored."
             )
@@ -177,7 +177,7 @@ class Restore:
             )
 
     def _find(self, app_label: str, prefix: str) -> Key:
-        known = {*self.history.stored, *self.history.without_file}
+        known = {*self.snapshot.stored, *self.snapshot.without_file}
         missing = set(self._missing)
         # The missing ones first: they are what people look for.
         among = (
@@ -215,7 +215,7 @@ class Restore:
             AuditLog(self.store.connection).try_to_note(restored)
 
     def _contents_of(self, keys: list[Key]) -> dict[str, bytes]:
-        stored = [self.history.stored[key] for key in keys if self._why_not(key) is None]
+        stored = [self.snapshot.stored[key] for key in keys if self._why_not(key) is None]
         return self.store.contents(one.digest for row in stored for one in row.metadata.bundle.members)
 
     def usable(self, key: Key) -> StoredMigration:
@@ -228,14 +228,14 @@ class Restore:
         why = self._why_not(key)
         if why is not None:
             raise why
-        return self.history.stored[key]
+        return self.snapshot.stored[key]
 
     def _why_not(self, key: Key) -> NoPlace | None:
-        stored = self.history.stored.get(key)
+        stored = self.snapshot.stored.get(key)
         if stored is not None and stored.verdict is Verdict.UNKNOWN_KEY:
             return NoPlace(stored.verdict.value, _OTHER_KEY)
-        if key in self.history.applied or stored is None:
-            error = self.history.reason_against(key)
+        if key in self.snapshot.applied or stored is None:
+            error = self.snapshot.reason_against(key)
         else:
             error = why_unusable(stored)
         return None if error is None else NoPlace(error.reason.rstrip("."))

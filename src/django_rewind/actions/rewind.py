@@ -36,7 +36,7 @@ from ..exceptions import (
 )
 from ..inventory.loader import RewindLoader
 from ..inventory.renames import Adoptions
-from ..inventory.snapshot import WHY_LEFT_ALONE, History, Standing
+from ..inventory.snapshot import WHY_SKIPPED, FileStatus
 from ..inventory.status import Status, statuses
 from ..schema.graph import children_in, closure, in_applied_order, parents_in
 from ..sources.bundle.importer import StoredImporter
@@ -81,8 +81,8 @@ class Rewind:
             self.loader.build_graph()
         self.beside = hooks.beside(self.executor)
         self.beside.is_rewind = True
-        self.history: History = self.loader.history or self.loader.read_history()
-        self.adoptions = Adoptions(self.loader, self.history, Store(connection))
+        self.snapshot = self.loader.snapshot
+        self.adoptions = Adoptions(self.loader)
         # Whether what is on disk under another name is undone like everything else.
         self.undoes_renamed = False
         # Called as soon as nothing stands in the way of a run any more.
@@ -108,7 +108,7 @@ class Rewind:
         """
         goals = [
             key
-            for key in self.history.of(Standing.MISSING, Standing.REMOVED_APP)
+            for key in self.snapshot.of(FileStatus.MISSING, FileStatus.STALE_APP)
             if app_label in (None, key[0]) and self._is_wanted(key) and key not in self.renamed
         ]
         for key in goals:
@@ -137,7 +137,7 @@ class Rewind:
                         f"{label(other)} depends on it, and is on disk as {label(self.renamed[other])}.",
                         "Run 'manage.py rewind --adopt' first, or add --include-renamed to undo both.",
                     )
-                if self.history.standing.get(other) is Standing.BASELINE:
+                if self.snapshot.without_file.get(other) is FileStatus.MISSING_BEFORE_INSTALL:
                     before = [parent.key for parent in self.loader.graph.node_map[key].parents]
                     target = max((name for app_label, name in before if app_label == key[0]), default="zero")
                     raise BlockedRewind(
@@ -148,7 +148,7 @@ class Rewind:
                     )
 
     def _is_wanted(self, key: Key) -> bool:
-        if self.history.standing[key] is Standing.MISSING:
+        if self.snapshot.without_file[key] is FileStatus.MISSING:
             return True
         return self.loader.removed_apps is None or key[0] in self.loader.removed_apps
 
@@ -171,7 +171,7 @@ class Rewind:
         plan: Plan = self.executor.migration_plan([target])
         stays = [one for one in self.left_alone(plan) if one[0][0] == app_label]
         if stays and not plan and target[1] is None:
-            reasons = ", ".join(f"{label(key)} ({WHY_LEFT_ALONE[standing]})" for key, standing in stays)
+            reasons = ", ".join(f"{label(key)} ({WHY_SKIPPED[standing]})" for key, standing in stays)
             raise RewindError(f"Nothing of the app '{app_label}' can be undone: {reasons}.")
         return plan
 
@@ -193,14 +193,14 @@ class Rewind:
 
     def _why_not_found(self, app_label: str, prefix: str) -> CommandError:
         """Return the error for what is no node: some of it is known all the same."""
-        for key in sorted({*self.history.standing, *self.history.stored}):
+        for key in sorted({*self.snapshot.without_file, *self.snapshot.stored}):
             if key[0] == app_label and key[1].startswith(prefix):
-                standing = self.history.standing.get(key)
+                standing = self.snapshot.without_file.get(key)
                 if standing is None:
                     return RewindError(
                         f"{label(key)} is stored but not applied: there is nothing to go back to."
                     )
-                return RewindError(f"{label(key)} stays as it is: {WHY_LEFT_ALONE[standing]}.")
+                return RewindError(f"{label(key)} stays as it is: {WHY_SKIPPED[standing]}.")
         return CommandError(
             f"Cannot find a migration matching '{prefix}' from app '{app_label}', "
             "neither on disk nor among those that are stored."
@@ -212,13 +212,13 @@ class Rewind:
             key[0] == app_label for key in self.loader.applied_migrations
         )
 
-    def left_alone(self, plan: Plan) -> list[tuple[Key, Standing]]:
+    def left_alone(self, plan: Plan) -> list[tuple[Key, FileStatus]]:
         """Return what has no file and is not undone by the plan, with its standing."""
         undone = {key_of(migration) for migration, _ in plan}
         return [
             (key, standing)
-            for key, standing in self.history.standing.items()
-            if key not in undone and standing is not Standing.REPLACED
+            for key, standing in self.snapshot.without_file.items()
+            if key not in undone and standing is not FileStatus.SQUASHED
         ]
 
     def check(self, plan: Plan) -> None:
@@ -265,7 +265,7 @@ class Rewind:
 
     def losses(self, plan: Plan) -> list[Lost]:
         """Return the tables and columns that go with the plan and hold something."""
-        return Losses(self.connection, self.history, self.loader.record_ids).of(plan)
+        return Losses(self.connection, self.snapshot, self.loader.record_ids).of(plan)
 
     # Edited files -----------------------------------------------------------
 

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
-from django_rewind.inventory.snapshot import History, Standing
+from django_rewind.inventory.snapshot import FileStatus, Snapshot
 from django_rewind.sources.description import Metadata
 from django_rewind.sources.stored import StoredMigration, StoredSummary, why_unusable
 from django_rewind.utils.types import Applied, Key
@@ -21,7 +20,7 @@ from .disk import Disk
 __all__ = ["Standings"]
 
 # Of all that is known of an app, what came of it: it is asked for on every page.
-_found: dict[Hashable, dict[Key, Standing]] = {}
+_found: dict[Hashable, dict[Key, FileStatus]] = {}
 
 # So many are more than a project has; somebody else's rows must not fill the memory.
 _MANY = 10_000
@@ -30,14 +29,6 @@ _MANY = 10_000
 _NOTHING = Metadata(
     dependencies=[], run_before=[], replaces=[], initial=None, atomic=True, operations=[], effects=[]
 )
-
-
-class _ReadHistory(History):
-    """A history of files that were read; `disk` has what they say of themselves."""
-
-    def effects(self, key: Key) -> Any:
-        said: Any = self.disk.get(key)
-        return super().effects(key) if said is None else said.effects
 
 
 @dataclass
@@ -70,7 +61,7 @@ class Standings:
     tables_in_use: frozenset[str]
     read: Callable[[Collection[str]], Mapping[Key, StoredMigration]]
 
-    def of_apps(self, app_labels: Collection[str]) -> dict[Key, Standing]:
+    def of_apps(self, app_labels: Collection[str]) -> dict[Key, FileStatus]:
         """Return what each applied migration of these apps that has no file is."""
         apps = self._apps(app_labels)
         known = {app_label: self._all_of(app) for app_label, app in apps.items()}
@@ -80,7 +71,7 @@ class Standings:
             new = [*apps]
         stored = self.read(new) if new else {}
         for app_label in new:
-            _found[known[app_label]] = self._history(apps[app_label], stored).standing
+            _found[known[app_label]] = self._snapshot(apps[app_label], stored).without_file
         return {key: one for app_label in apps for key, one in _found[known[app_label]].items()}
 
     def _apps(self, app_labels: Collection[str]) -> dict[str, _App]:
@@ -101,15 +92,15 @@ class Standings:
         parts = (app.applied.items(), stored, files, app.baseline.items())
         return (*map(frozenset, parts), self.tables_in_use, self.disk.installed)
 
-    def _history(self, app: _App, stored: Mapping[Key, StoredMigration]) -> History:
+    def _snapshot(self, app: _App, stored: Mapping[Key, StoredMigration]) -> Snapshot:
         said = {key: self._said_by(key, stored.get(key), found) for key, found in app.files.items()}
-        return _ReadHistory(
-            disk=said,  # type: ignore[arg-type]
+        return Snapshot(
+            files=said,
             applied=app.applied,
             stored={key: row for key, row in stored.items() if key in app.stored},
-            baseline=app.baseline,
-            replacing=[key for key in said if key in app.applied and said[key].replaces],
-            installed=self.disk.installed,
+            missing_before_install=app.baseline,
+            squashes=[key for key in said if key in app.applied and said[key].replaces],
+            installed_apps=self.disk.installed,
             tables_in_use=self.tables_in_use,
         )
 

@@ -10,13 +10,13 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from django_rewind.inventory import snapshot
-from django_rewind.inventory.snapshot import Standing
+from django_rewind.inventory.snapshot import FileStatus
 from django_rewind.sources.signing import IN_SHORT, Verdict
 
 __all__ = ["OF_STANDING", "SETTLED", "FileState", "Knowledge", "as_html", "sign_of"]
 
 
-def _words(standing: Standing) -> Any:
+def _words(standing: FileStatus) -> Any:
     return _(standing.value)
 
 
@@ -31,13 +31,13 @@ class FileState(TextChoices):
     EDITED = "edited", _(snapshot.EDITED)
     DIFFERS = "differs", _(snapshot.DIFFERS)
     UNREADABLE = "unreadable", _("unreadable")
-    MISSING = "missing", _words(Standing.MISSING)
-    IN_USE = "in-use", _words(Standing.IN_USE)
-    REPLACED = "replaced", _words(Standing.REPLACED)
-    SUPERSEDED = "superseded", _words(Standing.SUPERSEDED)
-    BASELINE = "baseline", _words(Standing.BASELINE)
-    REMOVED_APP = "app-removed", _words(Standing.REMOVED_APP)
-    DISABLED = "disabled", _words(Standing.LEFT_ALONE)
+    MISSING = "missing", _words(FileStatus.MISSING)
+    IN_USE = "in-use", _words(FileStatus.TABLE_IN_USE)
+    REPLACED = "replaced", _words(FileStatus.SQUASHED)
+    SUPERSEDED = "superseded", _words(FileStatus.RECREATED)
+    BASELINE = "baseline", _words(FileStatus.MISSING_BEFORE_INSTALL)
+    REMOVED_APP = "app-removed", _words(FileStatus.STALE_APP)
+    DISABLED = "disabled", _words(FileStatus.DISABLED)
     NO_FILE = "no-file", _(snapshot.NO_FILE)
 
 
@@ -53,13 +53,13 @@ class Knowledge(TextChoices):
 
 
 OF_STANDING = {
-    Standing.MISSING: FileState.MISSING,
-    Standing.IN_USE: FileState.IN_USE,
-    Standing.REPLACED: FileState.REPLACED,
-    Standing.SUPERSEDED: FileState.SUPERSEDED,
-    Standing.BASELINE: FileState.BASELINE,
-    Standing.REMOVED_APP: FileState.REMOVED_APP,
-    Standing.LEFT_ALONE: FileState.DISABLED,
+    FileStatus.MISSING: FileState.MISSING,
+    FileStatus.TABLE_IN_USE: FileState.IN_USE,
+    FileStatus.SQUASHED: FileState.REPLACED,
+    FileStatus.RECREATED: FileState.SUPERSEDED,
+    FileStatus.MISSING_BEFORE_INSTALL: FileState.BASELINE,
+    FileStatus.STALE_APP: FileState.REMOVED_APP,
+    FileStatus.DISABLED: FileState.DISABLED,
 }
 
 # What nobody has to do anything about.

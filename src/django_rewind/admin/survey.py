@@ -16,7 +16,7 @@ from django.conf import settings
 from django.db import DatabaseError
 from django.db.migrations.recorder import MigrationRecorder
 
-from django_rewind.inventory.snapshot import History, Standing, tables_in_use
+from django_rewind.inventory.snapshot import FileStatus, Snapshot, tables_in_use
 from django_rewind.sources.stored import StoredMigration, StoredSummary
 from django_rewind.storage.facts import Baseline
 from django_rewind.storage.store import Store
@@ -30,7 +30,7 @@ from .states import OF_STANDING, FileState
 __all__ = ["Survey"]
 
 # What it takes knowing the others to say more of.
-_PERHAPS_UNDONE = (Standing.MISSING, Standing.REMOVED_APP, Standing.BASELINE)
+_PERHAPS_UNDONE = (FileStatus.MISSING, FileStatus.STALE_APP, FileStatus.MISSING_BEFORE_INSTALL)
 
 
 class Survey:
@@ -74,16 +74,16 @@ class Survey:
         return Verifications(self.connection).newest()
 
     @cached_property
-    def history(self) -> History:
+    def snapshot(self) -> Snapshot:
         """What it means that one has no file; nobody looks at what the migrations do."""
         modules = settings.MIGRATION_MODULES
-        return History(
-            disk=dict.fromkeys(self.disk.keys),  # type: ignore[arg-type]
+        return Snapshot(
+            files=dict.fromkeys(self.disk.keys),  # type: ignore[arg-type]
             applied={key: record.pk for key, record in self.records.items()},
             stored=self.store.squashes() if self.has_store else {},
-            baseline=Baseline(self.connection).records() if self.has_store else {},
-            installed=self.disk.installed,
-            left_alone=frozenset(
+            missing_before_install=Baseline(self.connection).records() if self.has_store else {},
+            installed_apps=self.disk.installed,
+            disabled_apps=frozenset(
                 label
                 for label in {label for label, _ in self.records}
                 if label in modules and modules[label] is None
@@ -117,13 +117,13 @@ class Survey:
     def _without_file(self, key: Key) -> FileState:
         if not self.is_applied(key):
             return FileState.NO_FILE
-        return OF_STANDING[self._standings.get(key) or self.history.standing_at_first_sight(key)]
+        return OF_STANDING[self._standings.get(key) or self.snapshot.at_first_sight(key)]
 
     @cached_property
-    def _at_first_sight(self) -> dict[Key, Standing]:
+    def _at_first_sight(self) -> dict[Key, FileStatus]:
         """What could be undone by the looks of it, of what is applied and has no file."""
         without_file = (key for key in self.records if key not in self.disk.keys)
-        found = {key: self.history.standing_at_first_sight(key) for key in without_file}
+        found = {key: self.snapshot.at_first_sight(key) for key in without_file}
         return {key: standing for key, standing in found.items() if standing in _PERHAPS_UNDONE}
 
     @property
@@ -132,15 +132,15 @@ class Survey:
         return sorted({key[0] for key in self._at_first_sight})
 
     @cached_property
-    def _standings(self) -> dict[Key, Standing]:
+    def _standings(self) -> dict[Key, FileStatus]:
         """What these are, as far as files were read."""
         if not self.has_store or not self._at_first_sight:
             return {}
         found = Standings(
             disk=self.disk,
-            applied=self.history.applied,
+            applied=self.snapshot.applied,
             stored=self.stored,
-            baseline=self.history.baseline,
+            baseline=self.snapshot.missing_before_install,
             tables_in_use=tables_in_use(),
             read=self._rows_of,
         ).of_apps(self.apps_to_look_at)

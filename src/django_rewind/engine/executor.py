@@ -120,13 +120,11 @@ class Rewinding:
         return Preparation(self.executor, run, self.messages.warn)
 
     def _what_is_in_the_way(self, targets: Sequence[Target], undone: list[Key]) -> RewindError | None:
-        history = self.loader.history
-        if history is None:
-            # Nothing is missing.
+        if not self.loader.has_missing:
             return None
         from .reach import what_is_in_the_way
 
-        return what_is_in_the_way(self.loader, history, targets, undone)
+        return what_is_in_the_way(self.loader, self.loader.snapshot, targets, undone)
 
     # States -----------------------------------------------------------------
 
@@ -477,8 +475,7 @@ class Rewinding:
         from ..sources.recovered import RecoveredMigration
 
         key = key_of(migration)
-        history = self.loader.history
-        followers = set(history.companions.get(key, ())) if history else set()
+        followers = set(self.loader.snapshot.followers.get(key, ())) if self.loader.has_missing else set()
         if isinstance(migration, RecoveredMigration) and migration.replaces:
             # Django 3.2 unrecords only what an unapplied squashed migration replaces.
             followers.add(key)

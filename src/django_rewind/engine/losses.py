@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ..inventory.snapshot import History
+from ..inventory.snapshot import Snapshot
 from ..schema.effects import Loss, Made, Names, effects_of, thing
 from ..sources.recovered import RecoveredMigration
 from ..utils.types import Applied, Effect, Key, Plan, key_of, label
@@ -57,13 +57,13 @@ class Losses:
 
     Args:
         connection: the database.
-        history: for the effects of what is not undone.
+        snapshot: for the effects of what is not undone.
         applied: the order in which everything was applied.
     """
 
-    def __init__(self, connection: Any, history: History, applied: Applied) -> None:
+    def __init__(self, connection: Any, snapshot: Snapshot, applied: Applied) -> None:
         self.connection = connection
-        self.history = history
+        self.snapshot = snapshot
         self.applied = applied
 
     def of(self, plan: Plan) -> list[Lost]:
@@ -84,7 +84,7 @@ class Losses:
         names = Names()
         made: list[Made] = []
         for key, _ in sorted(self.applied.items(), key=lambda item: item[1]):
-            effects = effects_of_step(steps[key]) if key in steps else self.history.effects(key)
+            effects = effects_of_step(steps[key]) if key in steps else self.snapshot.effects(key)
             for effect in effects:
                 for one in made:
                     one.follow(key[0], effect)

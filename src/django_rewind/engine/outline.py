@@ -8,7 +8,7 @@ from typing import Any
 
 from django.core.management.commands.migrate import Command as MigrateCommand
 
-from ..inventory.snapshot import WHY_LEFT_ALONE, Standing
+from ..inventory.snapshot import WHY_SKIPPED, FileStatus
 from ..sources.description import in_words, is_reversible
 from ..sources.recovered import source_of
 from ..utils.types import Key, Plan, key_of, label
@@ -88,7 +88,7 @@ def steps_of(plan: Plan, losses: Iterable[Lost] = ()) -> list[Step]:
 
 
 def left_alone(
-    standing: Iterable[tuple[Key, Standing]], stored: Container[Key], renamed: Mapping[Key, Key]
+    standing: Iterable[tuple[Key, FileStatus]], stored: Container[Key], renamed: Mapping[Key, Key]
 ) -> list[tuple[Key, str]]:
     """
     Return what has no file and stays applied, with the reason in words.
@@ -105,9 +105,9 @@ def left_alone(
     ]
 
 
-def _why_left_alone(standing: Standing, *, is_stored: bool) -> str:
-    why = WHY_LEFT_ALONE[standing]
-    if standing is not Standing.BASELINE:
+def _why_left_alone(standing: FileStatus, *, is_stored: bool) -> str:
+    why = WHY_SKIPPED[standing]
+    if standing is not FileStatus.MISSING_BEFORE_INSTALL:
         return why
     if is_stored:
         return f"{why}; name a target to undo it"

@@ -17,7 +17,7 @@ from ..exceptions import (
 )
 from ..inventory.loader import RewindLoader
 from ..inventory.renames import Adoptions
-from ..inventory.snapshot import Standing
+from ..inventory.snapshot import FileStatus
 from ..schema.effects import effects_of
 from ..schema.graph import children_in, closure, in_applied_order, parents_in
 from ..sources.compare import same_operations
@@ -239,25 +239,24 @@ class Preparation:
 
         Of data nobody would notice that it is changed twice.
         """
-        history = self.loader.history
-        if history is None:
+        if not self.loader.has_missing:
             return
-        renamed = Adoptions(self.loader, history, Store(self.executor.connection)).pairs
+        renamed = Adoptions(self.loader).pairs
         applied_as = {file: missing for missing, file in renamed.items()}
         again = [key for key in map(key_of, steps) if key in applied_as]
         if not again:
             return
-        left = history.lasting_effects(renamed)
+        left = self.loader.snapshot.lasting_effects(renamed)
         for key in again:
             if left[applied_as[key]]:
                 raise AppliedUnderAnotherName(key, applied_as[key])
 
     def _refuse_conflicts(self, steps: list[Migration]) -> None:
-        history = self.loader.history
-        if history is not None:
+        if self.loader.has_missing:
+            snapshot = self.loader.snapshot
             preflight.check_conflicts(
                 steps,
-                history.lasting_effects(history.of(Standing.MISSING, Standing.IN_USE)),
+                snapshot.lasting_effects(snapshot.of(FileStatus.MISSING, FileStatus.TABLE_IN_USE)),
                 {key_of(step): closure([key_of(step)], self.parents) for step in steps},
             )
 
@@ -271,9 +270,10 @@ class Preparation:
             files: edited ones whose files would be used, beside those where that is so.
             missing: recovered ones that would be left out, beside those that are.
         """
-        history = self.loader.history
-        not_in_state = set(history.of(Standing.MISSING, Standing.IN_USE)) if history else set()
-        not_in_state &= {*self.run.not_in_state, *missing}
+        not_in_state: set[Key] = set()
+        if self.loader.has_missing:
+            unknown = self.loader.snapshot.of(FileStatus.MISSING, FileStatus.TABLE_IN_USE)
+            not_in_state = {*self.run.not_in_state, *missing}.intersection(unknown)
         as_it_ran = dict(self._as_it_ran)
         as_it_ran.update((key, self.run.differing[key].stored.metadata.effects) for key in files)
         if not not_in_state and not as_it_ran:
@@ -286,8 +286,8 @@ class Preparation:
             raise StateConflict(step, by, what, has_file=by in as_it_ran)
 
     def _effects(self, key: Key) -> list[Effect]:
-        if self.loader.history is not None:
-            return self.loader.history.effects(key)
+        if self.loader.has_missing:
+            return self.loader.snapshot.effects(key)
         migration = self.loader.disk_migrations.get(key)
         return effects_of(migration) if migration else []
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..backends import backend_for
 from ..exceptions import BlockedRewind, RewindError
-from ..inventory.snapshot import History, Standing
+from ..inventory.snapshot import FileStatus, Snapshot
 from ..schema.effects import thing
 from ..storage.tables import APP_LABEL
 from ..utils import compat
@@ -20,7 +20,7 @@ __all__ = ["what_is_in_the_way"]
 
 
 def what_is_in_the_way(
-    loader: RewindLoader, history: History, targets: Sequence[Target], undone: list[Key]
+    loader: RewindLoader, snapshot: Snapshot, targets: Sequence[Target], undone: list[Key]
 ) -> RewindError | None:
     """
     Return the error of a run that must not be anything but a fake one.
@@ -29,11 +29,11 @@ def what_is_in_the_way(
         RewindError: it must not be that either.
     """
     _refuse_what_is_out_of_reach(loader, targets, undone)
-    _refuse_to_leave_removed_apps_behind(loader, history, undone)
+    _refuse_to_leave_stale_apps_behind(loader, snapshot, undone)
     return (
-        _baseline_in_the_way(loader, history, targets, undone)
-        or _left_behind(loader, history, undone)
-        or _only_copies(history, undone)
+        _baseline_in_the_way(loader, snapshot, targets, undone)
+        or _left_behind(loader, snapshot, undone)
+        or _only_copies(snapshot, undone)
     )
 
 
@@ -61,9 +61,9 @@ def _refuse_what_is_out_of_reach(loader: RewindLoader, targets: Sequence[Target]
             raise error
 
 
-def _refuse_to_leave_removed_apps_behind(loader: RewindLoader, history: History, undone: list[Key]) -> None:
+def _refuse_to_leave_stale_apps_behind(loader: RewindLoader, snapshot: Snapshot, undone: list[Key]) -> None:
     """Refuse to undo what an app that is not installed any more still depends on."""
-    for dependent, key in history.dependents_in_removed_apps(undone):
+    for dependent, key in snapshot.dependents_in_stale_apps(undone):
         if dependent not in loader.recovered:
             raise BlockedRewind(
                 key,
@@ -74,7 +74,7 @@ def _refuse_to_leave_removed_apps_behind(loader: RewindLoader, history: History,
 
 
 def _baseline_in_the_way(
-    loader: RewindLoader, history: History, targets: Sequence[Target], undone: list[Key]
+    loader: RewindLoader, snapshot: Snapshot, targets: Sequence[Target], undone: list[Key]
 ) -> RewindError | None:
     """
     Return the error for an app that is to be undone as a whole and cannot be.
@@ -85,7 +85,7 @@ def _baseline_in_the_way(
     ids = loader.record_ids
     to_zero = {app_label for app_label, name in targets if name is None}
     emptied = _emptied(loader, {app_label for app_label, _ in undone}, set(undone))
-    for key in history.of(Standing.BASELINE):
+    for key in snapshot.of(FileStatus.MISSING_BEFORE_INSTALL):
         below = [one for one in undone if one[0] == key[0]]
         is_above = key[0] in emptied and any(ids.get(one, 0) < ids[key] for one in below)
         if key not in loader.recovered and (key[0] in to_zero or is_above):
@@ -115,9 +115,9 @@ def _baseline_stays(key: Key, baseline: Key) -> BlockedRewind:
     )
 
 
-def _left_behind(loader: RewindLoader, history: History, undone: list[Key]) -> BlockedRewind | None:
+def _left_behind(loader: RewindLoader, snapshot: Snapshot, undone: list[Key]) -> BlockedRewind | None:
     """Return the error for what would be left in the database without a record: nobody would ever undo it."""
-    for step, key, loss in history.left_behind(undone):
+    for step, key, loss in snapshot.left_behind(undone):
         if backend_for(loader.connection).has(*loss):
             return BlockedRewind(
                 step,
@@ -128,13 +128,13 @@ def _left_behind(loader: RewindLoader, history: History, undone: list[Key]) -> B
     return None
 
 
-def _only_copies(history: History, undone: list[Key]) -> BlockedRewind | None:
+def _only_copies(snapshot: Snapshot, undone: list[Key]) -> BlockedRewind | None:
     """Return the error for taking our table away while it holds the only source of something."""
     first = (APP_LABEL, "0001_initial")
     if first not in undone:
         return None
-    missing = history.of(Standing.MISSING, Standing.IN_USE, Standing.REMOVED_APP)
-    stored = [key for key in missing if key in history.stored]
+    missing = snapshot.of(FileStatus.MISSING, FileStatus.TABLE_IN_USE, FileStatus.STALE_APP)
+    stored = [key for key in missing if key in snapshot.stored]
     if not stored:
         return None
     return BlockedRewind(

@@ -12,7 +12,7 @@ from django.db.migrations import Migration
 from ..exceptions import NotRecoverable, RewindError
 from ..inventory.files import Edits
 from ..inventory.loader import RewindLoader
-from ..inventory.snapshot import Standing
+from ..inventory.snapshot import FileStatus
 from ..schema.graph import closure, parents_in
 from ..sources.recovered import RecoveredMigration
 from ..sources.stored import StoredMigration
@@ -138,7 +138,7 @@ class Survey:
 
         An unproven row never counts: another process may have applied other source.
         """
-        ids = self.loader.proof_ids()
+        ids = self.loader.bound_ids()
         on_disk = {
             key
             for key in ids
@@ -179,8 +179,12 @@ class Survey:
         }
 
     def _not_in_state(self, apps: set[str], run: Run) -> set[Key]:
-        history = self.loader.history
-        if history is None:
+        if not self.loader.has_missing:
             return set()
-        unknown = history.of(Standing.MISSING, Standing.IN_USE, Standing.BASELINE, Standing.SUPERSEDED)
+        unknown = self.loader.snapshot.of(
+            FileStatus.MISSING,
+            FileStatus.TABLE_IN_USE,
+            FileStatus.MISSING_BEFORE_INSTALL,
+            FileStatus.RECREATED,
+        )
         return {key for key in unknown if key[0] in apps and key not in run.recovered}

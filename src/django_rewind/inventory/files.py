@@ -13,8 +13,6 @@ from ..sources.stored import StoredMigration
 from ..storage.store import Store
 from ..utils.types import Key
 
-__all__ = ["Edits", "text_on_disk"]
-
 
 class Edits:
     """

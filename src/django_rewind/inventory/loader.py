@@ -24,13 +24,14 @@ from ..schema.graph import closure
 from ..storage.facts import Baseline
 from ..storage.tables import APP_LABEL, all_of_ours
 from ..utils.types import Applied, Key, label
+from .squashes import in_order_of_originals
 
 if TYPE_CHECKING:
     # Executed by the few processes that have something to recover, not by every one
     # in which we are installed.
     from ..sources.bundle.importer import StoredImporter
     from ..sources.recovered import RecoveredMigration
-    from .snapshot import History
+    from .snapshot import Snapshot
 
 __all__ = ["RewindLoader", "loader_of"]
 
@@ -76,7 +77,8 @@ class RewindLoader(MigrationLoader):
     recovered: Mapping[Key, RecoveredMigration] = {}
     # Missing ones that cannot be nodes, each with the error that says why.
     unusable: Mapping[Key, NotRecoverable] = {}
-    history: History | None = None
+    # Whether something that is applied has no file: then the graph was built with the store at hand.
+    has_missing = False
     # The targets that were asked for by name or prefix.
     asked: frozenset[Key] = frozenset()
 
@@ -100,7 +102,8 @@ class RewindLoader(MigrationLoader):
 
     def build_graph(self) -> None:
         self.__dict__.pop("importer", None)
-        self.recovered, self.unusable, self.history = {}, {}, None
+        self.__dict__.pop("snapshot", None)
+        self.recovered, self.unusable, self.has_missing = {}, {}, False
         self._disk = self._disk_graph = None
         broken: NodeNotFoundError | None = None
         try:
@@ -171,36 +174,37 @@ class RewindLoader(MigrationLoader):
         if all(key in self.disk_migrations for key in self.applied_migrations):
             # So with most runs, and found out at once.
             return broken
-        if not self._history(self._ids_in_order(), stored={}, baseline={}).may_lack_something:
+        if not self._snapshot(self._ids_in_order()).may_lack_something:
             return broken
-        self.history = self.read_history()
-        self._sort_out(self.history)
+        self.has_missing = True
+        self._sort_out(self.snapshot)
         return self._build_with_recovered(broken) if self.recovered else broken
 
-    def read_history(self) -> History:
-        """Return what disk, record and store say now; the store is asked for it."""
+    @cached_property
+    def snapshot(self) -> Snapshot:
+        """What disk, records and store say now; the store is asked for it, once."""
         from ..storage.store import Store
 
-        store = Store(self.connection)
         if not self.store_is_ready:
-            return self._history(self.proof_ids(), stored={}, baseline={})
-        return self._history(
-            self.proof_ids(), stored=store.rows(), baseline=Baseline(self.connection).records()
+            return self._snapshot(self.bound_ids())
+        return self._snapshot(
+            self.bound_ids(),
+            stored=Store(self.connection).rows(),
+            missing_before_install=Baseline(self.connection).records(),
         )
 
-    def _history(self, applied: Applied, **from_store: Any) -> History:
-        from .snapshot import History, tables_in_use
+    def _snapshot(self, applied: Applied, **from_store: Any) -> Snapshot:
+        from .snapshot import ImportedFile, Snapshot, tables_in_use
 
-        assert self.disk_migrations is not None
-        return History(
-            disk=self.disk_migrations,
+        return Snapshot(
+            files={key: ImportedFile(migration) for key, migration in self._files.items()},
             applied=applied,
-            replacing=[
+            squashes=[
                 key for key in self.replacements if key in self.graph.nodes and key in self.applied_migrations
             ],
-            installed=frozenset(config.label for config in apps.get_app_configs()),
+            installed_apps=frozenset(config.label for config in apps.get_app_configs()),
             # Looked up one by one: test runners put objects there that only answer.
-            left_alone=frozenset(
+            disabled_apps=frozenset(
                 app_label
                 for app_label, _ in self.applied_migrations
                 if app_label in settings.MIGRATION_MODULES and settings.MIGRATION_MODULES[app_label] is None
@@ -216,67 +220,53 @@ class RewindLoader(MigrationLoader):
 
         A squashed migration stands with the last of those that it replaced.
         """
-        return self._ids_in_order() if self.history is None else self.history.ids
+        return self.snapshot.ids if self.has_missing else self._ids_in_order()
 
-    def proof_ids(self) -> Applied:
+    def bound_ids(self) -> Applied:
         """
         Return the id of the record of each applied migration itself.
 
-        Django forgets those of squashed migrations that count as applied, so they are
-        asked for; one without a record has the id that stands for its order.
+        Django drops those of squashed migrations that count as applied, so they are asked for; one without a
+        record has the id that stands for its order.
         """
         ids = self._ids_in_order()
         applied: dict[Key, Any] = dict(self.applied_migrations)
-        forgotten = [key for key, of in applied.items() if isinstance(of, Migration)]
-        if forgotten and self.connection is not None:
+        without_id = [key for key, of in applied.items() if isinstance(of, Migration)]
+        if without_id and self.connection is not None:
             records = MigrationRecorder(self.connection).applied_migrations()
-            ids.update({key: records[key].pk for key in forgotten if key in records})
+            ids.update({key: records[key].pk for key in without_id if key in records})
         return ids
 
     def _ids_in_order(self) -> Applied:
         # Records of the recorder, and squashed migrations that count as applied.
         applied: dict[Key, Any] = dict(self.applied_migrations)
-        ids: Applied = {
-            key: record.pk for key, record in applied.items() if not isinstance(record, Migration)
-        }
-        for key, migration in self.replacements.items():
-            if key in self.applied_migrations:
-                ids[key] = self._highest_id(migration, ids)
-        return ids
+        ids = {key: record.pk for key, record in applied.items() if not isinstance(record, Migration)}
+        squashes = {key: of.replaces for key, of in self.replacements.items() if key in applied}
+        return in_order_of_originals(ids, squashes)
 
-    def _highest_id(self, migration: Migration, ids: Applied) -> int:
-        """Squashed migrations may have been squashed again."""
-        return max(
-            (
-                self._highest_id(self.replacements[key], ids) if key in self.replacements else ids.get(key, 0)
-                for key in migration.replaces
-            ),
-            default=0,
-        )
-
-    def _sort_out(self, history: History) -> None:
+    def _sort_out(self, snapshot: Snapshot) -> None:
         """Divide what has no file into nodes-to-be and those that cannot be nodes."""
         from ..sources.recovered import RecoveredMigration
         from ..storage.store import Store
-        from .snapshot import Standing
+        from .snapshot import FileStatus
 
         store = Store(self.connection)
 
         candidates: dict[Key, RecoveredMigration] = {}
         unusable: dict[Key, NotRecoverable] = {}
-        for key in self._wanted(history):
-            error = history.reason_against(key)
+        for key in self._wanted(snapshot):
+            error = snapshot.reason_against(key)
             if error is None:
-                candidates[key] = RecoveredMigration(history.stored[key], store, self.importer)
-            elif history.standing[key] is not Standing.BASELINE:
+                candidates[key] = RecoveredMigration(snapshot.stored[key], store, self.importer)
+            elif snapshot.without_file[key] is not FileStatus.MISSING_BEFORE_INSTALL:
                 unusable[key] = error
-        self._stand_after_substitutes(candidates, history)
-        unusable.update(self._drop_orphans(candidates, history))
+        self._stand_after_substitutes(candidates, snapshot)
+        unusable.update(self._drop_orphans(candidates, snapshot))
         self.recovered, self.unusable = candidates, unusable
         self._keep_to_nodes()
 
     def _stand_after_substitutes(
-        self, candidates: Mapping[Key, RecoveredMigration], history: History
+        self, candidates: Mapping[Key, RecoveredMigration], snapshot: Snapshot
     ) -> None:
         """
         Have candidates depend on what stands for their parents where those were replaced.
@@ -287,7 +277,7 @@ class RewindLoader(MigrationLoader):
         for key, migration in candidates.items():
             parents: list[Key] = []
             for parent in migration.dependencies:
-                substitutes = sorted((history.in_place_of(parent) & nodes) - {key, parent})
+                substitutes = sorted((snapshot.squashed_by.in_place_of(parent) & nodes) - {key, parent})
                 parents += substitutes if parent not in nodes and substitutes else [parent]
             migration.replace_dependencies(dict.fromkeys(parents))
 
@@ -297,17 +287,17 @@ class RewindLoader(MigrationLoader):
         for migration in self.recovered.values():
             migration.limit_run_before(nodes)
 
-    def _wanted(self, history: History) -> list[Key]:
-        from .snapshot import Standing
+    def _wanted(self, snapshot: Snapshot) -> list[Key]:
+        from .snapshot import FileStatus
 
-        return history.of(Standing.MISSING, Standing.IN_USE, Standing.BASELINE) + [
+        return snapshot.of(FileStatus.MISSING, FileStatus.TABLE_IN_USE, FileStatus.MISSING_BEFORE_INSTALL) + [
             key
-            for key in history.of(Standing.REMOVED_APP)
+            for key in snapshot.of(FileStatus.STALE_APP)
             if self.removed_apps is None or key[0] in self.removed_apps
         ]
 
     def _drop_orphans(
-        self, candidates: dict[Key, RecoveredMigration], history: History
+        self, candidates: dict[Key, RecoveredMigration], snapshot: Snapshot
     ) -> dict[Key, NotRecoverable]:
         """
         Take out candidates that depend on something which is not an applied node.
@@ -320,23 +310,23 @@ class RewindLoader(MigrationLoader):
                 key: parent
                 for key, migration in candidates.items()
                 for parent in migration.dependencies
-                if not self._is_applied_node(parent, key[0], candidates, history)
+                if not self._is_applied_node(parent, key[0], candidates, snapshot)
             }
             for key, parent in orphans.items():
                 del candidates[key]
                 dropped[key] = NotRecoverable(
-                    key, f"it depends on {label(parent)}, which is {_why_no_node(parent, history)}."
+                    key, f"it depends on {label(parent)}, which is {_why_no_node(parent, snapshot)}."
                 )
             if not orphans:
                 return dropped
 
     def _is_applied_node(
-        self, key: Key, of_app: str, candidates: Mapping[Key, RecoveredMigration], history: History
+        self, key: Key, of_app: str, candidates: Mapping[Key, RecoveredMigration], snapshot: Snapshot
     ) -> bool:
         if key[1] in ("__first__", "__latest__"):
             known = {*self.migrated_apps, *self.unmigrated_apps, *(one[0] for one in candidates)}
             return key[0] == of_app or key[0] in known
-        return key in candidates or (key in self._files and key in history.applied)
+        return key in candidates or (key in self._files and key in snapshot.applied)
 
     def _build_with_recovered(self, broken: NodeNotFoundError | None) -> NodeNotFoundError | None:
         """Build again with the recovered migrations; return what is still broken."""
@@ -389,13 +379,12 @@ class RewindLoader(MigrationLoader):
 
     def _leave_out(self, misfit: Key, error: Exception) -> None:
         """Do without one that does not fit, and what hangs on it."""
-        assert self.history is not None
         rest = {key: migration for key, migration in self.recovered.items() if key != misfit}
         unusable = {
             **self.unusable,
             misfit: NotRecoverable(misfit, f"it does not fit into the graph ({error})."),
         }
-        unusable.update(self._drop_orphans(rest, self.history))
+        unusable.update(self._drop_orphans(rest, self.snapshot))
         self.recovered, self.unusable = rest, unusable
         self._keep_to_nodes()
 
@@ -507,12 +496,12 @@ def loader_of(connection: Any) -> RewindLoader:
     return loader
 
 
-def _why_no_node(key: Key, history: History) -> str:
-    if key not in history.applied:
+def _why_no_node(key: Key, snapshot: Snapshot) -> str:
+    if key not in snapshot.applied:
         return "not applied"
-    from .snapshot import Standing
+    from .snapshot import FileStatus
 
-    standing = history.standing.get(key)
-    if standing is Standing.MISSING:
+    status = snapshot.without_file.get(key)
+    if status is FileStatus.MISSING:
         return "missing as well and cannot be recovered"
-    return standing.value if standing else "not known"
+    return status.value if status else "not known"

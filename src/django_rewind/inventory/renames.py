@@ -19,7 +19,7 @@ from ..utils.syntax import LONGEST_TO_COMPARE, parse_text
 from ..utils.types import Key
 from .files import Edits, text_on_disk
 from .loader import RewindLoader
-from .snapshot import History, Standing
+from .snapshot import FileStatus
 
 __all__ = ["Adoptions"]
 
@@ -32,16 +32,14 @@ class Adoptions:
     The missing migrations of a database and the files that do the same.
 
     Args:
-        loader: knows what is applied, and what the files depend on.
-        history: knows what is missing.
-        store: has the texts of what is missing.
+        loader: knows what is applied, what is missing, and what the files depend on.
     """
 
-    def __init__(self, loader: RewindLoader, history: History, store: Store) -> None:
+    def __init__(self, loader: RewindLoader) -> None:
         self.loader = loader
-        self.history = history
-        self.store = store
-        self.edits = Edits(store)
+        self.snapshot = loader.snapshot
+        self.store = Store(loader.connection)
+        self.edits = Edits(self.store)
         self.applied = set(loader.applied_migrations)
 
     @cached_property
@@ -49,11 +47,11 @@ class Adoptions:
         """The files to adopt, by the missing migrations that they stand for."""
         missing = [
             key
-            for key in self.history.of(Standing.MISSING, Standing.IN_USE)
-            if key in self.history.stored and self.history.stored[key].verdict is Verdict.VERIFIED
+            for key in self.snapshot.of(FileStatus.MISSING, FileStatus.TABLE_IN_USE)
+            if key in self.snapshot.stored and self.snapshot.stored[key].verdict is Verdict.VERIFIED
         ]
         apps = {app_label for app_label, _ in missing}
-        free = [key for key in self.history.disk if key[0] in apps and key not in self.applied]
+        free = [key for key in self.snapshot.files if key[0] in apps and key not in self.applied]
         if not missing or not free:
             return {}
         return self._pairs(missing, sorted(free))
@@ -71,7 +69,7 @@ class Adoptions:
                 if other[0] == key[0] and programs[other] == wanted and other not in pairs.values()
             )
             found = next(alike, None) if wanted else None
-            if found is not None and not self.edits.changes.is_bundle_modified(self.history.stored[key]):
+            if found is not None and not self.edits.changes.is_bundle_modified(self.snapshot.stored[key]):
                 pairs[key] = found
         return pairs
 

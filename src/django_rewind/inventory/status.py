@@ -20,7 +20,6 @@ from ..exceptions import NotRecoverable
 from ..models import Origin
 from ..schema.graph import in_applied_order, parents_in
 from ..sources.bundle.manifest import EMPTY_BUNDLE, Bundle
-from ..sources.description import describe
 from ..sources.signing import IN_SHORT, Verdict
 from ..sources.stored import StoredMigration
 from ..storage.facts import Baseline
@@ -31,7 +30,7 @@ from ..utils.types import Key, some_of
 from .files import Edits
 from .loader import loader_of
 from .renames import Adoptions
-from .snapshot import DIFFERS, EDITED, NO_FILE, ON_DISK, History, Standing
+from .snapshot import DIFFERS, EDITED, NO_FILE, ON_DISK, FileStatus, Snapshot
 
 __all__ = ["Status", "statuses"]
 
@@ -46,7 +45,7 @@ class Status:
     applied_at: datetime | None = None
     on_disk: bool = False
     # What it means that an applied one has no file.
-    standing: Standing | None = None
+    standing: FileStatus | None = None
     stored: StoredMigration | None = None
     # What its file makes, if there is one.
     migration: Migration | None = None
@@ -72,7 +71,7 @@ class Status:
 
     @property
     def is_missing(self) -> bool:
-        return self.standing in (Standing.MISSING, Standing.IN_USE)
+        return self.standing in (FileStatus.MISSING, FileStatus.TABLE_IN_USE)
 
     @property
     def is_proven(self) -> bool:
@@ -94,7 +93,7 @@ class Status:
     @property
     def may_stay_as_it_is(self) -> bool:
         """Whether nobody expects that it can be undone as it ran."""
-        settled = (Standing.REPLACED, Standing.SUPERSEDED, Standing.LEFT_ALONE)
+        settled = (FileStatus.SQUASHED, FileStatus.RECREATED, FileStatus.DISABLED)
         return not self.is_applied or self.is_forgotten or self.is_excluded or self.standing in settled
 
     @property
@@ -212,43 +211,43 @@ class _Survey:
     def __init__(self, connection: Any) -> None:
         self.loader = loader_of(connection)
         self.store = Store(connection)
-        self.history: History = self.loader.history or self.loader.read_history()
+        self.snapshot = self.loader.snapshot
         is_ready = self.loader.store_is_ready
         self.verifications = Verifications(connection).newest() if is_ready else {}
         self.forgotten = Baseline(connection).forgotten() if is_ready else set()
         self.edits = Edits(self.store)
         self.edited = set(self.edits.among(self._proven_with_file()))
-        self.adoptions = Adoptions(self.loader, self.history, self.store).pairs
+        self.adoptions = Adoptions(self.loader).pairs
         self.excluded = set(conf.excluded_apps())
 
     def _proven_with_file(self) -> Iterable[StoredMigration]:
-        applied, disk = self.history.applied, self.history.disk
-        for key, stored in self.history.stored.items():
+        applied, disk = self.snapshot.applied, self.snapshot.files
+        for key, stored in self.snapshot.stored.items():
             if key in disk and key in applied and stored.record_id == applied[key]:
                 yield stored
 
     def order(self) -> list[Key]:
-        history = self.history
-        keys = {*history.disk, *history.applied, *history.stored}
-        order = in_applied_order(keys, parents_in(self.loader.graph), history.ids)
-        return sorted(order, key=lambda key: (key[0], key not in history.applied))
+        snapshot = self.snapshot
+        keys = {*snapshot.files, *snapshot.applied, *snapshot.stored}
+        order = in_applied_order(keys, parents_in(self.loader.graph), snapshot.ids)
+        return sorted(order, key=lambda key: (key[0], key not in snapshot.applied))
 
     def status(self, key: Key) -> Status:
-        stored = self.history.stored.get(key)
+        stored = self.snapshot.stored.get(key)
         verified = self._verified(key, stored)
         has_other_text = key in self.edited
-        does_other, is_elsewhere = _compared(self.history, key) if has_other_text else (False, False)
+        does_other, is_elsewhere = _compared(self.snapshot, key) if has_other_text else (False, False)
         if has_other_text and verified is not None and not verified.problem:
             does_other = "operations" in verified.differs
         return Status(
             key=key,
-            record_id=self.history.applied.get(key),
+            record_id=self.snapshot.applied.get(key),
             applied_at=getattr(self.loader.applied_migrations.get(key), "applied", None),
-            on_disk=key in self.history.disk,
-            standing=self.history.standing.get(key),
+            on_disk=key in self.snapshot.files,
+            standing=self.snapshot.without_file.get(key),
             stored=stored,
-            migration=self.history.disk.get(key),
-            reason_against=self.history.reason_against(key) if key in self.history.applied else None,
+            migration=self.loader.disk_migrations[key] if key in self.snapshot.files else None,
+            reason_against=self.snapshot.reason_against(key) if key in self.snapshot.applied else None,
             has_other_text=has_other_text,
             differs=differences(does_other=does_other, is_elsewhere=is_elsewhere),
             is_elsewhere=is_elsewhere,
@@ -272,7 +271,7 @@ def differences(*, does_other: bool, is_elsewhere: bool) -> tuple[str, ...]:
     return tuple(name for name, differs in found.items() if differs)
 
 
-def _compared(history: History, key: Key) -> tuple[bool, bool]:
+def _compared(snapshot: Snapshot, key: Key) -> tuple[bool, bool]:
     """
     Say whether a file has other operations than what ran, and whether it has another place in the graph.
 
@@ -281,12 +280,13 @@ def _compared(history: History, key: Key) -> tuple[bool, bool]:
     these depends on it from then on (Django's docs/topics/migrations.txt, "Squashing migrations").
     """
     try:
-        before, now = history.stored[key].metadata, describe(history.disk[key])
+        before, now = snapshot.stored[key].metadata, snapshot.files[key]
+        does_other = before.comparable() != now.comparable()
     except Exception:  # noqa: BLE001 (whatever an operation raises that describes itself)
         return False, False
     is_elsewhere = (
-        history.settled(before.dependencies) != history.settled(now.dependencies)
+        snapshot.squashed_by.settled(before.dependencies) != snapshot.squashed_by.settled(now.dependencies)
         or set(before.run_before) != set(now.run_before)
         or (bool(now.replaces) and set(before.replaces) != set(now.replaces))
     )
-    return before.comparable() != now.comparable(), is_elsewhere
+    return does_other, is_elsewhere

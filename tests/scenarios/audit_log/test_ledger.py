@@ -345,7 +345,7 @@ def test_failed_in_one_transaction(shop):
     assert shop.ledger("shop.0002_fail")[2:] == [("failed", "stored")]
 
 
-# History ------------------------------------------------------------------------------
+# Snapshot ------------------------------------------------------------------------------
 
 
 @pytest.fixture

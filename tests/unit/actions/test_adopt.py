@@ -11,7 +11,6 @@ from django_rewind.exceptions import RewindError
 from django_rewind.inventory.loader import RewindLoader
 from django_rewind.inventory.renames import Adoptions, program
 from django_rewind.models import MigrationCodeHistory
-from django_rewind.storage.store import Store
 from tests.support.fixtures import App, applied, columns, migrate, record_id, row
 from tests.support.helpers import add, create
 
@@ -31,8 +30,7 @@ def shop(app: App) -> App:
 
 
 def adoptions() -> Adoptions:
-    loader = RewindLoader(connection)
-    return Adoptions(loader, loader.history or loader.read_history(), Store(connection))
+    return Adoptions(RewindLoader(connection))
 
 
 def pairs() -> dict[str, str]:

@@ -7,7 +7,7 @@ from django.db import migrations
 
 from django_rewind.engine.losses import Lost
 from django_rewind.engine.outline import Outline, left_alone, steps_of
-from django_rewind.inventory.snapshot import Standing
+from django_rewind.inventory.snapshot import FileStatus
 from tests.support.fixtures import add, create, in_memory
 
 PRICE = ("shop", "0002_price")
@@ -67,7 +67,9 @@ def test_opaque(operation, is_opaque):
 
 def test_anything_to_do():
     """Steps or files to be applied are something to do, what is left alone is not."""
-    nothing = Outline(steps=[], left_alone=left_alone([(PRICE, Standing.BASELINE)], [], {}), edited=[PRICE])
+    nothing = Outline(
+        steps=[], left_alone=left_alone([(PRICE, FileStatus.MISSING_BEFORE_INSTALL)], [], {}), edited=[PRICE]
+    )
 
     assert not nothing
     assert Outline(steps=[step(create("Cart"))], left_alone=[], edited=[])
@@ -75,7 +77,7 @@ def test_anything_to_do():
     assert [one["name"] for one in nothing.as_data()["left_alone"]] == ["0002_price"] * 2
 
 
-@pytest.mark.parametrize("standing", [one for one in Standing if one is not Standing.REPLACED])
+@pytest.mark.parametrize("standing", [one for one in FileStatus if one is not FileStatus.SQUASHED])
 def test_every_standing_has_a_reason(standing):
     """What is left alone says why."""
     ((_, why),) = left_alone([(PRICE, standing)], [], {})

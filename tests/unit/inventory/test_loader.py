@@ -36,7 +36,7 @@ def test_with_nothing_missing_it_is_djangos(shop, django_assert_num_queries):
     with django_assert_num_queries(2):
         found = loader()
     assert found.recovered == {}
-    assert found.history is None
+    assert not found.has_missing
     assert type(found.disk_migrations) is dict
 
 

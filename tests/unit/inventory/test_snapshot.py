@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 from django.db import migrations, models
 
-from django_rewind.inventory.snapshot import History, Standing
+from django_rewind.inventory.snapshot import FileStatus, ImportedFile, Snapshot
 from tests.support.fixtures import add, create, in_memory, stored
 
 FIRST = in_memory("shop.0001", create("Product"))
@@ -19,41 +19,41 @@ def key(migration) -> tuple[str, str]:
     return (migration.app_label, migration.name)
 
 
-def history(disk=(), applied=(), kept=None, **values) -> History:
+def history(disk=(), applied=(), kept=None, **values) -> Snapshot:
     """Return the history of migrations that were applied in this order, all stored but for `kept`."""
     ids = {key(one): number for number, one in enumerate(applied, 1)}
     rows = {key(one): stored(one, record_id=ids.get(key(one))) for one in (applied if kept is None else kept)}
-    values = {"installed": frozenset({"shop", "stock"}), **values}
-    return History(disk={key(one): one for one in disk}, applied=ids, stored=rows, **values)
+    values = {"installed_apps": frozenset({"shop", "stock"}), **values}
+    return Snapshot(files={key(one): ImportedFile(one) for one in disk}, applied=ids, stored=rows, **values)
 
 
-# Standing
+# FileStatus
 
 
 def test_what_is_on_disk_has_no_standing():
     """Nor has what is only stored."""
     found = history(disk=[FIRST], applied=[FIRST], kept=[FIRST, SECOND])
-    assert found.without_file == []
-    assert found.standing == {}
+    assert found.absent == []
+    assert found.without_file == {}
 
 
 def test_applied_and_without_file_is_missing():
     """In the order in which it was applied."""
     found = history(disk=[FIRST], applied=[FIRST, THIRD, SECOND])
-    assert found.without_file == [key(THIRD), key(SECOND)]
-    assert found.of(Standing.MISSING) == [key(THIRD), key(SECOND)]
-    assert found.of(Standing.BASELINE, Standing.REPLACED) == []
+    assert found.absent == [key(THIRD), key(SECOND)]
+    assert found.of(FileStatus.MISSING) == [key(THIRD), key(SECOND)]
+    assert found.of(FileStatus.MISSING_BEFORE_INSTALL, FileStatus.SQUASHED) == []
 
 
 def test_without_a_stored_source_it_is_missing_too():
     """Whether it can be recovered is another question."""
-    assert history(applied=[FIRST], kept=[]).standing == {key(FIRST): Standing.MISSING}
+    assert history(applied=[FIRST], kept=[]).without_file == {key(FIRST): FileStatus.MISSING}
 
 
 def test_an_app_that_is_not_installed():
     """Its migrations stand apart."""
-    found = history(applied=[FIRST], installed=frozenset({"stock"}))
-    assert found.standing == {key(FIRST): Standing.REMOVED_APP}
+    found = history(applied=[FIRST], installed_apps=frozenset({"stock"}))
+    assert found.without_file == {key(FIRST): FileStatus.STALE_APP}
 
 
 def test_an_app_whose_migrations_are_disabled_is_left_alone():
@@ -61,37 +61,43 @@ def test_an_app_whose_migrations_are_disabled_is_left_alone():
     for installed in (frozenset(), frozenset({"shop"})):
         found = history(
             applied=[FIRST],
-            left_alone=frozenset({"shop"}),
-            installed=installed,
-            baseline={key(FIRST): 1},
+            disabled_apps=frozenset({"shop"}),
+            installed_apps=installed,
+            missing_before_install={key(FIRST): 1},
         )
-        assert found.standing == {key(FIRST): Standing.LEFT_ALONE}
+        assert found.without_file == {key(FIRST): FileStatus.DISABLED}
 
 
 def test_baseline_is_what_was_without_file_already():
     """Of an installed app or of another."""
     for installed in (frozenset(), frozenset({"shop"})):
-        found = history(applied=[FIRST], baseline={key(FIRST): 1}, installed=installed)
-        assert found.standing == {key(FIRST): Standing.BASELINE}
+        found = history(applied=[FIRST], missing_before_install={key(FIRST): 1}, installed_apps=installed)
+        assert found.without_file == {key(FIRST): FileStatus.MISSING_BEFORE_INSTALL}
 
 
 def test_applied_again_it_is_no_baseline_any_more():
     """The record has another id then."""
-    assert history(applied=[FIRST], baseline={key(FIRST): 99}).standing == {key(FIRST): Standing.MISSING}
+    assert history(applied=[FIRST], missing_before_install={key(FIRST): 99}).without_file == {
+        key(FIRST): FileStatus.MISSING
+    }
 
 
-@pytest.mark.parametrize("kept, standing", [([], Standing.BASELINE), ([SECOND], Standing.SUPERSEDED)])
+@pytest.mark.parametrize(
+    "kept, standing", [([], FileStatus.MISSING_BEFORE_INSTALL), ([SECOND], FileStatus.RECREATED)]
+)
 def test_baseline_whose_work_a_remade_file_has_taken_over(kept, standing):
     """Once its source is stored after all, it is known that undoing it would take what a file made."""
     remade = in_memory("shop.0001", create("Product", ("a", models.IntegerField(null=True))))
-    found = history(disk=[remade], applied=[remade, SECOND], kept=kept, baseline={key(SECOND): 2})
-    assert found.standing == {key(SECOND): standing}
+    found = history(
+        disk=[remade], applied=[remade, SECOND], kept=kept, missing_before_install={key(SECOND): 2}
+    )
+    assert found.without_file == {key(SECOND): standing}
 
 
 def test_baseline_whose_source_was_stored_after_all():
     """It is the baseline still, and can be recovered."""
-    found = history(disk=[FIRST], applied=[FIRST, SECOND], baseline={key(SECOND): 2})
-    assert found.standing == {key(SECOND): Standing.BASELINE}
+    found = history(disk=[FIRST], applied=[FIRST, SECOND], missing_before_install={key(SECOND): 2})
+    assert found.without_file == {key(SECOND): FileStatus.MISSING_BEFORE_INSTALL}
     assert found.reason_against(key(SECOND)) is None
 
 
@@ -145,64 +151,64 @@ PLAIN = in_memory("shop.0001_squashed", create("Product"), add("Product", "a"))
 
 def test_what_a_squash_on_disk_replaces():
     """Django says which of them count."""
-    found = history(disk=[SQUASH], applied=[FIRST, SECOND, SQUASH], replacing=[key(SQUASH)])
-    assert found.standing == {key(FIRST): Standing.REPLACED, key(SECOND): Standing.REPLACED}
+    found = history(disk=[SQUASH], applied=[FIRST, SECOND, SQUASH], squashes=[key(SQUASH)])
+    assert found.without_file == {key(FIRST): FileStatus.SQUASHED, key(SECOND): FileStatus.SQUASHED}
 
 
 def test_originals_of_a_squash_that_does_not_count_are_missing():
     """It is only partly applied: Django keeps it out of its graph."""
     found = history(disk=[SQUASH], applied=[FIRST], kept=[FIRST])
-    assert found.standing == {key(FIRST): Standing.MISSING}
+    assert found.without_file == {key(FIRST): FileStatus.MISSING}
 
 
 def test_a_stored_squash_remembers_what_it_replaced():
     """People delete `replaces` from the file later."""
     found = history(disk=[PLAIN], applied=[FIRST, SECOND, SQUASH])
-    assert set(found.standing.values()) == {Standing.REPLACED}
-    assert found.companions[key(SQUASH)] == {key(FIRST), key(SECOND)}
+    assert set(found.without_file.values()) == {FileStatus.SQUASHED}
+    assert found.followers[key(SQUASH)] == {key(FIRST), key(SECOND)}
 
 
 def test_a_stored_squash_stands_where_its_originals_stood():
     """In the order of application, whenever it was recorded, and for what depends on those."""
     found = history(disk=[PLAIN], applied=[FIRST, SECOND, THIRD, SQUASH])
     assert found.ids == {key(FIRST): 1, key(SECOND): 2, key(THIRD): 3, key(SQUASH): 2}
-    assert found.in_place_of(key(SECOND)) == {key(SECOND), key(SQUASH)}
-    assert found.dependents_in_removed_apps([key(SQUASH)]) == []
+    assert found.squashed_by.in_place_of(key(SECOND)) == {key(SECOND), key(SQUASH)}
+    assert found.dependents_in_stale_apps([key(SQUASH)]) == []
 
 
 def test_a_squash_of_a_squash_stands_there_too():
     """The first one may be gone."""
     again = in_memory("shop.0001_again", create("Product"), add("Product", "a"), replaces=[key(SQUASH)])
-    found = history(disk=[again], applied=[FIRST, SECOND, THIRD, SQUASH, again], replacing=[key(again)])
+    found = history(disk=[again], applied=[FIRST, SECOND, THIRD, SQUASH, again], squashes=[key(again)])
     assert found.ids[key(again)] == 2
-    assert key(again) in found.in_place_of(key(FIRST))
-    assert found.of(Standing.MISSING) == [key(THIRD)]
+    assert key(again) in found.squashed_by.in_place_of(key(FIRST))
+    assert found.of(FileStatus.MISSING) == [key(THIRD)]
 
 
 def test_originals_stand_for_the_squash_that_follows_them():
     """On an old checkout, what depends on it depends on them."""
     found = history(disk=[FIRST, SECOND], applied=[FIRST, SECOND, SQUASH])
-    assert found.in_place_of(key(SQUASH)) == {key(SQUASH), key(FIRST), key(SECOND)}
+    assert found.squashed_by.in_place_of(key(SQUASH)) == {key(SQUASH), key(FIRST), key(SECOND)}
 
 
 def test_a_stored_squash_that_is_not_applied_replaces_nothing():
     """It never took their place."""
     found = history(applied=[FIRST, SECOND], kept=[FIRST, SECOND, SQUASH])
-    assert set(found.standing.values()) == {Standing.MISSING}
+    assert set(found.without_file.values()) == {FileStatus.MISSING}
 
 
 def test_a_squash_whose_originals_are_back_on_disk_follows_them():
     """On an old checkout; its record goes with theirs."""
     found = history(disk=[FIRST, SECOND], applied=[FIRST, SECOND, SQUASH])
-    assert found.standing == {key(SQUASH): Standing.REPLACED}
-    assert key(SQUASH) in found.companions[key(FIRST)] & found.companions[key(SECOND)]
+    assert found.without_file == {key(SQUASH): FileStatus.SQUASHED}
+    assert key(SQUASH) in found.followers[key(FIRST)] & found.followers[key(SECOND)]
 
 
 def test_a_squash_with_only_some_originals_on_disk_follows_them():
     """What came after those is missing, and undone by itself."""
     found = history(disk=[FIRST], applied=[FIRST, SECOND, SQUASH])
-    assert found.standing == {key(SECOND): Standing.MISSING, key(SQUASH): Standing.REPLACED}
-    assert key(SQUASH) in found.companions[key(FIRST)] & found.companions[key(SECOND)]
+    assert found.without_file == {key(SECOND): FileStatus.MISSING, key(SQUASH): FileStatus.SQUASHED}
+    assert key(SQUASH) in found.followers[key(FIRST)] & found.followers[key(SECOND)]
 
 
 def test_a_forged_squash_replaces_nothing():
@@ -210,7 +216,7 @@ def test_a_forged_squash_replaces_nothing():
     found = history(disk=[PLAIN], applied=[FIRST, SECOND, SQUASH])
     rows = {**found.stored, key(SQUASH): dataclasses.replace(found.stored[key(SQUASH)], signature="")}
     forged = dataclasses.replace(found, stored=rows)
-    assert Standing.REPLACED not in forged.standing.values()
+    assert FileStatus.SQUASHED not in forged.without_file.values()
 
 
 # Superseded
@@ -222,58 +228,60 @@ REMADE = in_memory("shop.0001_remade", create("Product"), add("Product", "a"), a
 def test_what_made_a_table_that_a_file_needs_is_superseded():
     """People remake 0001 and leave old rows behind; undoing those would drop live data."""
     found = history(disk=[REMADE], applied=[FIRST, SECOND, REMADE])
-    assert found.standing == {key(FIRST): Standing.SUPERSEDED, key(SECOND): Standing.SUPERSEDED}
-    assert found.superseded_by == {key(FIRST): key(REMADE), key(SECOND): key(REMADE)}
-    assert found.companions == {key(REMADE): {key(FIRST), key(SECOND)}}
+    assert found.without_file == {key(FIRST): FileStatus.RECREATED, key(SECOND): FileStatus.RECREATED}
+    assert found.recreated.by == {key(FIRST): key(REMADE), key(SECOND): key(REMADE)}
+    assert found.followers == {key(REMADE): {key(FIRST), key(SECOND)}}
 
 
 def test_what_hangs_together_with_a_superseded_one_is_as_old():
     """It spreads along the chain in both directions, within the app."""
     other = in_memory("shop.0003", migrations.RunSQL("SELECT 1"), after="shop.0002")
     found = history(disk=[REMADE], applied=[FIRST, SECOND, other, REMADE])
-    assert found.standing[key(other)] is Standing.SUPERSEDED
-    assert key(other) not in found.superseded_by
-    assert found.companions[key(REMADE)] == {key(FIRST), key(SECOND), key(other)}
+    assert found.without_file[key(other)] is FileStatus.RECREATED
+    assert key(other) not in found.recreated.by
+    assert found.followers[key(REMADE)] == {key(FIRST), key(SECOND), key(other)}
 
 
 def test_being_superseded_does_not_spread_to_another_app():
     """A missing migration of the stock that depends on it is simply missing."""
     other = in_memory("stock.0001", create("Item"), after="shop.0001")
     found = history(disk=[REMADE], applied=[FIRST, other, REMADE])
-    assert found.standing == {key(FIRST): Standing.SUPERSEDED, key(other): Standing.MISSING}
+    assert found.without_file == {key(FIRST): FileStatus.RECREATED, key(other): FileStatus.MISSING}
 
 
 def test_a_descendant_on_disk_does_not_supersede_its_ancestor():
     """What would be undone with it does not stay."""
     child = in_memory("shop.0002_child", migrations.AlterModelOptions("Product", {}), after="shop.0001")
     found = history(disk=[child], applied=[FIRST, child])
-    assert found.standing == {key(FIRST): Standing.MISSING}
+    assert found.without_file == {key(FIRST): FileStatus.MISSING}
 
 
 def test_a_column_of_its_own_is_simply_missing():
     """The table is on disk, the column is not."""
     found = history(disk=[FIRST], applied=[FIRST, SECOND])
-    assert found.standing == {key(SECOND): Standing.MISSING}
-    assert found.companions == {}
+    assert found.without_file == {key(SECOND): FileStatus.MISSING}
+    assert found.followers == {}
 
 
 def test_a_column_that_a_renumbered_file_makes_is_superseded():
     """Renamed by a rebase: the same content under another number."""
     again = in_memory("shop.0005_again", add("Product", "a"), after="shop.0001")
     found = history(disk=[FIRST, again], applied=[FIRST, SECOND, again])
-    assert found.standing == {key(SECOND): Standing.SUPERSEDED}
-    assert found.superseded_by == {key(SECOND): key(again)}
+    assert found.without_file == {key(SECOND): FileStatus.RECREATED}
+    assert found.recreated.by == {key(SECOND): key(again)}
 
 
 def test_a_file_that_is_not_applied_supersedes_nothing():
     """What it would make is not there."""
     found = history(disk=[REMADE], applied=[FIRST, SECOND])
-    assert set(found.standing.values()) == {Standing.MISSING}
+    assert set(found.without_file.values()) == {FileStatus.MISSING}
 
 
 def test_an_unusable_row_supersedes_and_is_superseded_by_nothing():
     """Of what it does, nothing is known."""
-    assert history(disk=[REMADE], applied=[FIRST, REMADE], kept=[]).standing == {key(FIRST): Standing.MISSING}
+    assert history(disk=[REMADE], applied=[FIRST, REMADE], kept=[]).without_file == {
+        key(FIRST): FileStatus.MISSING
+    }
 
 
 NOTE = in_memory("shop.0001", create("Product", ("note", models.IntegerField())), create("Item"))
@@ -305,7 +313,7 @@ def test_a_name_that_was_taken_away_and_made_anew_is_simply_missing(first, secon
     found = history(
         disk=[NOTE], applied=[NOTE, two, three], tables_in_use=frozenset({"shop_product", "shop_item"})
     )
-    assert found.standing == {key(two): Standing.MISSING, key(three): Standing.MISSING}
+    assert found.without_file == {key(two): FileStatus.MISSING, key(three): FileStatus.MISSING}
 
 
 AGAIN = in_memory(
@@ -317,7 +325,7 @@ def test_an_app_remade_behind_a_name_made_anew_is_superseded():
     """The file came last, and the column is its own."""
     remade = in_memory("shop.0001_remade", create("Product", ("note", models.IntegerField())))
     found = history(disk=[remade], applied=[NOTE, AGAIN, remade])
-    assert set(found.standing.values()) == {Standing.SUPERSEDED}
+    assert set(found.without_file.values()) == {FileStatus.RECREATED}
 
 
 def test_an_app_remade_in_place_behind_a_name_made_anew_is_superseded():
@@ -326,14 +334,14 @@ def test_an_app_remade_in_place_behind_a_name_made_anew_is_superseded():
     three = in_memory("shop.0003", create("Item", ("code", models.IntegerField())), after="shop.0002")
     remade = in_memory("shop.0001", create("Product"), create("Item", ("code", models.IntegerField())))
     found = history(disk=[remade], applied=[NOTE, two, three])
-    assert found.standing == {key(two): Standing.SUPERSEDED, key(three): Standing.SUPERSEDED}
+    assert found.without_file == {key(two): FileStatus.RECREATED, key(three): FileStatus.RECREATED}
 
 
 def test_a_file_that_makes_a_name_once_more_supersedes():
     """Whatever was in its place before."""
     later = in_memory("shop.0002_main", add("Product", "note"), after="shop.0001")
     found = history(disk=[NOTE, later], applied=[NOTE, AGAIN, later])
-    assert found.superseded_by == {key(AGAIN): key(NOTE)}
+    assert found.recreated.by == {key(AGAIN): key(NOTE)}
 
 
 # In use
@@ -342,10 +350,10 @@ def test_a_file_that_makes_a_name_once_more_supersedes():
 def test_a_missing_one_whose_table_an_installed_model_uses():
     """And what that depends on; what comes after it is simply missing."""
     found = history(applied=[FIRST, SECOND, THIRD], tables_in_use=frozenset({"shop_product"}))
-    assert found.standing == {
-        key(FIRST): Standing.IN_USE,
-        key(SECOND): Standing.MISSING,
-        key(THIRD): Standing.MISSING,
+    assert found.without_file == {
+        key(FIRST): FileStatus.TABLE_IN_USE,
+        key(SECOND): FileStatus.MISSING,
+        key(THIRD): FileStatus.MISSING,
     }
 
 
@@ -353,14 +361,14 @@ def test_what_a_kept_table_depends_on_is_kept():
     """Its parents cannot go without it."""
     later = in_memory("shop.0002_order", create("Order"), after="shop.0001")
     found = history(applied=[FIRST, later], tables_in_use=frozenset({"shop_order"}))
-    assert set(found.standing.values()) == {Standing.IN_USE}
+    assert set(found.without_file.values()) == {FileStatus.TABLE_IN_USE}
 
 
 def test_a_table_of_another_name_keeps_nothing():
     """The name of the table counts, not that of the model."""
     goods = in_memory("shop.0001", create("Product", db_table="goods"))
-    assert history(applied=[goods], tables_in_use=frozenset({"shop_product"})).of(Standing.MISSING)
-    assert history(applied=[goods], tables_in_use=frozenset({"goods"})).of(Standing.IN_USE)
+    assert history(applied=[goods], tables_in_use=frozenset({"shop_product"})).of(FileStatus.MISSING)
+    assert history(applied=[goods], tables_in_use=frozenset({"goods"})).of(FileStatus.TABLE_IN_USE)
 
 
 # The rest
@@ -379,9 +387,9 @@ def test_dependents_in_apps_that_are_not_installed():
     link = models.ForeignKey("shop.Product", models.CASCADE, null=True)
     old = in_memory("old.0001", create("Note", ("product", link)), after="shop.0001")
     found = history(disk=[FIRST], applied=[FIRST, old])
-    assert found.dependents_in_removed_apps([key(FIRST)]) == [(key(old), key(FIRST))]
-    assert found.dependents_in_removed_apps([key(FIRST), key(old)]) == []
-    assert found.dependents_in_removed_apps([]) == []
+    assert found.dependents_in_stale_apps([key(FIRST)]) == [(key(old), key(FIRST))]
+    assert found.dependents_in_stale_apps([key(FIRST), key(old)]) == []
+    assert found.dependents_in_stale_apps([]) == []
 
 
 @pytest.mark.parametrize(
@@ -398,26 +406,26 @@ def test_dependents_on_the_first_or_the_latest_of_an_app(name, undone, seen):
     old = in_memory("old.0001", create("Note"), after=f"shop.{name}")
     found = history(disk=[FIRST, SECOND, THIRD], applied=[FIRST, SECOND, old, THIRD])
     expected = [(key(old), key(seen))] if seen else []
-    assert found.dependents_in_removed_apps(key(one) for one in undone) == expected
+    assert found.dependents_in_stale_apps(key(one) for one in undone) == expected
 
 
 def test_dependents_on_the_first_see_the_squash_in_its_place():
     """It is the squashed migration that is undone."""
     old = in_memory("old.0001", create("Note"), after="shop.__first__")
-    found = history(disk=[SQUASH], applied=[FIRST, SECOND, SQUASH, old], replacing=[key(SQUASH)])
-    assert found.dependents_in_removed_apps([key(SQUASH)]) == [(key(old), key(SQUASH))]
+    found = history(disk=[SQUASH], applied=[FIRST, SECOND, SQUASH, old], squashes=[key(SQUASH)])
+    assert found.dependents_in_stale_apps([key(SQUASH)]) == [(key(old), key(SQUASH))]
 
 
 def test_dependents_by_the_name_of_one_that_was_replaced_see_the_squash():
     """On disk beside it or gone."""
     old = in_memory("old.0001", create("Note"), after="shop.0002")
     for disk in ([SQUASH], [FIRST, SECOND, SQUASH]):
-        found = history(disk=disk, applied=[FIRST, SECOND, SQUASH, old], replacing=[key(SQUASH)])
-        assert found.dependents_in_removed_apps([key(SQUASH)]) == [(key(old), key(SQUASH))]
+        found = history(disk=disk, applied=[FIRST, SECOND, SQUASH, old], squashes=[key(SQUASH)])
+        assert found.dependents_in_stale_apps([key(SQUASH)]) == [(key(old), key(SQUASH))]
 
 
 def test_the_first_of_its_own_app_is_nothing():
     """As to Django."""
     old = in_memory("old.0001", create("Note"), after="old.__first__")
-    assert history(applied=[old]).standing == {key(old): Standing.REMOVED_APP}
-    assert history(applied=[old]).dependents_in_removed_apps([key(old)]) == []
+    assert history(applied=[old]).without_file == {key(old): FileStatus.STALE_APP}
+    assert history(applied=[old]).dependents_in_stale_apps([key(old)]) == []

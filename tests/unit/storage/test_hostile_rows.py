@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from django_rewind.exceptions import NotRecoverable
 from django_rewind.inventory.renames import program
-from django_rewind.inventory.snapshot import History
+from django_rewind.inventory.snapshot import ImportedFile, Snapshot
 from django_rewind.inventory.status import Status
 from django_rewind.sources import signing
 from django_rewind.sources.bundle.importer import StoredImporter
@@ -99,10 +99,10 @@ def what_is_told(stored: StoredMigration) -> None:
         migration = RecoveredMigration(stored, OneText(""), StoredImporter())
         printed = [str(migration), *(operation.describe() for operation in migration.operations)]
         assert not re.search(hostile.CONTROL, "".join(printed))
-    history = History(
-        disk={FIRST_KEY: FIRST}, applied={FIRST_KEY: 1, stored.key: 2}, stored={stored.key: stored}, installed=frozenset(["shop"])
+    history = Snapshot(
+        files={FIRST_KEY: ImportedFile(FIRST)}, applied={FIRST_KEY: 1, stored.key: 2}, stored={stored.key: stored}, installed_apps=frozenset(["shop"])
     )  # fmt: skip
-    history.standing, history.ids, history.companions  # noqa: B018 (computed here)
+    history.without_file, history.ids, history.followers  # noqa: B018 (computed here)
     history.lasting_effects([stored.key])
     reason = history.reason_against(stored.key)
     assert not re.search(hostile.CONTROL, str(reason or ""))
@@ -191,7 +191,7 @@ def test_squashes_that_replace_each_other(chain):
         rows[key] = row(key=key, metadata=hostile.altered(GOOD, replaces=[replaced]), record_id=number)
     applied = {key: number for number, key in enumerate(keys)}
 
-    history = History(disk={}, applied=applied, stored=rows, installed=frozenset(["shop"]))
+    history = Snapshot(files={}, applied=applied, stored=rows, installed_apps=frozenset(["shop"]))
 
     assert set(history.ids) == set(keys)
 

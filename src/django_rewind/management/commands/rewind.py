@@ -209,7 +209,7 @@ class Command(ReportingCommand):
         return Outline(
             steps=steps_of(plan, [] if self.options["fake"] else self.rewind.losses(plan)),
             left_alone=left_alone(
-                self.rewind.left_alone(plan), self.rewind.history.stored, self.rewind.renamed
+                self.rewind.left_alone(plan), self.rewind.snapshot.stored, self.rewind.renamed
             ),
             edited=[key for key in self.rewind.edited() if key not in undone],
             fake=self.options["fake"],

@@ -1,0 +1,178 @@
+"""Which missing migrations made what a file, or an installed model, has by now: from what each migration does."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from ..schema.effects import Loss, Names, outline
+from ..schema.graph import closure
+from ..sources.stored import why_unusable
+from ..utils.types import Key
+
+if TYPE_CHECKING:
+    from .snapshot import Snapshot
+
+__all__ = ["Recreated"]
+
+
+class Recreated:
+    """What the applied migrations of a database have made, one after the other, and whose it is."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.snapshot = snapshot
+
+    @cached_property
+    def by(self) -> dict[Key, Key]:
+        """
+        Missing migrations that would take away what a file has made when they are rolled back, with that file's.
+
+        People remake 0001 and leave the old records behind.
+        """
+        recreated = {}
+        needed_by_all, _ = self._made_by_files(without=set())
+        for key, lost in self._losses.items():
+            losses = [loss for loss in lost if loss not in self._made_anew.get(key, ())]
+            if not any(loss in needed_by_all for loss in losses):
+                continue
+            needed, maker = self._made_by_files(without=self._descendants(key))
+            taken = next((loss for loss in losses if loss in needed), None)
+            if taken is not None:
+                recreated[key] = maker.get(taken) or next(iter(maker.values()))
+        return recreated
+
+    def maker(self, key: Key) -> Key:
+        """Return the migration on disk because of which one is recreated, perhaps by what hangs together with it."""
+        group = [key] if key in self.by else sorted(closure([key], self._ties(self.snapshot.absent)))
+        return next(self.by[member] for member in group if member in self.by)
+
+    def among(self, missing: Collection[Key]) -> set[Key]:
+        """Return the missing migrations that are recreated: what hangs together with one is as old as that."""
+        return closure((key for key in self.by if key in missing), self._ties(missing))
+
+    def _ties(self, keys: Iterable[Key]) -> dict[Key, set[Key]]:
+        """Return dependencies in both directions among the keys, within their apps."""
+        ties: dict[Key, set[Key]] = {}
+        wanted = set(keys)
+        for key in wanted:
+            for parent in self.snapshot.dependencies(key):
+                if parent in wanted and parent[0] == key[0]:
+                    ties.setdefault(key, set()).add(parent)
+                    ties.setdefault(parent, set()).add(key)
+        return ties
+
+    def with_table_in_use(self, missing: Collection[Key]) -> set[Key]:
+        """Return the missing migrations without which an installed model has no table."""
+        keepers = [
+            key
+            for key in missing
+            if any(
+                column is None
+                and table in self.snapshot.tables_in_use
+                and (table, column) not in self._made_anew.get(key, ())
+                for table, column in self._losses.get(key, ())
+            )
+        ]
+        parents = {
+            key: [parent for parent in self.snapshot.dependencies(key) if parent in missing]
+            for key in missing
+        }
+        return closure(keepers, parents)
+
+    def left_behind(
+        self, rolled_back: Collection[Key], followers: Mapping[Key, Collection[Key]]
+    ) -> Iterator[tuple[Key, Key, Loss]]:
+        """
+        Yield what no record would stand for any more: the step, the recreated one that goes with it, and the loss.
+
+        What was recreated goes when the file is rolled back, but for what it made beside that.
+
+        Args:
+            followers: the recreated ones whose records go with each migration.
+        """
+        going = [(step, key) for step in rolled_back for key in sorted(followers.get(step, ()))]
+        if not going:
+            return
+        of_files, maker = self._made_by_files(without=set())
+        names = Names()
+        for key in self.snapshot.in_order:
+            names.follow(key[0], self.snapshot.effects(key))
+        beside = names.needed() - of_files
+        for step, key in going:
+            for table, column in self._losses[key]:
+                # A table takes its columns along.
+                if (table, column) in beside and maker.get((table, None)) not in rolled_back:
+                    yield step, key, (table, column)
+
+    @cached_property
+    def _losses(self) -> dict[Key, list[Loss]]:
+        """What would disappear if a migration without a file were rolled back."""
+        names = Names()
+        losses = {}
+        for key in self.snapshot.in_order:
+            effects = self.snapshot.effects(key)
+            if key not in self.snapshot.files:
+                losses[key] = names.losses(key[0], effects)
+            names.follow(key[0], effects)
+        return losses
+
+    @cached_property
+    def _made_anew(self) -> dict[Key, set[Loss]]:
+        """
+        What a migration without a file made in the place of what a file had made.
+
+        It, or another one, has removed or renamed that before: rolling back brings that back, and so takes
+        nothing that the file needs.
+        """
+        names = Names()
+        of_files: set[Loss] = set()
+        taken: set[Loss] = set()
+        made_anew: dict[Key, set[Loss]] = {}
+        files = self.snapshot.files
+        for key in self.snapshot.in_order:
+            applied = self._outline_of_applied_version(key)
+            for effect in self.snapshot.effects(key):
+                gone, made = names.step(key[0], effect)
+                if key not in files:
+                    taken |= gone & of_files
+                    made_anew.setdefault(key, set()).update(made & taken)
+                elif applied is None or outline(effect) in applied:
+                    of_files |= made
+                if key in files:
+                    # From here on it is the file's.
+                    taken -= made
+                    for anew in made_anew.values():
+                        anew -= made
+                of_files -= gone
+        return made_anew
+
+    def _outline_of_applied_version(self, key: Key) -> set[tuple[object, ...]] | None:
+        """Return what is known to have been applied of a file that may have been remade since, or None."""
+        stored = self.snapshot.bound(key)
+        if stored is None or why_unusable(stored) is not None or not stored.metadata.is_described:
+            return None
+        return {outline(effect) for effect in stored.metadata.effects}
+
+    def _made_by_files(self, without: set[Key]) -> tuple[set[Loss], dict[Loss, Key]]:
+        """Return the tables and columns of what is applied and has a file, and who made each."""
+        names = Names()
+        maker: dict[Loss, Key] = {}
+        for key in self.snapshot.in_order:
+            if key in self.snapshot.files and key not in without:
+                effects = self.snapshot.effects(key)
+                names.follow(key[0], effects)
+                for made in names.needed_by(key[0], effects):
+                    maker.setdefault(made, key)
+        return names.needed(), maker
+
+    def _descendants(self, key: Key) -> set[Key]:
+        return closure([key], self._children) - {key}
+
+    @cached_property
+    def _children(self) -> dict[Key, list[Key]]:
+        children: dict[Key, list[Key]] = {}
+        for key in {*self.snapshot.files, *self.snapshot.absent}:
+            for parent in self.snapshot.dependencies(key):
+                children.setdefault(parent, []).append(key)
+        return children

@@ -1,0 +1,110 @@
+"""Which migrations stand for which others: everything that is read out of `replaces`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from functools import cached_property
+
+from ..schema.graph import closure
+from ..utils.types import Applied, Key
+
+# A squashed migration -> what it replaces.
+Replaces = Mapping[Key, Collection[Key]]
+
+
+class Squashes:
+    """
+    The squashed migrations of one database.
+
+    Args:
+        by_file: those that Django keeps in its graph and counts as applied, as their files say it.
+        by_store: applied ones as they were stored. People delete `replaces` from a file after a while.
+        files: every migration that has a file.
+    """
+
+    def __init__(self, by_file: Replaces, by_store: Replaces, files: Collection[Key]) -> None:
+        self.by_file = by_file
+        self.by_store = by_store
+        self.files = files
+
+    def follows_originals(self, key: Key) -> bool:
+        """
+        Say whether a squashed migration is back to its originals on disk.
+
+        Some of them are enough: on a checkout from before it, what came after those is rolled back one by one.
+        """
+        return key not in self.files and any(
+            original in self.files for original in self.by_store.get(key, ())
+        )
+
+    @cached_property
+    def squashed(self) -> set[Key]:
+        """Every migration that a squashed one stands for."""
+        standing = (replaces for key, replaces in self.by_store.items() if not self.follows_originals(key))
+        return set().union(*self.by_file.values(), *standing)
+
+    def is_squashed(self, key: Key) -> bool:
+        """Say whether another migration stands for this one, be it a squash or the originals of one."""
+        return key in self.squashed or self.follows_originals(key)
+
+    @cached_property
+    def _substitutes(self) -> dict[Key, set[Key]]:
+        substitutes: dict[Key, set[Key]] = {}
+        for key, replaces in (*self.by_file.items(), *self.by_store.items()):
+            if self.follows_originals(key):
+                substitutes.setdefault(key, set()).update(replaces)
+            else:
+                for original in replaces:
+                    substitutes.setdefault(original, set()).add(key)
+        return substitutes
+
+    def in_place_of(self, key: Key) -> set[Key]:
+        """Return what stands for a migration, which may have been replaced more than once, and itself."""
+        return closure([key], self._substitutes)
+
+    def settled(self, keys: Iterable[Key]) -> set[Key]:
+        """Return what stands for migrations in the end: of those that were replaced, what did."""
+        standing = (substitute for key in keys for substitute in self.in_place_of(key))
+        return {key for key in standing if not self._substitutes.get(key)}
+
+    def followers(self, applied: Collection[Key]) -> dict[Key, set[Key]]:
+        """
+        Return, for a migration, the records of others that go when it is unapplied.
+
+        Those that it replaced, though its file may not say so any more, and the squashed migration whose
+        originals are on disk again.
+        """
+        followers: dict[Key, set[Key]] = {}
+        for key, replaces in self.by_store.items():
+            if self.follows_originals(key):
+                for original in replaces:
+                    followers.setdefault(original, set()).add(key)
+            else:
+                gone = {
+                    original for original in replaces if original in applied and original not in self.files
+                }
+                followers.setdefault(key, set()).update(gone)
+        return followers
+
+    def order(self, applied: Applied) -> Applied:
+        """Return the ids of what is applied as its order, also of what squashed others under another name."""
+        return in_order_of_originals(applied, {**self.by_store, **self.by_file})
+
+
+def in_order_of_originals(applied: Applied, squashes: Replaces) -> Applied:
+    """
+    Return the ids of what is applied, where a squashed migration has the highest of those that it replaced.
+
+    It did their work when they did it.
+    """
+    known = {
+        key: [one for one in replaces if one in applied or one in squashes]
+        for key, replaces in squashes.items()
+    }
+
+    def highest(key: Key) -> int:
+        # Squashed migrations may have been squashed again; what is made up, by themselves.
+        originals = [one for one in closure([key], known) if not known.get(one)]
+        return max((applied.get(one, 0) for one in originals), default=applied.get(key, 0))
+
+    return {**applied, **{key: highest(key) for key in squashes}}
