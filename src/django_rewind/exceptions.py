@@ -49,7 +49,7 @@ NOTHING_MIGRATED = "No migration has been applied or undone."
 class RewindError(CommandError):
     """Base class: something stands in the way and nothing has been changed."""
 
-    # Whether the ledger says so.
+    # Whether the audit log says so.
     is_noted = False
 
     def __init__(self, problem: str, next_step: str = "") -> None:

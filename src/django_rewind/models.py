@@ -31,36 +31,36 @@ NOT_DESCRIBED = '"django": ""'
 
 
 class Origin(models.TextChoices):
-    """Where a stored text came from."""
+    """How a source got into the store."""
 
-    CAPTURED = "captured", _("captured as it was applied")
-    BACKFILLED = "backfilled", _("filled in later from disk")
-    INHERITED = "inherited", _("taken over from version 0.1.0")
-    ACCEPTED = "accepted", _("accepted in the place of what ran")
+    CAPTURED = "captured", _("captured when applied")
+    BACKFILLED = "backfilled", _("backfilled from its file")
+    INHERITED = "inherited", _("imported from 0.1.0")
+    ACCEPTED = "accepted", _("accepted in place of the applied version")
     ADOPTED = "adopted", _("adopted under a new name")
-    GIT = "git", _("found in git")
+    GIT = "git", _("found in Git")
 
 
 class Event(models.TextChoices):
-    """What can happen to a migration, or to what is stored of it."""
+    """What can happen to a migration, or to its stored source."""
 
-    BEGAN = "began", _("a rewind began")
-    CAPTURED = "captured", _("its source was stored as it was applied")
-    BACKFILLED = "backfilled", _("its source was filled in later")
+    BEGAN = "began", _("rollback started")
+    CAPTURED = "captured", _("source captured")
+    BACKFILLED = "backfilled", _("source backfilled")
     APPLIED = "applied", _("applied")
-    UNAPPLIED = "unapplied", _("undone by its file")
-    FAKED = "faked", _("recorded without being applied")
-    FORGOTTEN = "forgotten", _("its record was deleted without undoing it")
-    PRUNED = "pruned", _("its record was pruned")
-    REWOUND = "rewound", _("undone by a rewind")
-    PARTLY = "partly", _("undone in part")
-    ADOPTED = "adopted", _("adopted under another name")
-    ACCEPTED = "accepted", _("its file was accepted in the place of what ran")
+    UNAPPLIED = "unapplied", _("unapplied")
+    MARKED_APPLIED = "marked_applied", _("marked as applied")
+    MARKED_UNAPPLIED = "marked_unapplied", _("marked as unapplied")
+    PRUNED = "pruned", _("record pruned")
+    ROLLED_BACK = "rolled_back", _("rolled back")
+    PARTIAL = "partial", _("partially unapplied")
+    RENAMED = "renamed", _("renamed")
+    ACCEPTED = "accepted", _("file accepted")
     REFUSED = "refused", _("refused")
-    FAILED = "failed", _("stopped with an error")
-    RESTORED = "restored", _("its file was restored")
-    SIGNED = "signed", _("looked at and signed")
-    DISCARDED = "discarded", _("what was stored of it was discarded")
+    FAILED = "failed", _("failed")
+    RESTORED = "restored", _("file restored")
+    SIGNED = "signed", _("signed")
+    DISCARDED = "discarded", _("stored data discarded")
 
 
 class _NotDumpedQuerySet(models.QuerySet[Any]):
@@ -95,7 +95,7 @@ class _StoredText(_Ours):
     module = models.CharField(_("module"), max_length=255, default="")
     metadata = models.TextField(_("metadata"), default="{}")
     provenance = models.CharField(
-        _("provenance"),
+        _("origin"),
         max_length=16,
         choices=Origin.choices,
         default=Origin.CAPTURED,
@@ -106,9 +106,9 @@ class _StoredText(_Ours):
     # The row of django_migrations for which this text is proven to be what ran,
     # and the signature that ties the two together.
     record_id = models.BigIntegerField(_("record"), null=True)
-    proof = models.CharField(_("proof"), max_length=64, default="")
+    proof = models.CharField(_("binding"), max_length=64, default="")
     # The how manieth text stored for this migration it is: an older one put back shows.
-    serial = models.PositiveIntegerField(_("serial number"), default=0)
+    serial = models.PositiveIntegerField(_("revision"), default=0)
 
     class Meta(_Ours.Meta):
         abstract = True
@@ -148,8 +148,8 @@ class MigrationCodeHistory(_StoredText):
 
     class Meta(_Ours.Meta):
         db_table = "django_migrations_code_history"
-        verbose_name = _("earlier text of a migration")
-        verbose_name_plural = _("earlier texts of migrations")
+        verbose_name = _("earlier revision")
+        verbose_name_plural = _("earlier revisions")
         ordering = ["app_label", "migration_name", "replaced_at", "id"]
         indexes = [
             models.Index(fields=["app_label", "migration_name"], name="django_migr_code_history_idx"),
@@ -167,12 +167,12 @@ class BaselineMigration(_Ours):
     # A row of django_migrations with another id was applied later: no baseline.
     record_id = models.BigIntegerField(_("record"))
     # When somebody said that it is known to be so.
-    forgotten_at = models.DateTimeField(_("forgotten at"), null=True)
+    forgotten_at = models.DateTimeField(_("acknowledged at"), null=True)
 
     class Meta(_Ours.Meta):
         db_table = "django_migrations_baseline"
-        verbose_name = _("baseline migration")
-        verbose_name_plural = _("baseline migrations")
+        verbose_name = _("migration missing before install")
+        verbose_name_plural = _("migrations missing before install")
         ordering = ["app_label", "migration_name"]
         unique_together = [["app_label", "migration_name"]]
 
@@ -194,8 +194,8 @@ class StoredContent(_Ours):
 
     class Meta(_Ours.Meta):
         db_table = "django_migrations_code_content"
-        verbose_name = _("carried content")
-        verbose_name_plural = _("carried contents")
+        verbose_name = _("bundled content")
+        verbose_name_plural = _("bundled contents")
         ordering = ["digest"]
 
     def __str__(self) -> str:
@@ -217,14 +217,14 @@ class MigrationVerification(_Ours):
     problem = models.TextField(_("problem"), default="")
     next_step = models.TextField(_("next step"), default="")
     # What the file would do otherwise: "operations", "dependencies", both or nothing.
-    differs = models.CharField(_("differs"), max_length=64, default="")
-    signature = models.CharField(_("signature of what is stored"), max_length=64)
+    differs = models.CharField(_("differences"), max_length=64, default="")
+    signature = models.CharField(_("signature of the stored source"), max_length=64)
     file_digest = models.CharField(_("digest of the file"), max_length=64, default="")
 
     class Meta(_Ours.Meta):
         db_table = "django_migrations_code_verification"
-        verbose_name = _("verification of a migration")
-        verbose_name_plural = _("verifications of migrations")
+        verbose_name = _("verification")
+        verbose_name_plural = _("verifications")
         ordering = ["app_label", "migration_name"]
         unique_together = [["app_label", "migration_name"]]
 
@@ -233,7 +233,7 @@ class MigrationVerification(_Ours):
 
 
 class MigrationEvent(_Ours):
-    """An entry of the ledger: something that happened, when, where and by whose hand. None is ever changed."""
+    """An audit log entry: something that happened, when, where and by whose hand. None is ever changed."""
 
     at = models.DateTimeField(_("at"), db_index=True)
     event = models.CharField(_("event"), max_length=16, choices=Event.choices)
@@ -243,7 +243,7 @@ class MigrationEvent(_Ours):
     record_id = models.BigIntegerField(_("record"), null=True)
     # Of the text that ran or was stored.
     digest = models.CharField(_("digest"), max_length=64, default="")
-    serial = models.PositiveIntegerField(_("serial number"), null=True)
+    serial = models.PositiveIntegerField(_("revision"), null=True)
     # Where the code that ran came from: "stored" or "file".
     source = models.CharField(_("source"), max_length=8, default="")
     seconds = models.FloatField(_("duration in seconds"), null=True)
@@ -252,7 +252,7 @@ class MigrationEvent(_Ours):
     alias = models.CharField(_("database"), max_length=255)
     django = models.CharField(_("Django"), max_length=32)
     python = models.CharField(_("Python"), max_length=32)
-    os_user = models.CharField(_("user of the operating system"), max_length=255, default="")
+    os_user = models.CharField(_("operating system user"), max_length=255, default="")
     host = models.CharField(_("host"), max_length=255, default="")
     pid = models.BigIntegerField(_("process"))
     commit = models.CharField(_("commit"), max_length=64, default="")
@@ -260,8 +260,8 @@ class MigrationEvent(_Ours):
 
     class Meta(_Ours.Meta):
         db_table = "django_migrations_code_ledger"
-        verbose_name = _("event of a migration")
-        verbose_name_plural = _("events of migrations")
+        verbose_name = _("audit log entry")
+        verbose_name_plural = _("audit log entries")
         ordering = ["id"]
         indexes = [
             models.Index(fields=["app_label", "migration_name"], name="django_migr_code_ledger_idx"),

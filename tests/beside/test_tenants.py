@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.beside.conftest import PRICE
-from tests.support.helpers import LEDGER, Project, create
+from tests.support.helpers import AUDIT_LOG, Project, create
 
 CUSTOMERS = """
 from django_tenants.models import DomainMixin, TenantMixin
@@ -104,11 +104,11 @@ def stored(project: Project, schema: str, app: str = "shop") -> list[str]:
 
 
 def everything(project: Project, schema: str) -> object:
-    """Return all rows of a schema, but for what the ledger says of refusals."""
+    """Return all rows of a schema, but for what the audit log says of refusals."""
     tables = [
         name for (name,) in project.rows("SELECT tablename FROM pg_tables WHERE schemaname = %s", schema)
     ]
-    lasting = {name: "WHERE event <> 'refused'" if name == LEDGER else "" for name in tables}
+    lasting = {name: "WHERE event <> 'refused'" if name == AUDIT_LOG else "" for name in tables}
     return {
         name: sorted(map(repr, project.rows(f'SELECT * FROM {schema}."{name}" {where}')))
         for name, where in lasting.items()

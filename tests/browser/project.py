@@ -164,7 +164,7 @@ def prepare(project: Project) -> None:
     sys.path.insert(0, str(project.folder))
     os.environ["DJANGO_SETTINGS_MODULE"] = "project_settings"
     sys.dont_write_bytecode = True
-    # The pictures show nothing of the machine that they are made on: the ledger notes it.
+    # The pictures show nothing of the machine that they are made on: the audit log notes it.
     os.environ["LOGNAME"] = "ada"
     socket.gethostname = lambda: "laptop"
     os.chdir(project.folder)

@@ -28,7 +28,7 @@ os.environ["DJANGO_SETTINGS_MODULE"] = "settings"
 execute_from_command_line(sys.argv)
 """
 
-LEDGER = "django_migrations_code_ledger"
+AUDIT_LOG = "django_migrations_code_ledger"
 
 MIGRATION = """\
 from django.conf import settings
@@ -364,19 +364,19 @@ class Project:
         """
         Return everything that all databases hold, to see that nothing changed.
 
-        But for what the ledger says of refusals, and of failures where everything was taken
+        But for what the audit log says of refusals, and of failures where everything was taken
         back: that is what they may leave behind.
         """
         found = {}
         for alias, database in self.databases.items():
             with database.connected():
-                ledger = {LEDGER: "event NOT IN ('refused', 'failed')"}
-                found[alias] = (database.schema(), database.contents(only=ledger))
+                audit_log = {AUDIT_LOG: "event NOT IN ('refused', 'failed')"}
+                found[alias] = (database.schema(), database.contents(only=audit_log))
         return found
 
-    def ledger(self, *keys: str, alias: str = "default") -> list[tuple[object, ...]]:
+    def audit_log(self, *keys: str, alias: str = "default") -> list[tuple[object, ...]]:
         """Return what happened to the migration `app.name`, in order, as (event, its source); not in part."""
-        sql = f"SELECT app_label, migration_name, event, source FROM {LEDGER} WHERE event <> 'partly' ORDER BY id"
+        sql = f"SELECT app_label, migration_name, event, source FROM {AUDIT_LOG} WHERE event <> 'partial' ORDER BY id"
         rows = self.rows(sql, alias=alias)
         return [(event, source) for app, name, event, source in rows if f"{app}.{name}" in keys]
 

@@ -41,11 +41,11 @@ def adopt(adoptions: Adoptions, *, warn: capture.Warn) -> list[tuple[Key, Key]]:
 
 
 def _note(adoptions: Adoptions, moved: list[tuple[Key, Key]]) -> None:
-    """Have the ledger say it of both names: either may be asked about."""
-    ledger = AuditLog(adoptions.store.connection)
-    if moved and ledger.is_kept():
+    """Have the audit log say it of both names: either may be asked about."""
+    audit_log = AuditLog(adoptions.store.connection)
+    if moved and audit_log.is_kept():
         digests = {key: row.digest for key, row in adoptions.store.rows().items()}
-        ledger.note(
+        audit_log.note(
             one
             for old, new in moved
             for one in _renamed(old, new, adoptions.snapshot.applied[old], digests.get(new, ""))
@@ -62,5 +62,5 @@ def _move_record(adoptions: Adoptions, old: Key, new: Key) -> None:
 
 
 def _renamed(old: Key, new: Key, record_id: int, digest: str) -> Iterator[AuditEntry]:
-    yield AuditEntry(Event.ADOPTED, old, record_id, detail=f"it is {label(new)} from now on")
-    yield AuditEntry(Event.ADOPTED, new, record_id, digest=digest, detail=f"it was {label(old)}")
+    yield AuditEntry(Event.RENAMED, old, record_id, detail=f"it is {label(new)} from now on")
+    yield AuditEntry(Event.RENAMED, new, record_id, digest=digest, detail=f"it was {label(old)}")

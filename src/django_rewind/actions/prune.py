@@ -36,7 +36,7 @@ class Leftovers:
     """Rows that are old enough and of nothing that is applied, by their ids."""
 
     stored: Mapping[Key, int] = field(default_factory=dict)
-    texts: Mapping[Key, frozenset[int]] = field(default_factory=dict)
+    revisions: Mapping[Key, frozenset[int]] = field(default_factory=dict)
     entries: Mapping[Key, frozenset[int]] = field(default_factory=dict)
     contents: frozenset[int] = frozenset()
 
@@ -45,19 +45,19 @@ class Leftovers:
 
     @property
     def keys(self) -> list[Key]:
-        return sorted({*self.stored, *self.texts, *self.entries})
+        return sorted({*self.stored, *self.revisions, *self.entries})
 
     def in_words(self, key: Key) -> str:
         """Return what is left of a migration, or of runs that were refused because of none in particular."""
         parts = ["its stored source"] if key in self.stored else []
-        parts += _count(len(self.texts.get(key, ())), "earlier text", "earlier texts")
-        parts += _count(len(self.entries.get(key, ())), "entry of the ledger", "entries of the ledger")
+        parts += _count(len(self.revisions.get(key, ())), "earlier revision", "earlier revisions")
+        parts += _count(len(self.entries.get(key, ())), "audit log entry", "audit log entries")
         return ", ".join(parts)
 
     def __and__(self, other: Leftovers) -> Leftovers:
         return Leftovers(
             stored={key: pk for key, pk in self.stored.items() if other.stored.get(key) == pk},
-            texts=_common(self.texts, other.texts),
+            revisions=_common(self.revisions, other.revisions),
             entries=_common(self.entries, other.entries),
             contents=self.contents & other.contents,
         )
@@ -80,13 +80,13 @@ class Pruning(Tables):
         super().__init__(connection)
         self.before = before
         self.app_label = app_label
-        self.ledger = AuditLog(connection)
+        self.audit_log = AuditLog(connection)
         if not conf.in_force():
             raise CommandError("django-rewind is switched off: set DJANGO_REWIND_ENABLED to True to prune.")
         self._check(loader_of(connection))
 
     def _check(self, loader: RewindLoader) -> None:
-        if not (loader.store_is_ready and self.ledger.is_there()):
+        if not (loader.store_is_ready and self.audit_log.is_there()):
             alias = self.connection.alias
             raise CommandError(
                 f"Nothing is kept in the database '{alias}' yet: run "
@@ -99,10 +99,10 @@ class Pruning(Tables):
         """Return what would be discarded now."""
         kept = self._kept()
         stored = self._old_sources(kept)
-        texts = self._old_texts(kept)
-        entries = self._old_entries(kept, {*stored, *texts})
-        gone = frozenset(pk for ids in texts.values() for pk in ids)
-        return Leftovers(stored, texts, entries, self._unused_contents({*stored.values()}, gone))
+        revisions = self._old_revisions(kept)
+        entries = self._old_entries(kept, {*stored, *revisions})
+        gone = frozenset(pk for ids in revisions.values() for pk in ids)
+        return Leftovers(stored, revisions, entries, self._unused_contents({*stored.values()}, gone))
 
     def _kept(self) -> set[Key]:
         """Return what is applied, what it stands for, and what stands for something applied."""
@@ -133,7 +133,7 @@ class Pruning(Tables):
             if (app_label, name) not in kept | since
         }
 
-    def _old_texts(self, kept: set[Key]) -> dict[Key, frozenset[int]]:
+    def _old_revisions(self, kept: set[Key]) -> dict[Key, frozenset[int]]:
         return self._by_key(self._wanted(MigrationCodeHistory).filter(replaced_at__lt=self.before), kept)
 
     def _old_entries(self, kept: set[Key], discarded: Iterable[Key]) -> dict[Key, frozenset[int]]:
@@ -149,10 +149,10 @@ class Pruning(Tables):
                 found.setdefault((app_label, name), set()).add(pk)
         return {key: frozenset(ids) for key, ids in found.items()}
 
-    def _unused_contents(self, sources: set[int], texts: frozenset[int]) -> frozenset[int]:
+    def _unused_contents(self, sources: set[int], revisions: frozenset[int]) -> frozenset[int]:
         """Return the contents to which nothing refers but what goes."""
         used: set[str] = set()
-        for model, gone in ((MigrationCode, sources), (MigrationCodeHistory, texts)):
+        for model, gone in ((MigrationCode, sources), (MigrationCodeHistory, revisions)):
             for pk, metadata in self._read(self._rows(model).values_list("pk", "metadata")):
                 if pk not in gone:
                     used.update(_DIGEST.findall(metadata))
@@ -173,10 +173,10 @@ class Pruning(Tables):
             found = self.look() & agreed
             happenings = [self._discarded(key, found) for key in found.keys]
             self._delete(MigrationCode, found.stored.values())
-            self._delete(MigrationCodeHistory, (pk for ids in found.texts.values() for pk in ids))
+            self._delete(MigrationCodeHistory, (pk for ids in found.revisions.values() for pk in ids))
             self._delete(MigrationEvent, (pk for ids in found.entries.values() for pk in ids))
             self._delete(StoredContent, found.contents)
-            self.ledger.note(happenings)
+            self.audit_log.note(happenings)
         return found
 
     def _wait_for_others(self) -> None:

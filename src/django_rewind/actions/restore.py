@@ -198,7 +198,7 @@ class Restore:
 
     def write(self, found: Restoration) -> None:
         """
-        Write what was found, all of it or nothing, and have the ledger say so.
+        Write what was found, all of it or nothing, and have the audit log say so.
 
         Raises:
             CommandError: something is refused, or the file system does not let us.

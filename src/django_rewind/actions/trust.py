@@ -129,9 +129,9 @@ class Trust:
             for row in renewed:
                 again = f"signed again, with the first key after {row.key_fingerprint}"
                 happenings.append(self._sign(row, row.serial, row.record_id, again))
-            ledger = AuditLog(self.connection)
-            if happenings and ledger.is_there():
-                ledger.note(happenings)
+            audit_log = AuditLog(self.connection)
+            if happenings and audit_log.is_there():
+                audit_log.note(happenings)
 
     def _check_texts(self, agreed: list[Doubt]) -> None:
         texts = self.store.texts(doubt.key for doubt in agreed)

@@ -57,7 +57,7 @@ class Content:
 
 @dataclass(frozen=True)
 class Moment:
-    """An entry of the ledger, in words."""
+    """An audit log entry, in words."""
 
     at: str
     what: str

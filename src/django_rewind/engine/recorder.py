@@ -114,7 +114,7 @@ class RewindRecorder(MigrationRecorder):
             return self.step.record(key, kept=kept)
         if self._is_running:
             return AuditEntry(Event.APPLIED, key, detail="all that it replaces is applied")
-        return AuditEntry(Event.FAKED, key, detail="recorded outside of a run")
+        return AuditEntry(Event.MARKED_APPLIED, key, detail="recorded outside of a run")
 
     def _unapplied(self, key: Key, record_id: int) -> AuditEntry:
         from ..storage.audit_log import AuditEntry

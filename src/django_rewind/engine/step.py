@@ -22,7 +22,7 @@ from ..utils.types import Key, key_of, label
 __all__ = ["Step", "is_a_question", "note_refusal", "soft_applied_is_faked"]
 
 # Nothing of the migration runs in these.
-_ONLY_RECORDED = (Event.FAKED, Event.FORGOTTEN)
+_ONLY_RECORDED = (Event.MARKED_APPLIED, Event.MARKED_UNAPPLIED)
 
 
 @dataclass
@@ -35,15 +35,15 @@ class Step:
 
     @classmethod
     def forwards(cls, migration: Migration, *, fake: bool) -> Step:
-        return cls(migration, Event.FAKED if fake else Event.APPLIED)
+        return cls(migration, Event.MARKED_APPLIED if fake else Event.APPLIED)
 
     @classmethod
     def backwards(cls, migration: Migration, *, fake: bool, is_rewind: bool) -> Step:
         """Return a step back, which is a rewind where that was asked for or stored code runs."""
         if fake:
-            return cls(migration, Event.FORGOTTEN)
+            return cls(migration, Event.MARKED_UNAPPLIED)
         by_us = is_rewind or isinstance(migration, RecoveredMigration)
-        return cls(migration, Event.REWOUND if by_us else Event.UNAPPLIED)
+        return cls(migration, Event.ROLLED_BACK if by_us else Event.UNAPPLIED)
 
     @property
     def key(self) -> Key:
@@ -73,7 +73,7 @@ class Step:
 
     def failure(self, error: BaseException) -> AuditEntry:
         """Return that the step has failed."""
-        forwards = self.event in (Event.APPLIED, Event.FAKED)
+        forwards = self.event in (Event.APPLIED, Event.MARKED_APPLIED)
         what = f"{'applying' if forwards else 'undoing'} it: {type(error).__name__}: {error}"
         return AuditEntry(Event.FAILED, self.key, **self._what_runs(None), detail=what)
 
@@ -95,7 +95,7 @@ def soft_applied_is_faked(executor: Any, step: Step) -> Iterator[None]:
     def observed(*args: Any, **kwargs: Any) -> Any:
         answer = detect(*args, **kwargs)
         if answer[0]:
-            step.event = Event.FAKED
+            step.event = Event.MARKED_APPLIED
         return answer
 
     executor.detect_soft_applied = observed

@@ -131,7 +131,7 @@ class Trail:
         return not alike and self._backend.has(model._meta.db_table, column)
 
     def _note(self, detail: str) -> None:
-        self.ledger.note([AuditEntry(Event.PARTLY, self.key, **self._identity, detail=detail)])
+        self.ledger.note([AuditEntry(Event.PARTIAL, self.key, **self._identity, detail=detail)])
 
     def _execute(
         self, execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: dict[str, Any]

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DEFAULT_DB_ALIAS, connections
+from django.utils.timezone import is_aware, make_aware
 
 from django_rewind.management.options import with_joined_names
 from django_rewind.utils.advice import name_database
@@ -86,7 +88,7 @@ class ReportingCommand(BaseCommand):
         name = type(self).__module__.rpartition(".")[2]
         document = {"format": JSON_FORMAT, "command": name, "databases": databases}
         # The one control character that JSON does not escape.
-        self.stdout.write(json.dumps(document, indent=2, default=str).replace("\x7f", "\\u007f"))
+        self.stdout.write(json.dumps(document, indent=2, default=_as_json).replace("\x7f", "\\u007f"))
 
     def as_it_may_be_sent(self, text: str) -> str:
         """Return stored text: for a terminal without control characters, else as it is."""
@@ -103,3 +105,10 @@ class ReportingCommand(BaseCommand):
             if shown:
                 self.stderr.write(f"\r{what} {number} of {total}", ending="" if number < total else "\n")
                 self.stderr.flush()
+
+
+def _as_json(value: Any) -> str:
+    """Return a time in ISO 8601 with its zone, and everything else as text."""
+    if isinstance(value, datetime):
+        return (value if is_aware(value) else make_aware(value)).isoformat()
+    return str(value)

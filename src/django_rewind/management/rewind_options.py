@@ -104,7 +104,7 @@ def only_shows(options: dict[str, Any]) -> bool:
 
 
 def in_words(options: dict[str, Any]) -> str:
-    """Return the call again, for those who wait for it and for the ledger."""
+    """Return the call again, for those who wait for it and for the audit log."""
     given = [options["app_label"], options["migration_name"]]
     flags = ("fake", "redo", "redo_modified", "adopt", "include_renamed", "include_stale_apps", "migrate")
     return " ".join(["rewind", *filter(None, given), *(_option(name) for name in flags if options[name])])

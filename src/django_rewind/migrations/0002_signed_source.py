@@ -104,13 +104,13 @@ class Migration(migrations.Migration):
         *unmanaged(
             "migrationcodehistory",
             ordering=["app_label", "migration_name", "replaced_at", "id"],
-            verbose_name="earlier text of a migration",
-            verbose_name_plural="earlier texts of migrations",
+            verbose_name="earlier revision",
+            verbose_name_plural="earlier revisions",
         ),
         *unmanaged(
             "baselinemigration",
             ordering=["app_label", "migration_name"],
-            verbose_name="baseline migration",
-            verbose_name_plural="baseline migrations",
+            verbose_name="migration missing before install",
+            verbose_name_plural="migrations missing before install",
         ),
     ]

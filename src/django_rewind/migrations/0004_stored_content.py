@@ -1,4 +1,4 @@
-"""Make the table for what migrations carry along; it ends up unmanaged, as the others do."""
+"""Make the table for bundled modules and files; it ends up unmanaged, as the others do."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ class Migration(migrations.Migration):
                 "base_manager_name": "not_dumped",
                 "default_manager_name": "not_dumped",
                 "ordering": ["digest"],
-                "verbose_name": "carried content",
-                "verbose_name_plural": "carried contents",
+                "verbose_name": "bundled content",
+                "verbose_name_plural": "bundled contents",
             },
         ),
     ]

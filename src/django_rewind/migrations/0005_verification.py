@@ -1,5 +1,5 @@
 """
-Make the table for what was verified, and let a baseline be forgotten.
+Make the table for verifications, and let people acknowledge what was missing before install.
 
 Schema operations on an unmanaged model are silent no-ops: `managed` is set around
 what changes a table of ours.
@@ -19,8 +19,8 @@ def options(*, managed: bool, **names: Any) -> dict[str, Any]:
 
 BASELINE = {
     "ordering": ["app_label", "migration_name"],
-    "verbose_name": "baseline migration",
-    "verbose_name_plural": "baseline migrations",
+    "verbose_name": "migration missing before install",
+    "verbose_name_plural": "migrations missing before install",
 }
 
 
@@ -67,8 +67,8 @@ class Migration(migrations.Migration):
             options=options(
                 managed=False,
                 ordering=["app_label", "migration_name"],
-                verbose_name="verification of a migration",
-                verbose_name_plural="verifications of migrations",
+                verbose_name="verification",
+                verbose_name_plural="verifications",
             ),
         ),
     ]

@@ -1,5 +1,5 @@
 """
-Make the ledger, and tie each stored text to the record that it ran for.
+Make the audit log, and bind each stored source to its record.
 
 Schema operations on an unmanaged model are silent no-ops: `managed` is set around
 what changes a table of ours.
@@ -24,8 +24,8 @@ CODE = {
 }
 HISTORY = {
     "ordering": ["app_label", "migration_name", "replaced_at", "id"],
-    "verbose_name": "earlier text of a migration",
-    "verbose_name_plural": "earlier texts of migrations",
+    "verbose_name": "earlier revision",
+    "verbose_name_plural": "earlier revisions",
 }
 
 
@@ -117,8 +117,8 @@ class Migration(migrations.Migration):
             options=options(
                 managed=False,
                 ordering=["id"],
-                verbose_name="event of a migration",
-                verbose_name_plural="events of migrations",
+                verbose_name="audit log entry",
+                verbose_name_plural="audit log entries",
             ),
         ),
         migrations.RunPython(prove, forget, elidable=False),

@@ -161,13 +161,13 @@ class AuditLog(Tables):
         rows = self._rows(MigrationEvent).filter(app_label=key[0], migration_name=key[1])
         events: list[MigrationEvent] = self._read(rows.order_by("id"))
         over = {one.record_id for one in events if one.event in _ENDS}
-        told = (one for one in events if one.event != Event.PARTLY or one.record_id not in over)
+        told = (one for one in events if one.event != Event.PARTIAL or one.record_id not in over)
         return [_with_texts(one) for one in told]
 
     def parts(self, key: Key, *, record_id: int | None, digest: str) -> list[str]:
         """Return what is noted of a step that was undone in part, the oldest first."""
         rows = self._rows(MigrationEvent).filter(app_label=key[0], migration_name=key[1])
-        rows = rows.filter(event=Event.PARTLY, record_id=record_id, digest=digest)
+        rows = rows.filter(event=Event.PARTIAL, record_id=record_id, digest=digest)
         return self._read(rows.order_by("id").values_list("detail", flat=True))
 
     def keys(self, app_label: str) -> set[Key]:
@@ -192,7 +192,7 @@ def _with_texts(event: MigrationEvent) -> MigrationEvent:
 
 
 # With these the record is gone, and the step is over.
-_ENDS = (Event.UNAPPLIED, Event.REWOUND, Event.FORGOTTEN, Event.PRUNED)
+_ENDS = (Event.UNAPPLIED, Event.ROLLED_BACK, Event.MARKED_UNAPPLIED, Event.PRUNED)
 
 _FIELDS = [field for field in MigrationEvent._meta.concrete_fields if not field.primary_key]
 

@@ -255,7 +255,7 @@ def test_json(old):
 
     (stored,) = document(result)["stored"]
     commit = old.git("rev-parse", "feature").strip()
-    assert (stored["app"], stored["name"], stored["provenance"]) == ("shop", "0002_price", "git")
+    assert (stored["app"], stored["name"], stored["origin"]) == ("shop", "0002_price", "git")
     assert stored["git"]["commit"] == commit
     assert stored["git"]["path"] == "shop/migrations/0002_price.py"
     assert document(result)["not_found"] == []

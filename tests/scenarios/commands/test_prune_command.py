@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from tests.support.helpers import LEDGER, Project, add, create
+from tests.support.helpers import AUDIT_LOG, Project, add, create
 
 pytestmark = pytest.mark.deep
 
@@ -17,7 +17,7 @@ CONTENTS = "django_migrations_code_content"
 
 PRICE = add("product", "price", "IntegerField(null=True)")
 LONG_AGO = datetime(2020, 5, 1, 12, tzinfo=timezone.utc)
-TABLES = {CODE: "stored_at", HISTORY: "replaced_at", CONTENTS: "stored_at", LEDGER: "at"}
+TABLES = {CODE: "stored_at", HISTORY: "replaced_at", CONTENTS: "stored_at", AUDIT_LOG: "at"}
 
 
 def grow_old(shop: Project, alias: str = "default") -> None:
@@ -30,7 +30,7 @@ def grow_old(shop: Project, alias: str = "default") -> None:
 
 def kept(shop: Project, name: str) -> dict[str, int]:
     count = "SELECT count(*) FROM {} WHERE app_label = 'shop' AND migration_name = %s"
-    return {table: shop.rows(count.format(table), name)[0][0] for table in (CODE, HISTORY, LEDGER)}
+    return {table: shop.rows(count.format(table), name)[0][0] for table in (CODE, HISTORY, AUDIT_LOG)}
 
 
 def contents(shop: Project) -> int:
@@ -56,23 +56,23 @@ def old(shop: Project) -> Project:
 
 
 def test_what_is_not_applied_goes(old):
-    """Its source, its earlier texts, its entries and what it carried; that it went stays."""
-    assert kept(old, "0002_price") == {CODE: 1, HISTORY: 1, LEDGER: 6}
+    """Its source, its earlier revisions, its entries and its bundle; that it went stays."""
+    assert kept(old, "0002_price") == {CODE: 1, HISTORY: 1, AUDIT_LOG: 6}
     assert contents(old) == 2
     first = kept(old, "0001_initial")
 
     result = old.manage("prune_migration_code", "--before", "2021-01-01", "--noinput")
 
-    assert "shop.0002_price: its stored source, 1 earlier text, 6 entries of the ledger" in result.stdout
-    assert "2 carried contents" in result.stdout
-    assert kept(old, "0002_price") == {CODE: 0, HISTORY: 0, LEDGER: 1}
-    assert old.ledger("shop.0002_price") == [("discarded", "")]
+    assert "shop.0002_price: its stored source, 1 earlier revision, 6 audit log entries" in result.stdout
+    assert "2 bundled contents" in result.stdout
+    assert kept(old, "0002_price") == {CODE: 0, HISTORY: 0, AUDIT_LOG: 1}
+    assert old.audit_log("shop.0002_price") == [("discarded", "")]
     assert contents(old) == 0
     assert kept(old, "0001_initial") == first
 
 
 def test_what_is_applied_stays(old):
-    """Strictly: its earlier texts and its entries are how it came to be what it is."""
+    """Strictly: its earlier revisions and its entries are how it came to be what it is."""
     with old.on_branch("feature"):
         old.manage("migrate")
     grow_old(old)
@@ -90,14 +90,14 @@ def test_what_is_young_stays(old):
     old.manage("migrate", "--fake", "shop")
 
     old.manage("prune_migration_code", "--before", "2020-01-01", "--noinput")
-    assert kept(old, "0002_price") == {CODE: 1, HISTORY: 1, LEDGER: 6}
+    assert kept(old, "0002_price") == {CODE: 1, HISTORY: 1, AUDIT_LOG: 6}
 
     now = datetime.now(timezone.utc).replace(tzinfo=None).isoformat(" ")
     old.execute(
-        f"UPDATE {LEDGER} SET at = %s WHERE migration_name = '0002_price' AND event = 'unapplied'", now
+        f"UPDATE {AUDIT_LOG} SET at = %s WHERE migration_name = '0002_price' AND event = 'unapplied'", now
     )
     old.manage("prune_migration_code", "--before", "2021-01-01", "--noinput")
-    assert kept(old, "0002_price") == {CODE: 1, HISTORY: 0, LEDGER: 3}
+    assert kept(old, "0002_price") == {CODE: 1, HISTORY: 0, AUDIT_LOG: 3}
     assert contents(old) == 1
 
 
@@ -141,7 +141,7 @@ def test_only_one_app(old):
     old.manage("prune_migration_code", "stock", "--before", "2021-01-01", "--noinput")
 
     assert "stock.0001_initial" not in old.stored()
-    assert kept(old, "0002_price") == {CODE: 1, HISTORY: 1, LEDGER: 6}
+    assert kept(old, "0002_price") == {CODE: 1, HISTORY: 1, AUDIT_LOG: 6}
 
 
 def test_what_was_discarded_can_be_applied_again(old):
@@ -187,7 +187,7 @@ def test_a_document(old):
 
     assert done == {**found, "discarded": True}
     assert done["migrations"] == [
-        {"app": "shop", "name": "0002_price", "stored": True, "earlier_texts": 1, "entries": 6}
+        {"app": "shop", "name": "0002_price", "stored": True, "revisions": 1, "entries": 6}
     ]
     assert done["contents"] == 2
 
@@ -281,7 +281,7 @@ def test_two_prunes(old):
     result = old.run(WHILE_IT_LOOKS.format(meanwhile=OTHER_PRUNE))
 
     assert result.stdout.strip() == "[] 0", str(result)
-    assert old.ledger("shop.0002_price") == [("discarded", "")]
+    assert old.audit_log("shop.0002_price") == [("discarded", "")]
 
 
 def test_applied_after_it_was_agreed(old):

@@ -65,7 +65,7 @@ def test_all_that_is_missing(left):
     assert "Restored shop/migrations/0002_price.py" in result.stdout
     assert "shop.models is not written" in result.stdout
     assert (left.schema(), left.applied("shop"), left.stored()) == before
-    assert left.ledger("shop.0002_price")[-1] == ("restored", "")
+    assert left.audit_log("shop.0002_price")[-1] == ("restored", "")
     assert left.manage("rewind", "--check").returncode == 0
     assert "missing" not in left.manage("show_stored_migrations").stdout
     assert "No migration is missing." in left.manage("restore_migrations").stdout

@@ -49,7 +49,7 @@ def test_nothing_of_it(transactional, failing):
 
     assert result.returncode == 1
     assert "Undone:" not in result.stderr
-    told = [event for event, _ in shop.ledger(*(f"shop.{name}" for name in STEPS))]
+    told = [event for event, _ in shop.audit_log(*(f"shop.{name}" for name in STEPS))]
     assert told == [*["captured"] * 3, *["applied"] * 3, "failed"]
     shop.delete("broken")
     shop.manage("rewind", "--atomic", "--noinput")

@@ -152,7 +152,7 @@ def test_it_waits_and_says_for_whom(slow, gate):
     assert "Nothing to rewind." in second.result(1).stdout
 
 
-def test_a_run_is_in_the_ledger(left):
+def test_a_run_is_in_the_audit_log(left):
     """By its process and its words; one that finds nothing to do is not."""
     for _ in range(2):
         left.manage("rewind", "shop", "0001", "--noinput")

@@ -39,7 +39,7 @@ def test_the_refusal_names_the_ways_out(foreign):
 
 
 def test_looked_at_and_agreed(foreign):
-    """All of it is shown; signed, it is undone as if it had been signed here, and the ledger knows."""
+    """All of it is shown; signed, it is undone as if it had been signed here, and the audit log knows."""
     shown = foreign.manage("verify_migrations", "--sign", "shop", "0002", answer="y").stdout
 
     assert "open('executed', 'a')" in shown
@@ -132,7 +132,7 @@ def test_tampered_is_never_signed(foreign):
 
 
 def test_older_one_is_never_signed(foreign):
-    """Nor what is older than what the ledger knows of."""
+    """Nor what is older than what the audit log knows of."""
     foreign.execute(
         "INSERT INTO django_migrations_code_ledger (at, event, app_label, migration_name, digest, serial, "
         "source, detail, alias, django, python, os_user, host, pid, "

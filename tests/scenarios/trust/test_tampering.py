@@ -38,7 +38,7 @@ def row(shop: Project, name: str = NAME, table: str = "django_migrations_code") 
 
 
 def note(shop: Project, serial: object, name: str = NAME) -> None:
-    """Write into the ledger that a text was captured under a serial number."""
+    """Write into the audit log that a text was captured under a serial number."""
     columns = ["at", "event", "app_label", "migration_name", "digest", "serial", "source", "detail"]
     columns += ["alias", "django", "python", "os_user", "host", "pid", "commit", "branch"]
     values = ["2026-01-01 00:00:00", "captured", "shop", name, "", serial, "", ""]
@@ -352,7 +352,7 @@ def test_older_row_from_the_history(again):
 
 
 def test_older_row_and_history_emptied(again):
-    """The ledger knows."""
+    """The audit log knows."""
     again.execute("DELETE FROM django_migrations_code_history")
     again.execute("UPDATE django_migrations SET id = %s WHERE name = %s", again.first["record_id"], NAME)
     change(again, **again.first)
@@ -360,7 +360,7 @@ def test_older_row_and_history_emptied(again):
     refused(again)
 
 
-def test_ledger_emptied(again):
+def test_audit_log_emptied(again):
     """Nothing becomes unrecoverable: an older row would merely not be noticed."""
     again.execute("DELETE FROM django_migrations_code_ledger")
     again.execute("DELETE FROM django_migrations_code_history")
@@ -372,7 +372,7 @@ def test_ledger_emptied(again):
 
 
 @pytest.mark.parametrize("serial", [0, 4294967295], ids=str)
-def test_senseless_serials_in_the_ledger(left, serial):
+def test_senseless_serials_in_the_audit_log(left, serial):
     """They say nothing, and keep nobody from going back."""
     if left.db().vendor != "sqlite" and serial != 0:
         pytest.skip("This database does not take it.")
@@ -383,7 +383,7 @@ def test_senseless_serials_in_the_ledger(left, serial):
     assert left.columns("shop_product") == {"id", "name"}
 
 
-def test_ledger_that_claims_too_much(left):
+def test_audit_log_that_claims_too_much(left):
     """It is refused, and has a way out: the next text has a number above."""
     note(left, 2147483646)
     refused(left)

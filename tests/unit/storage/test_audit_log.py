@@ -1,4 +1,4 @@
-"""The ledger takes what happens, whatever it says, and gives it back."""
+"""The audit log takes what happens, whatever it says, and gives it back."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from django_rewind.git.environment import circumstances
 from django_rewind.models import Event, MigrationEvent
 from django_rewind.storage.audit_log import AuditEntry, AuditLog
 from tests.support.fixtures import in_memory, migrate, record_id
-from tests.support.helpers import LEDGER, create
+from tests.support.helpers import AUDIT_LOG, create
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "other"])
 
@@ -33,15 +33,15 @@ def empty():
 
 
 @pytest.fixture
-def ledger() -> AuditLog:
+def audit_log() -> AuditLog:
     return AuditLog(connection)
 
 
-def test_all_of_it_comes_back(ledger):
+def test_all_of_it_comes_back(audit_log):
     """What happened, and under which circumstances."""
-    ledger.note([AuditEntry(Event.APPLIED, KEY, 7, "d" * 64, 3, "file", 0.25, "so")])
+    audit_log.note([AuditEntry(Event.APPLIED, KEY, 7, "d" * 64, 3, "file", 0.25, "so")])
 
-    (entry,) = ledger.of(KEY)
+    (entry,) = audit_log.of(KEY)
     assert (entry.event, entry.record_id, entry.digest) == ("applied", 7, "d" * 64)
     assert (entry.serial, entry.source, entry.seconds, entry.detail) == (3, "file", 0.25, "so")
     around = circumstances()
@@ -50,23 +50,23 @@ def test_all_of_it_comes_back(ledger):
     assert str(entry) == "shop.0001_initial: applied"
 
 
-def test_what_is_not_known_is_empty(ledger):
+def test_what_is_not_known_is_empty(audit_log):
     """And no number is made up."""
-    ledger.note([AuditEntry(Event.PRUNED, KEY)])
-    (entry,) = ledger.of(KEY)
+    audit_log.note([AuditEntry(Event.PRUNED, KEY)])
+    (entry,) = audit_log.of(KEY)
     assert (entry.record_id, entry.serial, entry.seconds) == (None, None, None)
     assert (entry.digest, entry.source, entry.detail) == ("", "", "")
 
 
-def test_in_order(ledger):
+def test_in_order(audit_log):
     """The oldest first, of this migration alone, many of them in few statements."""
     keys = [("shop", f"{number % 3:04}") for number in range(300)]
     with CaptureQueriesContext(connection) as queries:
-        ledger.note(AuditEntry(Event.APPLIED, key, number) for number, key in enumerate(keys))
+        audit_log.note(AuditEntry(Event.APPLIED, key, number) for number, key in enumerate(keys))
     assert len(queries) < 12
-    assert [one.record_id for one in ledger.of(keys[1])] == list(range(1, 300, 3))
-    assert ledger.keys("shop") == set(keys)
-    assert ledger.keys("stock") == set()
+    assert [one.record_id for one in audit_log.of(keys[1])] == list(range(1, 300, 3))
+    assert audit_log.keys("shop") == set(keys)
+    assert audit_log.keys("stock") == set()
 
 
 @pytest.mark.parametrize(
@@ -79,23 +79,23 @@ def test_in_order(ledger):
         ("'; DROP TABLE x; -- %s %(a)s", "'; DROP TABLE x; -- %s %(a)s"),
     ],
 )
-def test_texts_of_any_kind(ledger, text, kept):
+def test_texts_of_any_kind(audit_log, text, kept):
     """What no column takes is spelled out, and what is too long is cut."""
-    ledger.note([AuditEntry(Event.FAILED, KEY, detail=text)])
-    assert [one.detail for one in ledger.of(KEY)] == [kept]
+    audit_log.note([AuditEntry(Event.FAILED, KEY, detail=text)])
+    assert [one.detail for one in audit_log.of(KEY)] == [kept]
 
 
-def test_a_database_that_knows_no_unicode(ledger):
+def test_a_database_that_knows_no_unicode(audit_log):
     """Other characters are spelled out there."""
-    ledger.__dict__["_holds_unicode"] = False
-    ledger.note([AuditEntry(Event.FAILED, KEY, detail="größe")])
-    assert [one.detail for one in ledger.of(KEY)] == [r"gr\xf6\xdfe"]
+    audit_log.__dict__["_holds_unicode"] = False
+    audit_log.note([AuditEntry(Event.FAILED, KEY, detail="größe")])
+    assert [one.detail for one in audit_log.of(KEY)] == [r"gr\xf6\xdfe"]
 
 
-def test_values_that_are_too_long(ledger):
+def test_values_that_are_too_long(audit_log):
     """Columns of the circumstances too."""
-    ledger.note([AuditEntry(Event.APPLIED, ("a" * 300, "n" * 300), digest="d" * 99)])
-    (entry,) = ledger.of(("a" * 255, "n" * 255))
+    audit_log.note([AuditEntry(Event.APPLIED, ("a" * 300, "n" * 300), digest="d" * 99)])
+    (entry,) = audit_log.of(("a" * 255, "n" * 255))
     assert entry.digest == "d" * 64
 
 
@@ -106,38 +106,38 @@ def test_each_database_has_its_own():
     assert [one.alias for one in AuditLog(connections["other"]).of(KEY)] == ["other"]
 
 
-def test_it_is_rolled_back_with_what_it_says(ledger):
+def test_it_is_rolled_back_with_what_it_says(audit_log):
     """Within the transaction of the caller."""
     with transaction.atomic():
-        ledger.note([AuditEntry(Event.APPLIED, KEY)])
+        audit_log.note([AuditEntry(Event.APPLIED, KEY)])
         transaction.set_rollback(True)
-    assert ledger.of(KEY) == []
+    assert audit_log.of(KEY) == []
 
 
-def test_trying(ledger):
+def test_trying(audit_log):
     """What cannot be written is no error, and does no harm to a transaction around it."""
     with transaction.atomic():
-        ledger.try_to_note([AuditEntry(Event.FAILED, KEY, record_id="no number")])  # type: ignore[arg-type]
-        ledger.try_to_note([AuditEntry(Event.FAILED, KEY)])
-    assert len(ledger.of(KEY)) == 1
+        audit_log.try_to_note([AuditEntry(Event.FAILED, KEY, record_id="no number")])  # type: ignore[arg-type]
+        audit_log.try_to_note([AuditEntry(Event.FAILED, KEY)])
+    assert len(audit_log.of(KEY)) == 1
 
 
-def test_without_a_table(ledger):
+def test_without_a_table(audit_log):
     """It is not there, knows nothing, and is not written to."""
     with connection.cursor() as cursor:
-        cursor.execute(f"ALTER TABLE {LEDGER} RENAME TO elsewhere")
+        cursor.execute(f"ALTER TABLE {AUDIT_LOG} RENAME TO elsewhere")
     try:
-        assert not ledger.is_kept()
-        assert ledger.of(KEY) == []
-        ledger.try_to_note([AuditEntry(Event.FAILED, KEY)])
+        assert not audit_log.is_kept()
+        assert audit_log.of(KEY) == []
+        audit_log.try_to_note([AuditEntry(Event.FAILED, KEY)])
     finally:
         with connection.cursor() as cursor:
-            cursor.execute(f"ALTER TABLE elsewhere RENAME TO {LEDGER}")
-    assert ledger.is_kept()
+            cursor.execute(f"ALTER TABLE elsewhere RENAME TO {AUDIT_LOG}")
+    assert audit_log.is_kept()
 
 
 def test_a_table_of_another_schema():
-    """A tenant's search_path goes on to the public schema, whose ledger is not its own."""
+    """A tenant's search_path goes on to the public schema, whose audit log is not its own."""
     if connection.vendor != "postgresql":
         pytest.skip("schemas are PostgreSQL's")
     with connection.cursor() as cursor:
@@ -160,7 +160,7 @@ def test_a_table_of_another_schema():
 
 
 def test_one_statement_for_each_record(app):
-    """Beside the one that makes the record; the ledger is looked for once."""
+    """Beside the one that makes the record; the audit log is looked for once."""
     of_django = statements(MigrationRecorder(connection), "0001")
     assert statements(RewindRecorder(connection), "0002") == of_django + 1
     assert AuditLog(connection).of(("shop", "0002"))[0].record_id == record_id(("shop", "0002"))
@@ -179,7 +179,7 @@ def test_recorded_by_code(app):
     recorder = RewindRecorder(connection)
     recorder.record_applied(*KEY)
     recorder.record_unapplied(*KEY)
-    assert [one.event for one in AuditLog(connection).of(KEY)] == ["faked", "pruned"]
+    assert [one.event for one in AuditLog(connection).of(KEY)] == ["marked_applied", "pruned"]
 
 
 def test_what_is_not_recorded_is_not_unrecorded(app):

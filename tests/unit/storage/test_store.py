@@ -243,7 +243,7 @@ def test_each_text_has_the_next_number(store):
     assert store.rows()[KEY].verdict is Verdict.VERIFIED
 
 
-def test_it_comes_after_what_history_and_ledger_know_of(store):
+def test_it_comes_after_what_history_and_audit_log_know_of(store):
     """Also where the row itself has gone."""
     store.put([entry(text="a")])
     store.put([entry(text="b")])
@@ -274,7 +274,7 @@ def test_what_may_have_been_rolled_back_does_not_count(store, event):
 
 
 def test_an_older_row_is_seen(store):
-    """By history or ledger."""
+    """By history or audit log."""
     store.put([entry(text="a")])
     store.put([entry(text="b")])
     MigrationCodeHistory.objects.update(serial=3)
@@ -291,7 +291,7 @@ def test_the_last_number_is_not_passed(store):
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("model", [MigrationEvent, MigrationCodeHistory])
-def test_without_ledger_or_history_nothing_is_refused(store, model):
+def test_without_audit_log_or_history_nothing_is_refused(store, model):
     """Either may have been dropped by hand."""
     store.put([entry()])
     try:

@@ -110,14 +110,14 @@ def _one_as_data(one: Backfilled) -> dict[str, Any]:
     data: dict[str, Any] = {
         "app": one.key[0],
         "name": one.key[1],
-        "provenance": str(one.entry.provenance),
-        "carries": [member.name for member in one.entry.metadata.bundle.members],
+        "origin": str(one.entry.provenance),
+        "bundled": [member.name for member in one.entry.metadata.bundle.members],
     }
     if one.found is not None:
         version = one.found.version
         data["git"] = {
             "commit": version.commit,
-            "date": version.when.astimezone(timezone.utc).isoformat(),
+            "date": version.when.astimezone(timezone.utc),
             "path": version.path,
             "versions": one.found.contents,
         }

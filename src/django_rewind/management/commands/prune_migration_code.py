@@ -19,8 +19,8 @@ from django_rewind.utils.types import Key, label
 class Command(ReportingCommand):
     help = (
         "Discard what is kept of migrations that have not been applied since a date: their stored "
-        "source, earlier texts, their entries in the ledger, and contents that nothing refers to any "
-        "more. What is applied is never touched. Exits with status 2 if the call makes no sense."
+        "source and its earlier revisions, their audit log entries, and bundled contents that nothing "
+        "refers to any more. What is applied is never touched. Exits with status 2 if the call makes no sense."
     )
 
     may_look_at_all_databases = False
@@ -69,7 +69,7 @@ class Command(ReportingCommand):
         if found.contents:
             count = len(found.contents)
             self.stdout.write(
-                f"  {count} carried content{'' if count == 1 else 's'} that nothing refers to then"
+                f"  {count} bundled content{'' if count == 1 else 's'} that nothing refers to then"
             )
 
     def _ask(self, alias: str) -> None:
@@ -116,14 +116,14 @@ def _named(key: Key) -> str:
 
 def _as_data(found: Leftovers, before: datetime, *, discarded: bool) -> dict[str, Any]:
     return {
-        "before": before.isoformat(),
+        "before": before,
         "discarded": discarded,
         "migrations": [
             {
                 "app": key[0],
                 "name": key[1],
                 "stored": key in found.stored,
-                "earlier_texts": len(found.texts.get(key, ())),
+                "revisions": len(found.revisions.get(key, ())),
                 "entries": len(found.entries.get(key, ())),
             }
             for key in found.keys

@@ -128,7 +128,7 @@ class Command(ReportingCommand):
         return rewind
 
     def _note_beginning(self) -> None:
-        """Whoever waits for this run can read in the ledger whose it is."""
+        """Whoever waits for this run can read in the audit log whose it is."""
         self.lock.note(in_words(self.options))
 
     # Adopting ---------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""What happens to a migration stands in a ledger in the database that it happened in."""
+"""What happens to a migration stands in an audit log in the database that it happened in."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ import os
 import platform
 import signal
 import socket
+from datetime import datetime
 
 import django
 import pytest
 
-from tests.support.helpers import LEDGER, Project, add, create, python
+from tests.support.helpers import AUDIT_LOG, Project, add, create, python
 
 pytestmark = pytest.mark.deep
 
@@ -29,7 +30,7 @@ def with_price(shop: Project) -> None:
 
 def last(shop: Project, *columns: str, alias: str = "default") -> tuple[object, ...]:
     names = ", ".join(f"`{one}`" if shop.db().vendor == "mysql" else f'"{one}"' for one in columns)
-    return shop.rows(f"SELECT {names} FROM {LEDGER} ORDER BY id DESC", alias=alias)[0]
+    return shop.rows(f"SELECT {names} FROM {AUDIT_LOG} ORDER BY id DESC", alias=alias)[0]
 
 
 def record_id(shop: Project, name: str) -> object:
@@ -49,7 +50,7 @@ def test_applied(shop):
 
     shop.manage("migrate")
 
-    assert shop.ledger("shop.0002_price") == [("captured", ""), ("applied", "file")]
+    assert shop.audit_log("shop.0002_price") == [("captured", ""), ("applied", "file")]
     columns = ("event", "record_id", "digest", "alias", "detail")
     expected = ("applied", record_id(shop, "0002_price"), digest(shop, "0002_price"), "default", "")
     assert last(shop, *columns) == expected
@@ -66,15 +67,15 @@ def test_what_was_applied_before_us(project):
 
     project.manage("migrate")
 
-    assert project.ledger("shop.0001_initial") == [("backfilled", "")]
+    assert project.audit_log("shop.0001_initial") == [("backfilled", "")]
     assert last(project, "detail") == ("from its file",)
 
 
 def test_our_own_migrations(project):
-    """From the one on that makes the ledger."""
+    """From the one on that makes the audit log."""
     project.manage("migrate")
 
-    names = project.rows(f"SELECT migration_name FROM {LEDGER} WHERE event = 'applied'")
+    names = project.rows(f"SELECT migration_name FROM {AUDIT_LOG} WHERE event = 'applied'")
     assert names[0] == ("0006_ledger",)
 
 
@@ -86,7 +87,7 @@ def test_unapplied_by_its_file(shop):
 
     shop.manage("migrate", "shop", "0001")
 
-    assert shop.ledger("shop.0002_price")[2:] == [("unapplied", "file")]
+    assert shop.audit_log("shop.0002_price")[2:] == [("unapplied", "file")]
     assert last(shop, "record_id", "digest") == (applied_as, digest(shop, "0002_price"))
     assert last(shop, "seconds")[0] > 0
 
@@ -99,7 +100,7 @@ def test_rewound_from_stored_code(shop, command):
 
     shop.manage(*command)
 
-    assert shop.ledger("shop.0002_price")[2:] == [("rewound", "stored")]
+    assert shop.audit_log("shop.0002_price")[2:] == [("rolled_back", "stored")]
     assert last(shop, "record_id", "digest") == (applied_as, digest(shop, "0002_price"))
 
 
@@ -110,18 +111,18 @@ def test_rewound_by_its_file(shop):
 
     shop.manage("rewind", "shop", "0001", "--noinput")
 
-    assert shop.ledger("shop.0002_price")[2:] == [("rewound", "file")]
+    assert shop.audit_log("shop.0002_price")[2:] == [("rolled_back", "file")]
 
 
 def test_faked_and_forgotten(shop):
     """Records come and go without anything being done."""
     shop.migration("shop.0002_price", PRICE, after="0001_initial")
     shop.manage("migrate", "--fake")
-    assert shop.ledger("shop.0002_price") == [("backfilled", ""), ("faked", "")]
+    assert shop.audit_log("shop.0002_price") == [("backfilled", ""), ("marked_applied", "")]
     assert last(shop, "seconds", "record_id") == (None, record_id(shop, "0002_price"))
 
     shop.manage("migrate", "--fake", "shop", "0001")
-    assert shop.ledger("shop.0002_price")[2:] == [("forgotten", "")]
+    assert shop.audit_log("shop.0002_price")[2:] == [("marked_unapplied", "")]
 
 
 def test_faked_as_initial(shop):
@@ -132,8 +133,8 @@ def test_faked_as_initial(shop):
 
     shop.manage("migrate", "--fake-initial")
 
-    assert shop.ledger("shop.0001_initial")[-1] == ("faked", "")
-    assert shop.ledger("stock.0001_initial")[-1] == ("applied", "file")
+    assert shop.audit_log("shop.0001_initial")[-1] == ("marked_applied", "")
+    assert shop.audit_log("stock.0001_initial")[-1] == ("applied", "file")
 
 
 @pytest.mark.skipif(django.VERSION < (4, 1), reason="migrate --prune is new in Django 4.1")
@@ -144,7 +145,7 @@ def test_pruned(shop):
 
     shop.manage("migrate", "--prune", "shop")
 
-    assert shop.ledger("shop.0002_price")[2:] == [("pruned", "")]
+    assert shop.audit_log("shop.0002_price")[2:] == [("pruned", "")]
     assert last(shop, "record_id") == (was,)
 
 
@@ -155,12 +156,12 @@ def test_a_squash_that_is_applied(project):
 
     project.manage("migrate")
 
-    assert project.ledger("shop.0001_initial") == [("applied", "")]
+    assert project.audit_log("shop.0001_initial") == [("applied", "")]
     # Older Djangos record the squashed migration itself after the step, on the side.
-    captured, applied = project.ledger("shop.0001_squashed")
+    captured, applied = project.audit_log("shop.0001_squashed")
     assert captured == ("captured", "")
     assert applied in (("applied", "file"), ("applied", ""))
-    details = project.rows(f"SELECT detail FROM {LEDGER} WHERE migration_name = '0002_more'")
+    details = project.rows(f"SELECT detail FROM {AUDIT_LOG} WHERE migration_name = '0002_more'")
     assert details == [("with shop.0001_squashed",)]
 
 
@@ -170,7 +171,7 @@ def test_a_squash_that_is_recorded_on_the_side(shop):
 
     shop.manage("migrate")
 
-    events = dict(shop.rows(f"SELECT event, detail FROM {LEDGER} WHERE migration_name = '0001_squashed'"))
+    events = dict(shop.rows(f"SELECT event, detail FROM {AUDIT_LOG} WHERE migration_name = '0001_squashed'"))
     assert events["applied"] == "all that it replaces is applied"
 
 
@@ -184,7 +185,7 @@ def test_undoing_a_squash(project):
     project.manage("rewind", "--noinput")
 
     assert project.applied("shop") == []
-    rows = project.rows(f"SELECT migration_name FROM {LEDGER} WHERE event = 'rewound'")
+    rows = project.rows(f"SELECT migration_name FROM {AUDIT_LOG} WHERE event = 'rolled_back'")
     assert sorted(rows) == [("0001_initial",), ("0001_squashed",), ("0002_more",)]
 
 
@@ -196,7 +197,7 @@ def test_accepted(shop):
 
     shop.manage("verify_migrations", "--accept", "shop", "0002_price")
 
-    assert shop.ledger("shop.0002_price")[2:] == [("accepted", "")]
+    assert shop.audit_log("shop.0002_price")[2:] == [("accepted", "")]
     assert last(shop, "digest", "record_id") == (digest(shop, "0002_price"), record_id(shop, "0002_price"))
 
 
@@ -207,8 +208,8 @@ def test_adopted(shop):
 
     shop.manage("rewind", "--adopt", "--noinput")
 
-    assert shop.ledger("shop.0002_price")[-1] == ("adopted", "")
-    assert shop.ledger("shop.0003_price") == [("adopted", "")]
+    assert shop.audit_log("shop.0002_price")[-1] == ("renamed", "")
+    assert shop.audit_log("shop.0003_price") == [("renamed", "")]
     assert last(shop, "detail") == ("it was shop.0002_price",)
 
 
@@ -218,7 +219,7 @@ def test_restored(shop):
 
     shop.manage("restore_migrations")
 
-    assert shop.ledger("shop.0002_price")[2:] == [("restored", "")]
+    assert shop.audit_log("shop.0002_price")[2:] == [("restored", "")]
     assert last(shop, "digest")[0] == digest(shop, "0002_price")
     assert last(shop, "detail")[0].endswith("0002_price.py")
 
@@ -236,7 +237,7 @@ def test_found_in_git(project):
 
     project.manage("backfill_migration_code", "--from-git")
 
-    assert project.ledger("shop.0001_initial") == [("backfilled", "")]
+    assert project.audit_log("shop.0001_initial") == [("backfilled", "")]
     assert last(project, "detail") == ("found in git",)
 
 
@@ -251,7 +252,7 @@ def test_failed(shop):
     result = shop.attempt("migrate")
 
     assert "no \0 good" in result.stderr
-    assert shop.ledger("shop.0002_fail") == [("captured", ""), ("failed", "file")]
+    assert shop.audit_log("shop.0002_fail") == [("captured", ""), ("failed", "file")]
     detail = last(shop, "detail")[0]
     assert detail.startswith(r"applying it: RuntimeError: no \x00 good!")
     assert len(detail) == 4000
@@ -276,7 +277,7 @@ def test_failed_going_back(shop):
     assert shop.attempt("rewind", "--noinput").returncode == 1
 
     assert shop.applied("shop") == ["0001_initial", "0002_fail"]
-    assert shop.ledger("shop.0002_fail")[2:] == [("failed", "stored")]
+    assert shop.audit_log("shop.0002_fail")[2:] == [("failed", "stored")]
     assert last(shop, "detail", "digest") == ("undoing it: RuntimeError: no", digest(shop, "0002_fail"))
 
 
@@ -294,7 +295,7 @@ def test_refused(irreversible, command):
     """Once, with what stands in the way."""
     irreversible.refused(*command)
 
-    assert irreversible.ledger("shop.0002_once")[2:] == [("refused", "")]
+    assert irreversible.audit_log("shop.0002_once")[2:] == [("refused", "")]
     assert "0002_once" in last(irreversible, "detail")[0]
 
 
@@ -305,14 +306,14 @@ def test_refused_while_planning(shop):
 
     shop.refused("migrate", "shop", "zero", naming="shop.0002_price")
 
-    assert shop.ledger("shop.0002_price")[2:] == [("refused", "")]
+    assert shop.audit_log("shop.0002_price")[2:] == [("refused", "")]
 
 
 def test_questions_leave_nothing(shop):
     """Nothing was going to be done."""
     with_price(shop)
     shop.execute("UPDATE django_migrations_code SET module = 'x' WHERE migration_name = '0002_price'")
-    before = shop.rows(f"SELECT id FROM {LEDGER}")
+    before = shop.rows(f"SELECT id FROM {AUDIT_LOG}")
 
     for command in (
         ("migrate", "shop", "zero", "--plan"),
@@ -327,7 +328,7 @@ def test_questions_leave_nothing(shop):
     ):
         shop.attempt(*command)
 
-    assert shop.rows(f"SELECT id FROM {LEDGER}") == before
+    assert shop.rows(f"SELECT id FROM {AUDIT_LOG}") == before
 
 
 def test_failed_in_one_transaction(shop):
@@ -341,8 +342,8 @@ def test_failed_in_one_transaction(shop):
 
     assert shop.attempt("rewind", "--atomic", "--noinput").returncode == 1
 
-    assert shop.ledger("shop.0003_price")[2:] == []
-    assert shop.ledger("shop.0002_fail")[2:] == [("failed", "stored")]
+    assert shop.audit_log("shop.0003_price")[2:] == []
+    assert shop.audit_log("shop.0002_fail")[2:] == [("failed", "stored")]
 
 
 # Snapshot ------------------------------------------------------------------------------
@@ -372,21 +373,24 @@ def test_applied_twice_with_other_source(twice):
     found = history(twice)["default"]
 
     events = [(one["event"], one["digest"]) for one in found["events"]]
-    first, second = (one["digest"] for one in found["texts"])
+    first, second = (one["digest"] for one in found["revisions"])
     assert first != second
     assert events == [
         ("captured", first),
         ("applied", first),
-        ("rewound", first),
+        ("rolled_back", first),
         ("captured", second),
         ("applied", second),
     ]
-    assert [bool(one["replaced_at"]) for one in found["texts"]] == [True, False]
+    assert [bool(one["replaced_at"]) for one in found["revisions"]] == [True, False]
+    for time in (found["events"][0]["at"], found["revisions"][0]["replaced_at"]):
+        assert datetime.fromisoformat(time).tzinfo is not None
+        assert "T" in time
 
 
 def test_an_earlier_text(twice):
     """It is printed as it was."""
-    first, second = (one["digest"] for one in history(twice)["default"]["texts"])
+    first, second = (one["digest"] for one in history(twice)["default"]["revisions"])
     command = ("show_stored_migrations", "--source", "shop", "0002", "--digest")
 
     assert "default=1" in twice.manage(*command, first[:8]).stdout
@@ -400,23 +404,33 @@ def test_to_read(twice):
     lines = twice.manage("show_stored_migrations", "--history", "shop", "0002_price").stdout.splitlines()
 
     assert lines[0] == "shop.0002_price in the database 'default':"
-    assert "undone by a rewind, from stored code, in 0." in "\n".join(lines)
+    assert "rolled back, from stored code, in 0." in "\n".join(lines)
     assert f"by {getpass.getuser()}@{socket.gethostname()}" in lines[1]
-    assert f"Django {django.get_version()}, Python {platform.python_version()}; text " in lines[2]
+    assert f"Django {django.get_version()}, Python {platform.python_version()}; source " in lines[2]
     assert "feature1" in lines[4]
     assert "main" in lines[6]
-    assert lines[-3] == "Texts:"
+    assert lines[-3] == "Revisions:"
     assert "replaced" in lines[-2]
-    assert lines[-1].endswith("the one of now")
+    assert lines[-1].endswith("current")
 
 
-def test_what_is_only_in_the_ledger(twice):
+def test_an_event_that_this_version_does_not_know(twice):
+    """It is shown as it is: an entry of another version is one all the same."""
+    twice.execute(f"UPDATE {AUDIT_LOG} SET event = 'rewound' WHERE event = 'rolled_back'")
+
+    shown = twice.manage("show_stored_migrations", "--history", "shop", "0002_price").stdout
+
+    assert "  rewound, from stored code, in 0." in shown
+    assert "rewound" in [event["event"] for event in history(twice)["default"]["events"]]
+
+
+def test_what_is_only_in_the_audit_log(twice):
     """It is found by its prefix too; what nothing knows of is an error."""
     twice.execute("DELETE FROM django_migrations_code WHERE app_label = 'shop'")
     twice.execute("DELETE FROM django_migrations_code_history")
 
     assert len(history(twice)["default"]["events"]) == 5
-    assert history(twice)["default"]["texts"] == []
+    assert history(twice)["default"]["revisions"] == []
     twice.refused("show_stored_migrations", "--history", "shop", "0009", naming="0009")
     twice.refused("show_stored_migrations", "--history", "shop", "000", naming="More than one")
 
@@ -439,9 +453,9 @@ def test_history_of_all_databases(twice):
 # Where nothing can be written ----------------------------------------------------
 
 
-def test_a_ledger_dropped_by_hand(shop):
+def test_a_audit_log_dropped_by_hand(shop):
     """Migrations come and go as before."""
-    shop.execute(f"DROP TABLE {LEDGER}")
+    shop.execute(f"DROP TABLE {AUDIT_LOG}")
 
     with_price(shop)
     shop.manage("rewind", "--noinput")
@@ -449,16 +463,16 @@ def test_a_ledger_dropped_by_hand(shop):
     assert shop.applied("shop") == ["0001_initial"]
 
 
-def test_the_ledger_is_taken_away_by_the_same_run(shop):
+def test_the_audit_log_is_taken_away_by_the_same_run(shop):
     """Until then it is written."""
     shop.manage("migrate", "django_rewind", "0005")
-    assert LEDGER not in shop.tables()
+    assert AUDIT_LOG not in shop.tables()
 
     shop.manage("migrate", "django_rewind", "zero")
     shop.migration("shop.0002_price", PRICE, after="0001_initial")
     shop.manage("migrate")
 
-    assert shop.ledger("shop.0002_price")[-1] == ("applied", "file")
+    assert shop.audit_log("shop.0002_price")[-1] == ("applied", "file")
 
 
 def test_switched_off(shop):
@@ -468,7 +482,7 @@ def test_switched_off(shop):
 
     shop.manage("migrate")
 
-    assert shop.ledger("shop.0002_price") == []
+    assert shop.audit_log("shop.0002_price") == []
 
 
 ROUTER = """
@@ -480,7 +494,7 @@ class Router:
 
 
 def test_a_router_keeps_us_out(shop):
-    """The other database is migrated without a ledger, also where it had one."""
+    """The other database is migrated without an audit log, also where it had one."""
     shop.add_database("other")
     shop.manage("migrate", "--database", "other")
     shop.write("routers.py", ROUTER)
@@ -490,10 +504,10 @@ def test_a_router_keeps_us_out(shop):
     shop.manage("migrate", "--database", "other")
 
     assert shop.applied("shop", alias="other") == ["0001_initial", "0002_price"]
-    assert shop.ledger("shop.0002_price", alias="other") == []
+    assert shop.audit_log("shop.0002_price", alias="other") == []
 
 
-def test_two_databases_keep_ledgers_of_their_own(shop):
+def test_two_databases_keep_audit_logs_of_their_own(shop):
     """Each with its alias."""
     shop.add_database("other")
     shop.manage("migrate", "--database", "other")
@@ -501,8 +515,8 @@ def test_two_databases_keep_ledgers_of_their_own(shop):
 
     shop.manage("migrate", "--database", "other")
 
-    assert shop.ledger("shop.0002_price") == []
-    assert shop.ledger("shop.0002_price", alias="other") == [("captured", ""), ("applied", "file")]
+    assert shop.audit_log("shop.0002_price") == []
+    assert shop.audit_log("shop.0002_price", alias="other") == [("captured", ""), ("applied", "file")]
     assert last(shop, "alias", alias="other") == ("other",)
 
 
@@ -510,16 +524,18 @@ def test_two_databases_keep_ledgers_of_their_own(shop):
 
 
 def refuse_entries(shop: Project, event: str) -> None:
-    """Have the database refuse some entries of the ledger."""
+    """Have the database refuse some audit log entries."""
     if shop.db().vendor == "sqlite":
         action = "BEGIN SELECT RAISE(ABORT, 'no such entry'); END"
-        shop.execute(f"CREATE TRIGGER no_entry BEFORE INSERT ON {LEDGER} WHEN NEW.event = '{event}' {action}")
+        shop.execute(
+            f"CREATE TRIGGER no_entry BEFORE INSERT ON {AUDIT_LOG} WHEN NEW.event = '{event}' {action}"
+        )
     elif shop.db().vendor == "postgresql":
-        shop.execute(f"ALTER TABLE {LEDGER} ADD CHECK (event <> '{event}') NOT VALID")
+        shop.execute(f"ALTER TABLE {AUDIT_LOG} ADD CHECK (event <> '{event}') NOT VALID")
     else:
         action = "SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'no such entry'"
         shop.execute(
-            f"CREATE TRIGGER no_entry BEFORE INSERT ON {LEDGER} FOR EACH ROW "
+            f"CREATE TRIGGER no_entry BEFORE INSERT ON {AUDIT_LOG} FOR EACH ROW "
             f"BEGIN IF NEW.event = '{event}' THEN {action}; END IF; END"
         )
 
@@ -538,7 +554,7 @@ def test_no_record_without_its_entry(shop):
 def test_the_record_stays_without_an_entry_that_it_goes(shop):
     """Going back; where schema rolls back, it does too."""
     with_price(shop)
-    refuse_entries(shop, "rewound")
+    refuse_entries(shop, "rolled_back")
 
     assert shop.attempt("rewind", "--noinput").returncode != 0
 
@@ -563,11 +579,11 @@ def test_no_entry_without_its_record(shop):
     assert shop.attempt("migrate").returncode != 0
 
     assert shop.applied("shop") == ["0001_initial"]
-    assert ("applied", "file") not in shop.ledger("shop.0002_orphan")
+    assert ("applied", "file") not in shop.audit_log("shop.0002_orphan")
 
 
 def test_killed_in_the_middle(shop):
-    """The ledger does not say what has not been committed."""
+    """The audit log does not say what has not been committed."""
     header = f"""
     import os
 
@@ -579,8 +595,8 @@ def test_killed_in_the_middle(shop):
 
     assert shop.attempt("migrate").returncode != 0
 
-    assert shop.ledger("shop.0002_price")[-1] == ("applied", "file")
-    assert shop.ledger("shop.0003_die") == [("captured", "")]
+    assert shop.audit_log("shop.0002_price")[-1] == ("applied", "file")
+    assert shop.audit_log("shop.0003_die") == [("captured", "")]
 
 
 # Circumstances ---------------------------------------------------------------------
@@ -617,18 +633,18 @@ def test_a_branch_with_any_name(shop):
 def test_flush_and_dumpdata(shop):
     """It is no data of the project."""
     with_price(shop)
-    before = shop.rows(f"SELECT * FROM {LEDGER}")
+    before = shop.rows(f"SELECT * FROM {AUDIT_LOG}")
 
     shop.manage("flush", "--noinput")
     dumped = shop.manage("dumpdata", "--all").stdout
 
-    assert shop.rows(f"SELECT * FROM {LEDGER}") == before
+    assert shop.rows(f"SELECT * FROM {AUDIT_LOG}") == before
     assert "migrationevent" not in dumped
 
 
 def test_loaddata_replaces_no_entry(shop):
     """One from elsewhere is added beside those that are there."""
-    first = shop.rows(f"SELECT id, event, app_label FROM {LEDGER} ORDER BY id")[0]
+    first = shop.rows(f"SELECT id, event, app_label FROM {AUDIT_LOG} ORDER BY id")[0]
     fields = '"at": "2020-01-01T00:00:00Z", "event": "applied", "app_label": "x", "migration_name": "y"'
     shop.write(
         "entry.json",
@@ -638,7 +654,7 @@ def test_loaddata_replaces_no_entry(shop):
 
     shop.manage("loaddata", "entry.json")
 
-    rows = shop.rows(f"SELECT id, event, app_label FROM {LEDGER} ORDER BY id")
+    rows = shop.rows(f"SELECT id, event, app_label FROM {AUDIT_LOG} ORDER BY id")
     assert rows[0] == first
     assert rows[-1][1:] == ("applied", "x")
 
