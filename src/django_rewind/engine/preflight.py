@@ -8,17 +8,14 @@ project states and, where the question is what is in a table, on the connection.
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from django.core.exceptions import FieldDoesNotExist
-from django.db.migrations import Migration, operations
-from django.db.migrations.operations.base import Operation
-from django.db.models import NOT_PROVIDED, Field
+from django.db.migrations import Migration
 
 from ..backends import backend_for
 from ..exceptions import BlockedRewind, ConflictsWithMissing, IrreversibleRewind, UnknownColumns
-from ..schema.effects import conflict, effects_of, flatten, operations_in
+from ..schema.effects import conflict, effects_of, operations_in
+from ..schema.not_null import not_null_again
 from ..schema.operations import fields_named, rebuilt_table
 from ..sources.description import in_words, is_reversible
 from ..utils.types import Effect, Key, key_of
@@ -156,7 +153,7 @@ def check_not_null(connection: Any, state: Any, undone: Sequence[Migration]) -> 
     Refuse to put back a NOT NULL that the rows do not allow.
 
     That is a column without default in a filled table, and a column that was made
-    nullable and holds NULL. States are built, and the last one is rendered if need be.
+    nullable and holds NULL.
 
     Args:
         state: the one before the first of `undone`, not rendered; it is changed.
@@ -165,95 +162,16 @@ def check_not_null(connection: Any, state: Any, undone: Sequence[Migration]) -> 
     Raises:
         BlockedRewind: names the step, the table and the column.
     """
-    editor = connection.SchemaEditorClass(connection)
-    put_back: list[_NotNull] = []
-    for migration in undone:
-        for operation in migration.operations:
-            taken = list(_not_null_taken(migration, operation, state))
-            operation.state_forwards(migration.app_label, state)
-            for one in put_back:
-                one.follow(migration.app_label, operation)
-            put_back += [one for one in taken if not one.is_there or one.may_be_null_in(state)]
-    for one in put_back:
-        if not _needs_a_value(editor, one.field):
-            continue
-        table, column = one.in_database_now(state)
-        if table and backend_for(connection).has_rows(table, column):
+    backend = backend_for(connection)
+    for column in not_null_again(state, undone):
+        is_lacking = column.lacks_value(connection, rebuilds_tables=backend.rebuilds_tables)
+        if is_lacking and backend.has_rows(column.table, column.column):
             raise BlockedRewind(
-                one.key,
-                f"the column '{one.field.column}' of '{table}' would be NOT NULL again, it has "
+                column.step,
+                f"the column '{column.field.column}' of '{column.table}' would be NOT NULL again, it has "
                 "no default, and the table has rows without a value for it.",
-                f"Give these rows of '{table}' a value or delete them, then try again.",
+                f"Give these rows of '{column.table}' a value or delete them, then try again.",
             )
-
-
-@dataclass
-class _NotNull:
-    """A column that comes back as NOT NULL, under the names that it has by now."""
-
-    key: Key
-    field: Field[Any, Any]
-    model: Key
-    name: str
-    # Whether the column is there and only its NULLs matter.
-    is_there: bool
-
-    def follow(self, app_label: str, operation: Operation) -> None:
-        """Take over what a later operation renames."""
-        for inner in flatten([operation], database=False):
-            if isinstance(inner, operations.RenameModel):
-                if self.model == (app_label, inner.old_name.lower()):
-                    self.model = (app_label, inner.new_name.lower())
-            elif isinstance(inner, operations.RenameField):
-                same_model = self.model == (app_label, inner.model_name.lower())
-                if same_model and self.name == inner.old_name:
-                    self.name = inner.new_name
-
-    def may_be_null_in(self, state: Any) -> bool:
-        field = _field_in(state, self.model, self.name)
-        return field is not None and field.null
-
-    def in_database_now(self, state: Any) -> tuple[str | None, str | None]:
-        """Return the table, and the column if it is there; no table if that was dropped."""
-        try:
-            model = state.apps.get_model(*self.model)
-            column = model._meta.get_field(self.name).column if self.is_there else None
-        except (LookupError, FieldDoesNotExist):
-            return None, None
-        return model._meta.db_table, column
-
-
-def _not_null_taken(migration: Migration, operation: Operation, before: Any) -> Iterator[_NotNull]:
-    """Yield the columns that an operation drops or changes, as they come back when it is undone."""
-    for inner in flatten([operation], database=True):
-        if isinstance(inner, (operations.RemoveField, operations.AlterField)):
-            model = (migration.app_label, inner.model_name.lower())
-            field = _field_in(before, model, inner.name)
-            # Of a column that no state knows nothing can be said.
-            if field is not None:
-                is_there = isinstance(inner, operations.AlterField)
-                yield _NotNull(key_of(migration), field, model, inner.name, is_there)
-
-
-def _field_in(state: Any, model: Key, name: str) -> Field[Any, Any] | None:
-    """Return a field with the name of its column; to render a model for that takes a hundred times as long."""
-    model_state = state.models.get(model)
-    if model_state is None or name not in model_state.fields:
-        return None
-    field: Field[Any, Any] = model_state.fields[name].clone()
-    field.set_attributes_from_name(name)
-    return field
-
-
-def _needs_a_value(editor: Any, column: Field[Any, Any]) -> bool:
-    if column.null or column.many_to_many or column.column is None:
-        return False
-    if getattr(column, "generated", False):
-        return False
-    if getattr(column, "db_default", NOT_PROVIDED) is not NOT_PROVIDED:
-        return False
-    # Not as the database would be given it: to write a key down, Django asks the model that it points to.
-    return editor._effective_default(column) is None
 
 
 def check_unknown_columns(

@@ -14,13 +14,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
-from django.db import connection
-from django.db.backends.utils import strip_quotes, truncate_name
+from django.db.backends.utils import strip_quotes
 from django.db.migrations import Migration
 from django.db.migrations.operations.base import Operation
 
 from ..utils.types import Effect, Key
-from .operations import ORDER, effect_of, halves
+from .operations import ORDER, default_table, effect_of, halves
 
 # A table (column None) or a column that disappears when a migration is undone.
 Loss = tuple[str, Optional[str]]
@@ -142,16 +141,6 @@ def _are_refers(value: Any) -> bool:
     )
 
 
-def _default_table(first: str, second: str) -> str:
-    """
-    Return the name that Django gives a table, on whatever database it is.
-
-    Django cuts it to what the default database can take (`Options.contribute_to_class`
-    and `ManyToManyField._get_m2m_db_table`).
-    """
-    return truncate_name(f"{first}_{second}", connection.ops.max_name_length())
-
-
 _ORDER = {"column": ORDER, "chosen": True}
 
 
@@ -210,7 +199,7 @@ class Names:
         return ORDER not in self.columns.get((app_label, effect["model"]), {})
 
     def table(self, app_label: str, model: str) -> str:
-        return self.tables.get((app_label, model)) or _default_table(app_label, model)
+        return self.tables.get((app_label, model)) or default_table(app_label, model)
 
     def follow(self, app_label: str, effects: Iterable[Effect]) -> None:
         """Take over what the effects do to the state."""
@@ -223,7 +212,7 @@ class Names:
         key = (app_label, model)
         columns = self.columns.setdefault(key, {})
         if kind == "create_model":
-            self.tables[key] = effect["table"] or _default_table(app_label, model)
+            self.tables[key] = effect["table"] or default_table(app_label, model)
             self.columns[key] = {**effect["fields"], **({ORDER: _ORDER} if effect.get("ordered") else {})}
             if effect["without_table"]:
                 del self.tables[key], self.columns[key]
@@ -233,12 +222,12 @@ class Names:
         elif kind == "rename_model":
             renamed = (app_label, effect["to"])
             table = self.tables.pop(key, None)
-            if table is None or table == _default_table(app_label, model):
-                table = _default_table(*renamed)
+            if table is None or table == default_table(app_label, model):
+                table = default_table(*renamed)
             self.tables[renamed] = table
             self.columns[renamed] = self.columns.pop(key)
         elif kind == "alter_table":
-            self.tables[key] = effect["table"] or _default_table(app_label, model)
+            self.tables[key] = effect["table"] or default_table(app_label, model)
         elif kind != "alter_model":
             self._follow_field(columns, effect)
 
@@ -294,7 +283,7 @@ class Names:
     def _losses(self, app_label: str, effect: Effect) -> list[Loss]:
         kind = effect["effect"]
         if kind == "create_model" and not effect["without_table"]:
-            table = effect["table"] or _default_table(app_label, effect["model"])
+            table = effect["table"] or default_table(app_label, effect["model"])
             return [
                 (table, None),
                 *(
@@ -329,7 +318,7 @@ class Names:
 
     @staticmethod
     def _join_table(table: str, name: str, column: dict[str, Any]) -> str:
-        return column.get("table") or _default_table(strip_quotes(table), column.get("name", name))
+        return column.get("table") or default_table(strip_quotes(table), column.get("name", name))
 
     def needed_by(self, app_label: str, effects: Iterable[Effect]) -> set[Loss]:
         """Return the tables and columns of the models that these effects are about."""

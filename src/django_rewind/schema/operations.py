@@ -13,6 +13,8 @@ from copy import copy
 from dataclasses import dataclass
 from typing import Any, Optional
 
+from django.db import connection
+from django.db.backends.utils import truncate_name
 from django.db.migrations.operations.base import Operation
 from django.db.models import Field
 from django.db.models.fields.related import RECURSIVE_RELATIONSHIP_CONSTANT
@@ -122,12 +124,22 @@ def targets(field: Field[Any, Any], app_label: str) -> Iterator[Key]:
             yield app or app_label, model.lower()
 
 
+def default_table(first: str, second: str) -> str:
+    """
+    Return the name that Django gives a table, on whatever database it is.
+
+    Django cuts it to what the default database can take (`Options.contribute_to_class`
+    and `ManyToManyField._get_m2m_db_table`).
+    """
+    return truncate_name(f"{first}_{second}", connection.ops.max_name_length())
+
+
 def rebuilt_table(state: Any, app_label: str, operation: Operation, *, backwards: bool) -> str:
     """Return the table that SQLite may rebuild for an operation, or an empty string."""
     model_state = state.models.get((app_label, model_named(operation)))
     if model_state is None or not row_of(operation).rebuilds(operation, backwards):
         return ""
-    return model_state.options.get("db_table") or f"{app_label}_{model_state.name.lower()}"
+    return model_state.options.get("db_table") or default_table(app_label, model_state.name_lower)
 
 
 # Effects --------------------------------------------------------------------
