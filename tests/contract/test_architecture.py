@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import django_rewind
+from django_rewind.schema import operations
 
 PACKAGE = Path(django_rewind.__file__).parent
 TABLE = (Path(__file__).parents[2] / "docs" / "architecture.md").read_text(encoding="utf-8")
@@ -86,3 +87,15 @@ def test_only_backends_ask_for_a_vendor():
         if isinstance(node, ast.Attribute) and node.attr in ("vendor", "can_rollback_ddl", "mysql_is_mariadb")
     }
     assert asking == set()
+
+
+def test_only_one_module_asks_for_the_class_of_an_operation():
+    """Where an attribute, an import or a text has the name of one."""
+    classes = set(operations._ROWS) - {"Operation"}
+    asking = {
+        name
+        for name, node in nodes_outside("migrations")
+        for part in ("attr", "name", "value")
+        if isinstance(getattr(node, part, None), str) and getattr(node, part) in classes
+    }
+    assert asking == {"schema/operations.py"}

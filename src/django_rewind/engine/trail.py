@@ -12,13 +12,11 @@ from contextlib import contextmanager
 from typing import Any
 
 from django.db import DatabaseError
-from django.db.migrations.operations import AddField, CreateModel
 from django.db.migrations.operations.base import Operation
-from django.db.migrations.operations.fields import FieldOperation
-from django.db.migrations.operations.models import ModelOperation
 
 from ..backends import backend_for
 from ..models import Event
+from ..schema.effects import made_alone
 from ..sources.description import in_words
 from ..storage.audit_log import AuditEntry, AuditLog
 from ..utils.types import Key, label
@@ -27,8 +25,6 @@ __all__ = ["Trail"]
 
 _BEGUN = "begun"
 _PUTS_OFF = ", but for what comes last"
-
-_KNOWN = (FieldOperation, ModelOperation)
 
 _SCHEMA_CHANGES = ("ALTER", "CREATE", "DROP", "RENAME")
 
@@ -109,26 +105,22 @@ class Trail:
             what = f"{number + 1} of {len(self.operations)}: {in_words(operation)}"
             self._note(what + (_PUTS_OFF if puts_off else ""))
 
-    def _is_back(self, operation: Operation, app_label: str, state: Any) -> bool:
+    def _is_back(self, operation: Any, app_label: str, state: Any) -> bool:
         """
         Say whether a column or a table that was taken away is there again: put back by hand.
 
         Where another operation of the step is about it too, it may be the work of that.
         """
-        if not isinstance(operation, (AddField, CreateModel)):
+        made = made_alone(operation, self.operations, app_label)
+        if made is None:
             return False
-        name = operation.model_name if isinstance(operation, AddField) else operation.name
-        others = [one for one in self.operations if one is not operation and isinstance(one, _KNOWN)]
-        if any(one.references_model(name, app_label) for one in others if not isinstance(one, AddField)):
-            return False
-        model = state.apps.get_model(app_label, name)
-        if isinstance(operation, CreateModel):
+        model = state.apps.get_model(app_label, made["model"])
+        if made["effect"] == "create_model":
             return self._backend.has(model._meta.db_table)
-        alike = [
-            one for one in others if isinstance(one, AddField) and one.is_same_field_operation(operation)
-        ]
-        column = model._meta.get_field(operation.name).column
-        return not alike and self._backend.has(model._meta.db_table, column)
+        field = model._meta.get_field(operation.name)
+        if field.many_to_many:
+            return self._backend.has(field.remote_field.through._meta.db_table)
+        return self._backend.has(model._meta.db_table, field.column)
 
     def _note(self, detail: str) -> None:
         self.ledger.note([AuditEntry(Event.PARTIAL, self.key, **self._identity, detail=detail)])

@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from typing import Any
 
 from django.db import transaction
-from django.db.migrations import Migration, operations
+from django.db.migrations import Migration
 
 from ..backends import backend_for
 from ..exceptions import AtomicNotPossible, RewindError, RewindInterrupted
-from ..schema.effects import flatten
+from ..schema.effects import effects_in, flatten
 from ..sources.description import in_words
 from ..storage.audit_log import AuditEntry, AuditLog
 from ..utils.types import Key, key_of, label
@@ -21,7 +21,7 @@ __all__ = ["STOPS", "Whole", "check_atomic", "one_transaction"]
 # What stops a run on its way.
 STOPS = (Exception, KeyboardInterrupt)
 
-_RENAMES = (operations.RenameModel, operations.RenameField, operations.AlterModelTable)
+_RENAMES = {"rename_model", "rename_field", "alter_table"}
 
 
 def check_atomic(connection: Any, migrations: Iterable[Migration]) -> None:
@@ -55,7 +55,7 @@ def _joins(connection: Any, operation: Any) -> bool:
         return False
     # Until Django 4.2, of SQLite before 3.26 (django/db/backends/sqlite3/features.py).
     renames_at_all = getattr(connection.features, "supports_atomic_references_rename", True)
-    return renames_at_all or not isinstance(operation, _RENAMES)
+    return renames_at_all or all(effect["effect"] not in _RENAMES for effect in effects_in([operation]))
 
 
 @contextmanager

@@ -177,6 +177,23 @@ class Made:
             self.field = effect["to"]
 
 
+def made_alone(operation: Operation, step: Iterable[Operation], app_label: str) -> Effect | None:
+    """Return the effect of an operation that makes a table or a column no other one of its step is about."""
+    made = effect_of(operation)
+    if made is None or made["effect"] not in ("add_field", "create_model"):
+        return None
+    for other in step:
+        effect = effect_of(other)
+        if other is operation or effect is None or effect["effect"] in ("alter_model", "opaque"):
+            continue
+        named = {effect["model"], effect.get("to")}
+        named |= {model for app, model in effect.get("refers", ()) if (app or app_label) == app_label}
+        is_same = (effect["model"], effect.get("field")) == (made["model"], made.get("field"))
+        if made["model"] in named and (is_same or effect["effect"] != "add_field"):
+            return None
+    return made
+
+
 @dataclass
 class Names:
     """

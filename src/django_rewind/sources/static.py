@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable
+from inspect import signature
 from types import ModuleType
 from typing import Any
 
@@ -116,22 +117,19 @@ class _Reader:
         kind = self._class(node, Operation)
         if kind is None or not isinstance(node, ast.Call):
             return None
-        read = _ARGUMENTS.get(kind, _Reader.value)
+        keywords = {word.arg or "": word.value for word in node.keywords}
+        arguments = signature(kind.__init__).bind(None, *node.args, **keywords).arguments
         operation: Operation = kind(
-            *(read(self, argument) for argument in node.args),
             **{
-                word.arg: read(self, word.value)
-                for word in node.keywords
-                if word.arg not in (None, "managers")
-            },
+                name: _ARGUMENTS.get(name, _Reader.value)(self, argument)
+                for name, argument in arguments.items()
+                if name not in ("self", "managers")
+            }
         )
         # Whether it can be described depends on what it was given.
         operation.describe()
         effects_in([operation])
         return operation
-
-    def _separate(self, node: ast.expr) -> Any:
-        return self.operations(node)
 
     def _code(self, node: ast.expr) -> Any:
         """Read an argument of RunPython: a function, which nobody calls here."""
@@ -239,11 +237,14 @@ class _Reader:
         return [*self.imported.get(first, first).split("."), *rest]
 
 
-# What stands in an argument that is no plain value.
-_ARGUMENTS: dict[Any, Callable[[_Reader, ast.expr], Any]] = {
-    migrations.RunPython: _Reader._code,
-    migrations.RunSQL: _Reader._sql,
-    migrations.SeparateDatabaseAndState: _Reader._separate,
+# What stands in arguments of operations that are no plain values.
+_ARGUMENTS: dict[str, Callable[[_Reader, ast.expr], Any]] = {
+    "code": _Reader._code,
+    "reverse_code": _Reader._code,
+    "sql": _Reader._sql,
+    "reverse_sql": _Reader._sql,
+    "database_operations": _Reader.operations,
+    "state_operations": _Reader.operations,
 }
 
 

@@ -10,7 +10,7 @@ from django.db import migrations, models
 from django.db.migrations.operations.models import IndexOperation, ModelOperation
 from django.db.migrations.state import ProjectState
 
-from django_rewind.schema.effects import Names, conflict, effects_of, lasting, operations_in
+from django_rewind.schema.effects import Names, conflict, effects_of, lasting, made_alone, operations_in
 from tests.support.fixtures import add, create, in_memory
 
 FOREIGN_KEY = models.ForeignKey("stock.Item", models.CASCADE)
@@ -493,6 +493,32 @@ def test_a_chosen_column_that_begins_like_its_field_stays_too():
         migrations.RenameField("Product", "name", "title"),
     )
     assert ("shop_product", "name_of_product") in found.needed()
+
+
+# What is made by one operation alone
+
+PRICE = add("Product", "price")
+
+
+@pytest.mark.parametrize(
+    "operation, others, is_alone",
+    [
+        (PRICE, [add("Product", "stock"), migrations.AlterModelOptions("Product", {})], True),
+        (PRICE, [create("Order"), migrations.RunSQL("SELECT 1")], True),
+        (create("Product"), [PRICE], True),
+        (PRICE, [add("Product", "Price")], False),
+        (PRICE, [migrations.RemoveField("Product", "stock")], False),
+        (PRICE, [migrations.RenameModel("Thing", "Product")], False),
+        (create("Product"), [create("Order", ("of", models.ForeignKey("Product", models.CASCADE)))], False),
+        (create("Product"), [migrations.DeleteModel("Product")], False),
+        (migrations.RemoveField("Product", "price"), [], False),
+        (migrations.RunSQL("SELECT 1"), [], False),
+    ],
+)
+def test_made_alone(operation, others, is_alone):
+    """Whether another operation of the step may have made, dropped or renamed the same."""
+    made = made_alone(operation, [*others, operation], "shop")
+    assert (made is not None) is is_alone
 
 
 # Lasting
