@@ -18,15 +18,14 @@ from django.core.management.base import CommandError
 from django.db import DEFAULT_DB_ALIAS
 
 from ..backends import backend_for
+from ..engine.plan import Plan
 from ..engine.preflight import check_reversible
 from ..exceptions import RewindError, RewindInterrupted
 from ..git.hook import Choices
 from ..inventory.snapshot import FileStatus, Snapshot
 from ..utils.advice import on_database
-from ..utils.types import Key, Plan, some_names_of, some_of
+from ..utils.types import Key, some_names_of, some_of
 from .rewind import Rewind
-
-__all__ = ["after_checkout"]
 
 
 def after_checkout(connection: Any, choices: Choices, deleted: Sequence[str] = ()) -> str:
@@ -119,9 +118,9 @@ def look(connection: Any, deleted: Sequence[str] = ()) -> Lacking | None:
 def _plan(rewind: Rewind) -> tuple[Plan, str]:
     try:
         plan = rewind.plan()
-        check_reversible(migration for migration, _ in plan)
+        check_reversible(migration for migration, _ in plan.migrations)
     except RewindError as error:
-        return [], error.problem
+        return Plan([]), error.problem
     return plan, ""
 
 
@@ -163,17 +162,13 @@ def _undo(found: Lacking, choices: Choices) -> str:
     except Exception as error:  # noqa: BLE001 (stored code raises what it likes)
         return _not_undone(found, error)
     loss = f" What was in {some_of(lost)} is lost." if lost else ""
-    return f"undone for this checkout: {some_names_of(_undone(found))}.{loss}"
+    return f"undone for this checkout: {some_names_of(found.plan.keys)}.{loss}"
 
 
 def _not_undone(found: Lacking, error: BaseException) -> str:
     return (
-        f"{some_names_of(_undone(found))} could not be undone ({_in_short(error)}). See 'manage.py rewind'."
+        f"{some_names_of(found.plan.keys)} could not be undone ({_in_short(error)}). See 'manage.py rewind'."
     )
-
-
-def _undone(found: Lacking) -> list[Key]:
-    return [(migration.app_label, migration.name) for migration, _ in found.plan]
 
 
 # Words --------------------------------------------------------------------------

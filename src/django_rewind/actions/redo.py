@@ -21,10 +21,8 @@ from ..schema.graph import children_in, closure, parents_in
 from ..sources.stored import StoredMigration
 from ..storage.store import Store
 from ..storage.tables import APP_LABEL
-from ..utils.types import Key, Plan, key_of, label
+from ..utils.types import Key, key_of, label
 from .rewind import Rewind
-
-__all__ = ["Redo", "redo_modified", "redo_one"]
 
 
 def redo_one(rewind: Rewind, app_label: str, name: str) -> Redo:
@@ -93,27 +91,28 @@ class Redo:
         self.loader = rewind.loader
         self.goals = goals = list(goals)
         is_applied = self.loader.applied_migrations
-        self.undo: Plan = rewind.plan_undoing([key for key in goals if key in is_applied])
-        undone = [key_of(migration) for migration, _ in self.undo]
-        on_disk = [key for key in undone if key in self.loader.disk_migrations]
-        self.stays_undone = [key for key in undone if key not in self.loader.disk_migrations]
+        self.plan = rewind.plan_undoing([key for key in goals if key in is_applied])
+        on_disk = [key for key in self.plan.keys if key in self.loader.disk_migrations]
+        self.plan.not_reapplied = [key for key in self.plan.keys if key not in self.loader.disk_migrations]
         again = {*on_disk, *(key for key in goals if key not in is_applied)}
-        self.applies = self._with_parents(again | LeftBehind(rewind).after(goals), set(undone))
+        self.plan.applies = self._with_parents(again | LeftBehind(rewind).after(goals))
         # What applies, once everything is undone.
         self._forward: Rewind | None = None
 
-    def _with_parents(self, again: set[Key], undone: set[Key]) -> list[Key]:
+    def _with_parents(self, again: set[Key]) -> list[Key]:
         """Add what the files depend on and is not applied, in the order of the graph."""
         parents = parents_in(self.loader.graph)
         for key in again:
-            for parent in closure([key], parents) & set(self.stays_undone):
+            for parent in closure([key], parents) & set(self.plan.not_reapplied):
                 raise RedoNotPossible(
                     key,
                     f"it depends on {label(parent)}, which would be undone and has no file.",
                     f"Bring back the file of {label(parent)} and try again.",
                 )
         needed = closure(again, parents)
-        wanted = {key for key in needed if key in undone or key not in self.loader.applied_migrations}
+        wanted = {
+            key for key in needed if key in self.plan.unapplied or key not in self.loader.applied_migrations
+        }
         return _in_order(self.loader.graph, wanted)
 
     # Running ----------------------------------------------------------------
@@ -125,25 +124,25 @@ class Redo:
         Raises:
             RewindError: nothing has been changed.
         """
-        if not self.undo:
+        if not self.plan.migrations:
             # Then the forward run looks for itself before it begins.
             return
-        order = self.rewind.beside.prepare(self.undo)
+        order = self.rewind.runner.prepare(self.plan.migrations)
         try:
             self._simulate(order)
         except RewindError:
-            self.rewind.beside.forget_stored_code()
+            self.rewind.runner.forget_stored_code()
             raise
 
     def _simulate(self, order: Iterable[Any]) -> None:
-        undone = {key_of(migration) for migration, _ in self.undo}
-        steps = [self.loader.graph.nodes[key] for key in self.applies]
+        undone = self.plan.unapplied
+        steps = self.files
         missing = self.rewind.snapshot.of(FileStatus.MISSING, FileStatus.TABLE_IN_USE)
         parents = parents_in(self.loader.graph)
         preflight.check_conflicts(
             steps,
             {key: self.rewind.snapshot.effects(key) for key in missing if key not in undone},
-            {key: closure([key], parents) for key in self.applies},
+            {key: closure([key], parents) for key in self.plan.applies},
         )
         stays = set(self.loader.applied_migrations) - undone
         kept = [migration for migration in order if key_of(migration) in stays]
@@ -158,7 +157,7 @@ class Redo:
     def files(self) -> list[Migration]:
         """What is applied afterwards, as it is on disk."""
         graph: Any = self.loader.graph
-        return [graph.nodes[key] for key in self.applies]
+        return [graph.nodes[key] for key in self.plan.applies]
 
     def run(self, make: Callable[[], Rewind], say: Callable[[str], None], **options: Any) -> None:
         """
@@ -173,7 +172,7 @@ class Redo:
             RewindError: it was refused; nothing has been changed.
             RewindInterrupted: it has stopped; what is left is said with it.
         """
-        whole = self.rewind.beside.whole
+        whole = self.rewind.runner.whole
         try:
             with nullcontext() if whole is None else whole.run("redo"):
                 self._run(make, say, **options)
@@ -186,10 +185,10 @@ class Redo:
             raise RewindInterrupted(error, how_far, what="redo", go_on=go_on) from error
 
     def _run(self, make: Callable[[], Rewind], say: Callable[[str], None], **options: Any) -> None:
-        if self.undo:
+        if self.plan.migrations:
             say("Rewinding:")
-            self.rewind.run_steps(self.undo, goes_on=bool(self.applies), **options)
-        if self.applies:
+            self.rewind.run_steps(self.plan, goes_on=bool(self.plan.applies), **options)
+        if self.plan.applies:
             say("Applying from files:")
             self._apply(make(), **options)
 
@@ -197,39 +196,35 @@ class Redo:
         self._forward = forward
         graph: Any = forward.loader.graph
         forward.loader.check_consistent_history(forward.connection)
-        plan = forward.beside.planned([], [(graph.nodes[key], False) for key in self.applies])
-        forward.run_steps(plan, **options)
+        forward.run_steps(
+            forward.take_up([(graph.nodes[key], False) for key in self.plan.applies]), **options
+        )
 
     def _how_far(self) -> tuple[HowFar, list[str]]:
         """Return what is done, and the commands that go on."""
         return self._how_far_back() if self._forward is None else self._how_far_forward(self._forward)
 
     def _how_far_back(self) -> tuple[HowFar, list[str]]:
-        beside, changes = self.rewind.beside, self.rewind.executor.recorder.changes
-        back = how_far_back(self.rewind.connection, self.undo, changes, beside.watch)
-        waiting = [key for key in self.applies if key in back.undone]
+        runner, changes = self.rewind.runner, self.rewind.executor.recorder.changes
+        back = how_far_back(self.rewind.connection, self.plan.migrations, changes, runner.watch)
+        waiting = [key for key in self.plan.applies if key in back.undone]
         again = [_again(key) for key in self.goals if key not in back.undone]
         then = [f"'manage.py migrate {app_label} {name}'" for app_label, name in waiting[-1:]]
         return back._replace(not_applied=waiting), [*again, *then]
 
     def _how_far_forward(self, forward: Rewind) -> tuple[HowFar, list[str]]:
-        connection, watch = forward.connection, forward.beside.watch
+        connection, watch = forward.connection, forward.runner.watch
         records = Records(connection, (), forward.executor.recorder.changes)
-        applied = [key for key in self.applies if key in records.keys]
-        waiting = [key for key in self.applies if key not in applied]
+        applied = [key for key in self.plan.applies if key in records.keys]
+        waiting = [key for key in self.plan.applies if key not in applied]
         how_far = HowFar(
-            undone=self.undone,
+            undone=self.plan.keys,
             applied=applied,
             not_applied=waiting,
             halfway=watch.lines(connection) if watch and watch.key in waiting else [],
             is_certain=records.is_certain,
         )
         return how_far, [_again(key) for key in self._first_of(waiting)]
-
-    @property
-    def undone(self) -> list[Key]:
-        """What is undone, in that order."""
-        return [key_of(migration) for migration, _ in self.undo]
 
     def _first_of(self, waiting: Iterable[Key]) -> list[Key]:
         """Return those on which the others hang."""

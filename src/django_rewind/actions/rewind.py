@@ -21,10 +21,9 @@ from django.db.migrations.state import ModelState
 
 from ..engine import hooks
 from ..engine.halfway import how_far_back
-from ..engine.losses import Losses, Lost
-from ..engine.planner import with_way_out
-from ..engine.preflight import check_reversible
-from ..engine.run import Survey
+from ..engine.plan import Lost, Plan
+from ..engine.planner import modified_rows, with_way_out
+from ..engine.preflight import check_reversible, losses_of
 from ..engine.transactions import STOPS, check_atomic
 from ..exceptions import (
     BlockedRewind,
@@ -45,9 +44,7 @@ from ..sources.recovered import RecoveredMigration
 from ..sources.stored import StoredMigration, how_to_replace
 from ..storage.integrity import Damage
 from ..storage.store import Store
-from ..utils.types import Key, Plan, key_of, label
-
-__all__ = ["Rewind"]
+from ..utils.types import Key, Steps, label
 
 
 class Rewind:
@@ -79,8 +76,8 @@ class Rewind:
         if removed_apps is None or list(removed_apps):
             self.loader.removed_apps = None if removed_apps is None else frozenset(removed_apps)
             self.loader.build_graph()
-        self.beside = hooks.beside(self.executor)
-        self.beside.is_rewind = True
+        self.runner = hooks.runner_of(self.executor)
+        self.runner.is_rewind = True
         self.snapshot = self.loader.snapshot
         self.adoptions = Adoptions(self.loader)
         # Whether what is on disk under another name is undone like everything else.
@@ -123,8 +120,14 @@ class Rewind:
         ids = self.loader.record_ids
         undone = [key for key in closure(goals, children) if key in self.loader.applied_migrations]
         order = in_applied_order(undone, parents, ids)
-        plan = [(self.loader.graph.nodes[key], True) for key in reversed(order)]
-        return self.beside.planned([], plan)
+        return self.take_up([(self.loader.graph.nodes[key], True) for key in reversed(order)])
+
+    def take_up(self, steps: Steps) -> Plan:
+        """Return the plan that these steps make."""
+        return self._plan_of(self.runner.planned([], steps))
+
+    def _plan_of(self, steps: Steps) -> Plan:
+        return self.runner.plan or Plan(steps)
 
     def _refuse_to_take_along(self, goals: Iterable[Key]) -> None:
         """A baseline, or what could be adopted, is undone when that is said, and never because of another."""
@@ -168,8 +171,8 @@ class Rewind:
                 f"{app_label}.{target[1]} is not applied, and rewind only goes back: use "
                 f"'manage.py migrate {app_label} {target[1]}'."
             )
-        plan: Plan = self.executor.migration_plan([target])
-        stays = [one for one in self.left_alone(plan) if one[0][0] == app_label]
+        plan = self._plan_of(self.executor.migration_plan([target]))
+        stays = [(key, standing) for key, standing in self._skipped(plan) if key[0] == app_label]
         if stays and not plan and target[1] is None:
             reasons = ", ".join(f"{label(key)} ({WHY_SKIPPED[standing]})" for key, standing in stays)
             raise RewindError(f"Nothing of the app '{app_label}' can be undone: {reasons}.")
@@ -212,14 +215,33 @@ class Rewind:
             key[0] == app_label for key in self.loader.applied_migrations
         )
 
-    def left_alone(self, plan: Plan) -> list[tuple[Key, FileStatus]]:
-        """Return what has no file and is not undone by the plan, with its standing."""
-        undone = {key_of(migration) for migration, _ in plan}
+    def _skipped(self, plan: Plan) -> list[tuple[Key, FileStatus]]:
+        """Return what has no file and is not unapplied by the plan."""
         return [
-            (key, standing)
-            for key, standing in self.snapshot.without_file.items()
-            if key not in undone and standing is not FileStatus.SQUASHED
+            (key, status)
+            for key, status in self.snapshot.without_file.items()
+            if key not in plan.unapplied and status is not FileStatus.SQUASHED
         ]
+
+    def describe(self, plan: Plan) -> None:
+        """Have a plan say what it skips, with the reason, and what data it would lose."""
+        plan.skipped = [(key, self._why_skipped(key, status)) for key, status in self._skipped(plan)]
+        plan.modified = [key for key in self.modified() if key not in plan.unapplied]
+        plan.losses = [] if plan.fake else self.losses(plan)
+
+    def _why_skipped(self, key: Key, status: FileStatus) -> str:
+        if key in self.renamed:
+            return f"{label(self.renamed[key])} does the same; --adopt gives it that name"
+        why = WHY_SKIPPED[status]
+        if status is not FileStatus.MISSING_BEFORE_INSTALL:
+            return why
+        if key in self.snapshot.stored:
+            return f"{why}; name a target to undo it"
+        return f"{why}; 'backfill_migration_code --from-git' looks for its source"
+
+    def losses(self, plan: Plan) -> list[Lost]:
+        """Return the tables and columns that go with the plan and hold something."""
+        return losses_of(self.connection, self.snapshot, self.loader.record_ids, plan.migrations)
 
     def check(self, plan: Plan) -> None:
         """
@@ -228,10 +250,9 @@ class Rewind:
         Raises:
             RewindError: there is no use in asking anybody.
         """
-        run = self.beside.run
-        if run is not None and run.error is not None:
-            raise run.error
-        check_reversible(migration for migration, _ in plan)
+        if plan.problem is not None:
+            raise plan.problem
+        check_reversible(migration for migration, _ in plan.migrations)
         self.check_as_signed(plan)
 
     def check_as_signed(self, plan: Plan) -> None:
@@ -241,14 +262,10 @@ class Rewind:
         Raises:
             NotRecoverable: something was changed after it was signed.
         """
-        recovered = [key_of(migration) for migration, _ in plan if isinstance(migration, RecoveredMigration)]
-        if not recovered:
-            return
-        for key, reason in Damage(self.connection).among(recovered).items():
+        stored = [migration.key for migration in plan.stored_steps]
+        for key, reason in Damage(self.connection).among(stored).items() if stored else ():
             error = NotRecoverable(key, f"{reason}.", how_to_replace(key))
             raise with_way_out(error) if key in self.loader.disk_migrations else error
-
-    # Costs ------------------------------------------------------------------
 
     def find_out(self, plan: Plan) -> None:
         """
@@ -259,19 +276,15 @@ class Rewind:
         Raises:
             NotRecoverable: it does not load.
         """
-        for migration, _ in plan:
-            if isinstance(migration, RecoveredMigration) and not migration.stored.metadata.was_imported:
+        for migration in plan.stored_steps:
+            if not migration.stored.metadata.was_imported:
                 migration.load()
 
-    def losses(self, plan: Plan) -> list[Lost]:
-        """Return the tables and columns that go with the plan and hold something."""
-        return Losses(self.connection, self.snapshot, self.loader.record_ids).of(plan)
+    # Modified files ---------------------------------------------------------
 
-    # Edited files -----------------------------------------------------------
-
-    def edited(self) -> list[Key]:
+    def modified(self) -> list[Key]:
         """
-        Return the applied migrations whose files were edited since.
+        Return the applied migrations whose files were modified since.
 
         As far as texts can tell, and without those that are verified to do the same.
         """
@@ -283,11 +296,11 @@ class Rewind:
 
     def differing(self) -> list[Key]:
         """Return those of them that would do something else: it executes what is stored of them."""
-        return [row.key for row in self._edited_rows() if self._differs(row)]
+        return [row.key for row in self._modified_rows() if self._differs(row)]
 
-    def _edited_rows(self) -> list[StoredMigration]:
+    def _modified_rows(self) -> list[StoredMigration]:
         apps_with_records = {app_label for app_label, _ in self.loader.record_ids}
-        return Survey(self.loader, self.beside.messages.warn).edited(apps_with_records)
+        return modified_rows(self.loader, apps_with_records)
 
     def _differs(self, row: StoredMigration) -> bool:
         """What cannot be decided differs."""
@@ -318,7 +331,7 @@ class Rewind:
             key = (app_label, self.find(app_label, prefix))
             if key not in self.loader.disk_migrations:
                 raise FileNotUsable(key, "it has no file in this checkout.")
-            self.beside.by_file |= {key}
+            self.runner.by_file |= {key}
 
     def check_use_of_files(self, plan: Plan, *, load: bool) -> None:
         """
@@ -330,38 +343,38 @@ class Rewind:
         Raises:
             FileNotUsable: names the migration.
         """
-        undone = {key_of(migration) for migration, _ in plan}
-        wanted = self.beside.by_file
-        for key in sorted(wanted - undone):
+        wanted = self.runner.by_file
+        for key in sorted(wanted - plan.unapplied):
             raise FileNotUsable(key, "it is not among what would be undone.")
-        rows = [row for row in self._edited_rows() if row.key in wanted] if wanted else []
+        rows = [row for row in self._modified_rows() if row.key in wanted] if wanted else []
         differing = {row.key for row in rows if not load or self._differs(row)}
         for key in sorted(wanted - differing):
             raise FileNotUsable(key, "it does not differ from what ran.")
 
     # Running ----------------------------------------------------------------
 
-    def run(self, plan: Plan, *, fake: bool = False, **options: Any) -> None:
+    def run(self, plan: Plan, **options: Any) -> None:
         """
         Run the plan, and say how far it has come if something stops it.
 
         Args:
-            fake: only forget the records.
             options: of `run_steps`.
 
         Raises:
             RewindError: it was refused; nothing has been changed.
             RewindInterrupted: it has stopped on its way.
         """
-        whole = self.beside.whole
+        whole = self.runner.whole
         try:
             with nullcontext() if whole is None else whole.run("rewind"):
-                self.run_steps(plan, fake=fake, **options)
+                self.run_steps(plan, **options)
         except RewindInterrupted:
             raise
         except STOPS as error:
             changes = self.executor.recorder.changes
-            how_far = how_far_back(self.connection, plan, changes, self.beside.watch, fake=fake)
+            how_far = how_far_back(
+                self.connection, plan.migrations, changes, self.runner.watch, fake=plan.fake
+            )
             if isinstance(error, RewindError) and not how_far.undone:
                 raise
             raise RewindInterrupted(error, how_far) from error
@@ -373,7 +386,6 @@ class Rewind:
         verbosity: int,
         interactive: bool,
         stdout: Any,
-        fake: bool = False,
         goes_on: bool = False,
     ) -> None:
         """
@@ -385,20 +397,27 @@ class Rewind:
         Args:
             goes_on: whether more follows in the same transaction, if there is one.
         """
-        alias, whole = self.connection.alias, self.beside.whole
-        if not fake:
-            self.beside.prepare(plan)
+        alias, whole = self.connection.alias, self.runner.whole
+        steps = plan.migrations
+        if not plan.fake:
+            self.runner.prepare(steps)
             if whole is not None:
                 # Stored code is loaded by now.
-                check_atomic(self.connection, [migration for migration, _ in plan])
+                check_atomic(self.connection, [migration for migration, _ in steps])
         self.begins()
         state = self.executor._create_project_state(with_applied_migrations=True)
-        emit_pre_migrate_signal(verbosity, interactive, alias, stdout=stdout, apps=state.apps, plan=plan)
-        state = self.executor.migrate([], plan=plan, state=state.clone(), fake=fake)
+        emit_pre_migrate_signal(verbosity, interactive, alias, stdout=stdout, apps=state.apps, plan=steps)
+        state = self.executor.migrate([], plan=steps, state=state.clone(), fake=plan.fake)
         state.clear_delayed_apps_cache()
         _render_real_models(state.apps)
         send = partial(
-            emit_post_migrate_signal, verbosity, interactive, alias, stdout=stdout, apps=state.apps, plan=plan
+            emit_post_migrate_signal,
+            verbosity,
+            interactive,
+            alias,
+            stdout=stdout,
+            apps=state.apps,
+            plan=steps,
         )
         if whole is None or goes_on:
             send()

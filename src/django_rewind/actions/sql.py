@@ -17,14 +17,13 @@ from django.db.migrations.recorder import MigrationRecorder
 
 from ..backends import backend_for
 from ..engine.handover import forget_outcome
+from ..engine.plan import Plan
 from ..engine.recorder import RewindRecorder
 from ..exceptions import RewindError, SqlNotAvailable
 from ..sources.recovered import source_of
 from ..storage.audit_log import AuditEntry
-from ..utils.types import Key, Plan, key_of, label
+from ..utils.types import Key, key_of, label
 from .rewind import Rewind
-
-__all__ = ["sql_of"]
 
 # What a schema editor asks while it collects. Whatever else it sends to the database
 # itself would change something there: on SQLite some renamings do.
@@ -47,13 +46,13 @@ def sql_of(rewind: Rewind, plan: Plan) -> list[str]:
         RewindError: what stands in the way of the plan itself.
         SqlNotAvailable: a step's statements depend on what an earlier one would have done.
     """
-    rewind.beside.prepare(plan)
+    rewind.runner.prepare(plan.migrations)
     collector = _Collector(rewind)
     try:
         with rewind.connection.execute_wrapper(_refuse_to_change):
-            rewind.executor.migrate([], plan=plan)
+            rewind.executor.migrate([], plan=plan.migrations)
     finally:
-        rewind.beside.forget_stored_code()
+        rewind.runner.forget_stored_code()
         # Nothing has been run, and nobody will come to take what a run leaves.
         forget_outcome(rewind.connection)
     return collector.lines

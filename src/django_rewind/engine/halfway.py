@@ -15,7 +15,7 @@ from ..backends import backend_for
 from ..exceptions import HowFar
 from ..schema.effects import flatten
 from ..sources.description import in_words
-from ..utils.types import Key, Plan, key_of, label
+from ..utils.types import Key, Steps, key_of, label
 from .preflight import target_before
 from .trail import Trail
 
@@ -155,7 +155,7 @@ def _read(connection: Any) -> Iterable[Key]:
 
 def how_far_back(
     connection: Any,
-    plan: Plan,
+    plan: Steps,
     changes: Mapping[Key, bool],
     watch: Watch | None = None,
     *,

@@ -25,9 +25,7 @@ from django.db.migrations.executor import MigrationExecutor
 from .. import conf
 
 if TYPE_CHECKING:
-    from .executor import Rewinding
-
-__all__ = ["beside", "bind", "install", "is_installed", "uninstall"]
+    from .runner import Runner
 
 _MARK = "_django_rewind_wraps"
 
@@ -104,7 +102,7 @@ def _handing_to(wrapper: Callable[..., Any]) -> Callable[[Any], Callable[..., An
             call = functools.partial(original, executor)
             if not conf.in_force() or not isinstance(executor.loader, _bound()["MigrationLoader"]):
                 return call(*args, **kwargs)
-            return wrapper(beside(executor), call, *args, **kwargs)
+            return wrapper(runner_of(executor), call, *args, **kwargs)
 
         setattr(wrapped, _MARK, original)
         return wrapped
@@ -112,29 +110,28 @@ def _handing_to(wrapper: Callable[..., Any]) -> Callable[[Any], Callable[..., An
     return wrap
 
 
-def beside(executor: Any) -> Rewinding:
-    """Return what stands beside this executor, for as long as it lives."""
-    from .executor import Rewinding
+def runner_of(executor: Any) -> Runner:
+    """Return the runner that stands beside this executor, for as long as it lives."""
+    from .runner import Runner
 
-    if "_rewinding" not in executor.__dict__:
-        executor._rewinding = Rewinding(executor)
-    rewinding: Rewinding = executor._rewinding
-    return rewinding
+    if "_rewind_runner" not in executor.__dict__:
+        unhooked = getattr(_ours["migration_plan"], _MARK)
+        executor._rewind_runner = Runner(executor, functools.partial(unhooked, executor))
+    runner: Runner = executor._rewind_runner
+    return runner
 
 
-def _migration_plan(
-    rewinding: Rewinding, call: Callable[..., Any], targets: Any, clean_start: bool = False
-) -> Any:
+def _migration_plan(runner: Runner, call: Callable[..., Any], targets: Any, clean_start: bool = False) -> Any:
     """Order and states hang on this: both plans of a run come from here."""
     plan = call(targets, clean_start=clean_start)
     if clean_start:
-        return rewinding.ordered(plan)
-    with rewinding.noting_refusals(of_a_run=False):
-        return rewinding.planned(targets, plan)
+        return runner.ordered(plan)
+    with runner.noting_refusals(of_a_run=False):
+        return runner.planned(targets, plan)
 
 
 def _migrate(
-    rewinding: Rewinding,
+    runner: Runner,
     call: Callable[..., Any],
     targets: Any,
     plan: Any = None,
@@ -144,25 +141,25 @@ def _migrate(
 ) -> Any:
     """The only place that every run passes before its first statement."""
     if plan is None:
-        with rewinding.noting_refusals():
-            plan = rewinding.executor.migration_plan(targets)
-    with rewinding.turn(targets, plan, state) as (plan, state):  # noqa: PLR1704 (what is left of it)
-        with rewinding.noting_refusals():
-            plan = rewinding.begin(plan, fake=fake, fake_initial=fake_initial)
+        with runner.noting_refusals():
+            plan = runner.executor.migration_plan(targets)
+    with runner.turn(targets, plan, state) as (plan, state):  # noqa: PLR1704 (what is left of it)
+        with runner.noting_refusals():
+            plan = runner.begin(plan, fake=fake, fake_initial=fake_initial)
         try:
-            with rewinding.executor.recorder.running():
+            with runner.executor.recorder.running():
                 return call(targets, plan=plan, state=state, fake=fake, fake_initial=fake_initial)
         except BaseException as error:
-            with rewinding.noting_refusals():
-                rewinding.refuse_without_states(error)
-            rewinding.say_how_far()
+            with runner.noting_refusals():
+                runner.refuse_without_states(error)
+            runner.say_how_far()
             raise
         finally:
-            rewinding.end()
+            runner.end()
 
 
 def _apply_migration(
-    rewinding: Rewinding,
+    runner: Runner,
     call: Callable[..., Any],
     state: Any,
     migration: Any,
@@ -170,19 +167,19 @@ def _apply_migration(
     fake_initial: bool = False,
 ) -> Any:
     """The first step of a run is where its sources have to be stored; what our own would make may be there."""
-    takes_up = rewinding.takes_up(migration, fake=fake)
+    takes_up = runner.takes_up(migration, fake=fake)
     fake = fake or takes_up
-    watched = rewinding.watching(migration, backwards=False, fake=fake)
-    with rewinding.applying(migration, fake=fake, fake_initial=fake_initial), watched:
+    watched = runner.watching(migration, backwards=False, fake=fake)
+    with runner.applying(migration, fake=fake, fake_initial=fake_initial), watched:
         after = call(state, migration, fake=fake, fake_initial=fake_initial)
     return migration.mutate_state(after) if takes_up else after
 
 
 def _unapply_migration(
-    rewinding: Rewinding, call: Callable[..., Any], state: Any, migration: Any, fake: bool = False
+    runner: Runner, call: Callable[..., Any], state: Any, migration: Any, fake: bool = False
 ) -> Any:
     """Django deletes the record after the schema's transaction."""
-    with rewinding.unapplying(migration, fake=fake):
+    with runner.unapplying(migration, fake=fake):
         return call(state, migration, fake=fake)
 
 

@@ -1,8 +1,9 @@
-"""What happens between a plan and its first statement: load, order, simulate."""
+"""What happens between Django's plan and its first statement: survey, load, order, simulate."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
+from dataclasses import replace
 from typing import Any
 
 from django.db.migrations import Migration
@@ -15,6 +16,7 @@ from ..exceptions import (
     StateConflict,
     StateNotBuilt,
 )
+from ..inventory.files import Edits
 from ..inventory.loader import RewindLoader
 from ..inventory.renames import Adoptions
 from ..inventory.snapshot import FileStatus
@@ -22,14 +24,111 @@ from ..schema.effects import effects_of
 from ..schema.graph import children_in, closure, in_applied_order, parents_in
 from ..sources.compare import same_operations
 from ..sources.recovered import RecoveredMigration
-from ..sources.stored import why_unusable
+from ..sources.stored import StoredMigration, why_unusable
 from ..storage.store import Store
-from ..utils.types import Effect, Key, Plan, key_of, label
+from ..utils.types import Effect, Key, Steps, key_of, label
 from . import preflight
-from .run import Run
+from .plan import Plan
 from .states import Simulation, in_order_of_states
 
-__all__ = ["Preparation", "with_way_out"]
+# Takes a line about something that will not be used.
+Warn = Callable[[str], None]
+
+
+def survey(loader: RewindLoader, steps: Steps, warn: Warn, by_file: Container[Key] = ()) -> Plan:
+    """
+    Return the plan that Django's steps make with the stored code in their reach, without executing any.
+
+    Steps back come exactly in reverse of how they were applied.
+
+    Args:
+        by_file: modified migrations that count as they are on disk.
+
+    Raises:
+        NotRecoverable: a step to be unapplied was modified, and its stored source is damaged.
+    """
+    plan = Plan(steps)
+    planned = {app_label for app_label, _ in plan.keys}
+    apps = set(planned)
+    for key, node in loader.graph.node_map.items():
+        if key[0] in planned:
+            apps.update(neighbour.key[0] for neighbour in (*node.parents, *node.children))
+    plan.recovered = _recovered_in_reach(loader, apps)
+    plan.applied_versions = _applied_versions(loader, apps, plan, warn, by_file)
+    plan.not_in_state = _not_in_state(loader, apps, plan)
+    if plan.involves_stored_code and plan.is_backwards:
+        keys = in_applied_order(plan.keys, parents_in(loader.graph), loader.record_ids)
+        nodes = {**loader.graph.nodes, **plan.applied_versions}
+        return replace(plan, migrations=[(nodes[key], True) for key in reversed(keys)])
+    return plan
+
+
+def _recovered_in_reach(loader: RewindLoader, apps: set[str]) -> dict[Key, RecoveredMigration]:
+    """Return the recovered migrations of these apps, and those that a file of any app depends on."""
+    rest = {key for key in loader.graph.nodes if key not in loader.recovered or key[0] in apps}
+    needed = closure(rest, parents_in(loader.graph)) if loader.recovered else set()
+    return {key: migration for key, migration in loader.recovered.items() if key in needed}
+
+
+def modified_rows(loader: RewindLoader, apps: Container[str]) -> list[StoredMigration]:
+    """
+    Return what is stored of applied migrations whose files were modified since, as far as texts can tell.
+
+    A row that is not bound to its record never counts: another process may have applied other source.
+    """
+    ids = loader.bound_ids()
+    on_disk = {key for key in ids if key[0] in apps and key in loader.graph and key not in loader.recovered}
+    if not on_disk or not loader.store_is_ready:
+        return []
+    store = Store(loader.connection)
+    stored = store.rows()
+    applied = sorted(on_disk & stored.keys(), key=ids.__getitem__)
+    bound = [stored[key] for key in applied if stored[key].record_id == ids[key]]
+    return [stored[key] for key in Edits(store).among(bound)]
+
+
+def _applied_versions(
+    loader: RewindLoader, apps: set[str], plan: Plan, warn: Warn, by_file: Container[Key]
+) -> dict[Key, RecoveredMigration]:
+    """Return modified migrations as they were applied, each at the place of its file."""
+    versions: dict[Key, RecoveredMigration] = {}
+    for row in modified_rows(loader, apps):
+        if row.key in by_file:
+            continue
+        try:
+            migration = RecoveredMigration(row, Store(loader.connection), loader.importer)
+        except ValueError as damage:
+            error = NotRecoverable(
+                row.key,
+                f"it differs from its file, and its stored {damage}.",
+                f"Have it undone by its file: 'manage.py rewind' takes '--use-file {label(row.key)}'.",
+            )
+            if row.key in plan.unapplied:
+                raise error from None
+            warn(f"{error.problem} Its file is used instead.")
+            continue
+        on_disk: Any = loader.disk_migrations[row.key]
+        migration.take_place_of(on_disk)
+        versions[row.key] = migration
+    # Those of a plan of ours: by now they may hold operations of others.
+    versions.update(
+        (migration.key, migration)
+        for migration, _ in plan.migrations
+        if isinstance(migration, RecoveredMigration) and migration.key not in loader.recovered
+    )
+    return versions
+
+
+def _not_in_state(loader: RewindLoader, apps: set[str], plan: Plan) -> set[Key]:
+    if not loader.has_missing:
+        return set()
+    unknown = loader.snapshot.of(
+        FileStatus.MISSING,
+        FileStatus.TABLE_IN_USE,
+        FileStatus.MISSING_BEFORE_INSTALL,
+        FileStatus.RECREATED,
+    )
+    return {key for key in unknown if key[0] in apps and key not in plan.recovered}
 
 
 class Preparation:
@@ -43,26 +142,21 @@ class Preparation:
 
     Args:
         executor: Django's, for its loader, its connection and its empty state.
-        run: it is changed: what cannot be used is taken out of it.
+        plan: it is changed: what cannot be used is taken out of it.
         warn: takes a line about what is taken out.
     """
 
-    def __init__(self, executor: Any, run: Run, warn: Callable[[str], None]) -> None:
+    def __init__(self, executor: Any, plan: Plan, warn: Warn) -> None:
         self.executor = executor
         self.loader: RewindLoader = executor.loader
-        self.run = run
+        self.plan = plan
         self.warn = warn
         self.parents = parents_in(self.loader.graph)
         self.ids = self.loader.record_ids
         # What ran where a file is used that says something else.
-        self._as_it_ran: dict[Key, list[Effect]] = {}
+        self._effects_as_applied: dict[Key, list[Effect]] = {}
 
-    def backwards_plan(self) -> Plan:
-        """Return the steps to be undone, exactly in reverse of how they were applied."""
-        keys = in_applied_order(self.run.steps, self.parents, self.ids)
-        return [(self._node(key), True) for key in reversed(keys)]
-
-    def order(self, full_plan: Plan) -> list[Migration]:
+    def order(self, full_plan: Steps) -> list[Migration]:
         """
         Return all nodes in the order in which states are built.
 
@@ -72,11 +166,11 @@ class Preparation:
         Raises:
             RewindError: the run could not be finished.
         """
-        if self.run.fake:
+        if self.plan.fake:
             self._load_for_fake()
             return self._in_order(full_plan)
         self._load()
-        if self.run.is_backwards:
+        if self.plan.is_backwards:
             return self._backwards(full_plan)
         return self._forwards(full_plan)
 
@@ -90,26 +184,26 @@ class Preparation:
         not, and of an edited one the file is used.
         """
         self._read_texts()
-        for key, migration in list(self.run.differing.items()):
+        for key, migration in list(self.plan.applied_versions.items()):
             error = self._load_one(migration)
             if error is not None:
                 self._use_the_file(key, error)
             elif same_operations(migration.loaded, _as_written(self.loader.disk_migrations[key])):
-                del self.run.differing[key]
-        for key, migration in list(self.run.recovered.items()):
+                del self.plan.applied_versions[key]
+        for key, migration in list(self.plan.recovered.items()):
             error = self._load_one(migration)
             if error is not None:
                 self._leave_out([key], error)
-        if self.run.is_backwards:
+        if self.plan.is_backwards:
             # In place: it is the plan that receivers of pre_migrate are given, and to
             # whose migrations they add operations.
-            self.run.plan[:] = [(self._node(key), True) for key in self.run.steps]
+            self.plan.migrations[:] = [(self._node(key), True) for key in self.plan.keys]
 
     def _read_texts(self) -> None:
         """Read what is going to be executed in one go: one by one each is a query."""
         waiting = [
             migration
-            for migration in (*self.run.differing.values(), *self.run.recovered.values())
+            for migration in (*self.plan.applied_versions.values(), *self.plan.recovered.values())
             if not migration.is_loaded and why_unusable(migration.stored) is None
         ]
         texts = Store(self.loader.connection).texts(migration.key for migration in waiting)
@@ -120,9 +214,9 @@ class Preparation:
         try:
             migration.load()
         except NotRecoverable as error:
-            if migration.key not in self.run.undone:
+            if migration.key not in self.plan.unapplied:
                 return error
-            if migration.key in self.run.differing:
+            if migration.key in self.plan.applied_versions:
                 raise with_way_out(error) from error
             raise
         return None
@@ -133,12 +227,12 @@ class Preparation:
 
         Forgetting a migration is the last resort when its source is no good.
         """
-        for migration in (*self.run.differing.values(), *self.run.recovered.values()):
+        for migration in (*self.plan.applied_versions.values(), *self.plan.recovered.values()):
             migration.is_inert = not migration.can_be_loaded()
 
     def _use_the_file(self, key: Key, because: RewindError) -> None:
         self.warn(f"{because.problem} The file of {label(key)} is used instead.")
-        self._as_it_ran[key] = self.run.differing.pop(key).stored.metadata.effects
+        self._effects_as_applied[key] = self.plan.applied_versions.pop(key).stored.metadata.effects
 
     def _leave_out(self, keys: Iterable[Key], because: RewindError) -> None:
         """
@@ -148,24 +242,26 @@ class Preparation:
             RewindError: the plan itself hangs on them.
         """
         gone = closure(keys, children_in(self.loader.graph))
-        if gone & set(self.run.steps):
+        if gone & set(self.plan.keys):
             raise because
         gone &= set(self.loader.applied_migrations)
         names = ", ".join(sorted(label(key) for key in gone))
         self.warn(f"{because.problem} It goes on without {names}.")
         for key in gone:
-            self.run.recovered.pop(key, None)
-        self.run.not_in_state |= gone
+            self.plan.recovered.pop(key, None)
+        self.plan.not_in_state |= gone
 
     # Order ------------------------------------------------------------------
 
-    def _in_order(self, full_plan: Plan) -> list[Migration]:
+    def _in_order(self, full_plan: Steps) -> list[Migration]:
         left_out = self._left_out()
         known = [key for key in (key_of(migration) for migration, _ in full_plan) if key not in left_out]
-        return [self._node(key) for key in in_order_of_states(known, self.parents, self.ids, self.run.undone)]
+        return [
+            self._node(key) for key in in_order_of_states(known, self.parents, self.ids, self.plan.unapplied)
+        ]
 
     def _node(self, key: Key) -> Migration:
-        node: Migration = self.run.differing.get(key) or self.loader.graph.nodes[key]
+        node: Migration = self.plan.applied_versions.get(key) or self.loader.graph.nodes[key]
         return node
 
     def _left_out(self) -> set[Key]:
@@ -174,8 +270,8 @@ class Preparation:
 
         Without replacements the graph holds a squashed migration and its originals.
         """
-        out_of_reach = set(self.loader.recovered) - set(self.run.recovered)
-        left_out = self.run.not_in_state | out_of_reach
+        out_of_reach = set(self.loader.recovered) - set(self.plan.recovered)
+        left_out = self.plan.not_in_state | out_of_reach
         if not self.loader.replace_migrations:
             for key, migration in self.loader.replacements.items():
                 if any(tuple(original) in self.loader.graph for original in migration.replaces):
@@ -184,20 +280,20 @@ class Preparation:
 
     # Backwards --------------------------------------------------------------
 
-    def _backwards(self, full_plan: Plan) -> list[Migration]:
+    def _backwards(self, full_plan: Steps) -> list[Migration]:
         order = self._in_order(full_plan)
-        undone = [migration for migration in order if key_of(migration) in self.run.undone]
-        if self.run.involves_stored_code:
+        undone = [migration for migration in order if key_of(migration) in self.plan.unapplied]
+        if self.plan.involves_stored_code:
             preflight.check_reversible(reversed(undone))
             for migration in undone:
                 if isinstance(migration, RecoveredMigration):
                     migration.check_functions()
             applied = self._applied(order)
-            kept = [migration for migration in applied if key_of(migration) not in self.run.undone]
+            kept = [migration for migration in applied if key_of(migration) not in self.plan.unapplied]
             found, before = self._simulation().backwards(kept, undone)
             order = [*found, *(migration for migration in order if migration not in applied)]
             preflight.check_not_null(self.executor.connection, before, undone)
-            self.run.order_to_show = self._order_to_show(order)
+            self.plan.order_to_show = self._order_to_show(order)
         if self._has_to_look_for_columns():
             now = self._simulate(order, [])
             self._check_unknown_columns(now, undone)
@@ -213,18 +309,18 @@ class Preparation:
         What is undone may refer to a model that what stays has renamed or deleted.
         Step by step that does no harm; for the state as a whole it is left out.
         """
-        recovered = closure(self.run.recovered, children_in(self.loader.graph))
+        recovered = closure(self.plan.recovered, children_in(self.loader.graph))
         of_files = [migration for migration in order if key_of(migration) not in recovered]
-        kept = [migration for migration in order if key_of(migration) not in self.run.undone]
+        kept = [migration for migration in order if key_of(migration) not in self.plan.unapplied]
         simulation = self._simulation()
         return next((one for one in (order, of_files) if simulation.renders(self._applied(one))), kept)
 
     # Forwards ---------------------------------------------------------------
 
-    def _forwards(self, full_plan: Plan) -> list[Migration]:
-        steps = [migration for migration, _ in self.run.plan]
+    def _forwards(self, full_plan: Steps) -> list[Migration]:
+        steps = [migration for migration, _ in self.plan.migrations]
         # An initial migration may turn out to be there already; Django will look.
-        really = [m for m in steps if not (self.run.fake_initial and m.initial)]
+        really = [m for m in steps if not (self.plan.fake_initial and m.initial)]
         self._refuse_what_is_done_already(really)
         self._refuse_conflicts(really)
         self._refuse_what_is_taken_away(really)
@@ -273,17 +369,17 @@ class Preparation:
         not_in_state: set[Key] = set()
         if self.loader.has_missing:
             unknown = self.loader.snapshot.of(FileStatus.MISSING, FileStatus.TABLE_IN_USE)
-            not_in_state = {*self.run.not_in_state, *missing}.intersection(unknown)
-        as_it_ran = dict(self._as_it_ran)
-        as_it_ran.update((key, self.run.differing[key].stored.metadata.effects) for key in files)
-        if not not_in_state and not as_it_ran:
+            not_in_state = {*self.plan.not_in_state, *missing}.intersection(unknown)
+        as_applied = dict(self._effects_as_applied)
+        as_applied.update((key, self.plan.applied_versions[key].stored.metadata.effects) for key in files)
+        if not not_in_state and not as_applied:
             return
         ran = [
-            (key, as_it_ran.get(key) or self._effects(key))
+            (key, as_applied.get(key) or self._effects(key))
             for key in sorted(self.ids, key=self.ids.__getitem__)
         ]
-        for step, by, what in preflight.taken_away(steps, ran, {*not_in_state, *as_it_ran}):
-            raise StateConflict(step, by, what, has_file=by in as_it_ran)
+        for step, by, what in preflight.taken_away(steps, ran, {*not_in_state, *as_applied}):
+            raise StateConflict(step, by, what, has_file=by in as_applied)
 
     def _effects(self, key: Key) -> list[Effect]:
         if self.loader.has_missing:
@@ -291,14 +387,14 @@ class Preparation:
         migration = self.loader.disk_migrations.get(key)
         return effects_of(migration) if migration else []
 
-    def _simulate_forwards(self, full_plan: Plan, steps: list[Migration]) -> tuple[list[Migration], Any]:
+    def _simulate_forwards(self, full_plan: Steps, steps: list[Migration]) -> tuple[list[Migration], Any]:
         """Find states that hold, first with all stored code, at last with none of it."""
         while True:
             order = self._in_order(full_plan)
             try:
                 return order, self._simulate(order, steps)
             except StateNotBuilt as error:
-                if not self.run.involves_stored_code:
+                if not self.plan.involves_stored_code:
                     # Without us it fails as well: it is Django's to say so.
                     return order, self._empty_state()
                 self._do_without_some(error, steps)
@@ -306,9 +402,9 @@ class Preparation:
     def _do_without_some(self, error: StateNotBuilt, steps: list[Migration]) -> None:
         """Take out the stored code of the app where it failed, or else all of it."""
         app_label = error.key[0]
-        nearby = [key for key in self.run.recovered if key[0] == app_label]
-        files = [key for key in self.run.differing if key[0] == app_label or not nearby]
-        missing = nearby or list(self.run.recovered)
+        nearby = [key for key in self.plan.recovered if key[0] == app_label]
+        files = [key for key in self.plan.applied_versions if key[0] == app_label or not nearby]
+        missing = nearby or list(self.plan.recovered)
         self._refuse_what_is_taken_away(steps, files, missing)
         for key in files:
             self._use_the_file(key, error)
@@ -324,8 +420,10 @@ class Preparation:
         Raises:
             StateNotBuilt: names it.
         """
-        applied = self._applied(self.run.order or [])
-        first = next((at for at, one in enumerate(applied) if key_of(one) in self.run.undone), len(applied))
+        applied = self._applied(self.plan.order or [])
+        first = next(
+            (at for at, one in enumerate(applied) if key_of(one) in self.plan.unapplied), len(applied)
+        )
         self._simulate(applied, applied[first:], renders=True)
 
     def _simulate(
@@ -341,8 +439,8 @@ class Preparation:
         return self._simulation().run(
             [migration for migration in self._applied(order) if key_of(migration) not in in_steps],
             steps,
-            backwards=self.run.is_backwards,
-            renders=not self.run.is_backwards if renders is None else renders,
+            backwards=self.plan.is_backwards,
+            renders=not self.plan.is_backwards if renders is None else renders,
         )
 
     def _simulation(self) -> Simulation:
@@ -351,24 +449,24 @@ class Preparation:
             self.parents,
             self.ids,
             rebuilds=backend_for(self.executor.connection).rebuilds_tables,
-            suspects=[*self.run.recovered, *self.run.differing],
+            suspects=[*self.plan.recovered, *self.plan.applied_versions],
         )
 
     def _empty_state(self) -> Any:
         return self.executor._create_project_state()
 
     def _has_to_look_for_columns(self) -> bool:
-        apps = {app_label for app_label, _ in self.run.steps}
+        apps = {app_label for app_label, _ in self.plan.keys}
         rebuilds_tables = backend_for(self.executor.connection).rebuilds_tables
-        return rebuilds_tables and any(app_label in apps for app_label, _ in self.run.not_in_state)
+        return rebuilds_tables and any(app_label in apps for app_label, _ in self.plan.not_in_state)
 
     def _check_unknown_columns(self, now: Any, steps: list[Migration]) -> None:
         preflight.check_unknown_columns(
             self.executor.connection,
             now,
             steps,
-            self.run.not_in_state,
-            backwards=self.run.is_backwards,
+            self.plan.not_in_state,
+            backwards=self.plan.is_backwards,
         )
 
 

@@ -1,5 +1,5 @@
 """
-What can be known before the first statement, and stops a run if it has to.
+What can be known before the first statement: what data a run would lose, and what stops it.
 
 Each function looks at one thing and raises the error that names it. They work on
 project states and, where the question is what is in a table, on the connection.
@@ -13,21 +13,26 @@ from typing import Any
 from django.db.migrations import Migration
 
 from ..backends import backend_for
-from ..exceptions import BlockedRewind, ConflictsWithMissing, IrreversibleRewind, UnknownColumns
-from ..schema.effects import conflict, effects_of, operations_in
+from ..exceptions import (
+    BlockedRewind,
+    ConflictsWithMissing,
+    IrreversibleRewind,
+    RewindError,
+    UnknownColumns,
+)
+from ..inventory.loader import RewindLoader
+from ..inventory.snapshot import FileStatus, Snapshot
+from ..schema.effects import Loss, Made, Names, conflict, effects_of, operations_in, thing
 from ..schema.not_null import not_null_again
 from ..schema.operations import fields_named, rebuilt_table
 from ..sources.description import in_words, is_reversible
-from ..utils.types import Effect, Key, key_of
+from ..storage.tables import APP_LABEL
+from ..utils import compat
+from ..utils.types import Applied, Effect, Key, Steps, Target, key_of, label, some_names_of
+from .plan import Lost, effects_of_step
 
-__all__ = [
-    "check_conflicts",
-    "check_not_null",
-    "check_reversible",
-    "check_unknown_columns",
-    "taken_away",
-    "target_before",
-]
+#: Where the counting of rows stops, so that it stays cheap in tables of any size.
+BOUND = 10_000
 
 # What leaves nothing under the name that it is about.
 _TAKES_AWAY = {"alter_table", "delete_model", "remove_field", "rename_field", "rename_model"}
@@ -214,3 +219,188 @@ def _unknown_columns(connection: Any, state: Any, app_labels: set[str]) -> dict[
             if rest:
                 found[table] = rest
     return found
+
+
+# What lies in the way of the targets, as far as disk, record and store tell while a run is planned.
+
+
+def what_is_in_the_way(
+    loader: RewindLoader, snapshot: Snapshot, targets: Sequence[Target], undone: list[Key]
+) -> RewindError | None:
+    """
+    Return the error of a run that must not be anything but a fake one.
+
+    Raises:
+        RewindError: it must not be that either.
+    """
+    _refuse_what_is_out_of_reach(loader, targets, undone)
+    _refuse_to_leave_stale_apps_behind(loader, snapshot, undone)
+    return (
+        _baseline_in_the_way(loader, snapshot, targets, undone)
+        or _left_behind(loader, snapshot, undone)
+        or _only_copies(snapshot, undone)
+    )
+
+
+def _refuse_what_is_out_of_reach(loader: RewindLoader, targets: Sequence[Target], undone: list[Key]) -> None:
+    """
+    Refuse when something unrecoverable was applied later than where we go back to.
+
+    `migrate`, `migrate shop` and `migrate shop 0001` have the same target when
+    0001 is the last file: only what was asked for by name counts.
+    """
+    if not loader.unusable:
+        return
+    ids = loader.record_ids
+    bounds: dict[str, int] = {}
+    for app_label, name in targets:
+        if name is None:
+            bounds[app_label] = -1
+        elif (app_label, name) in loader.asked and (app_label, name) in ids:
+            bounds[app_label] = ids[(app_label, name)]
+    for key in undone:
+        earliest = ids.get(key, 0) - 1
+        bounds[key[0]] = min(bounds.get(key[0], earliest), earliest)
+    for key, error in loader.unusable.items():
+        if key[0] in bounds and ids[key] > bounds[key[0]]:
+            raise error
+
+
+def _refuse_to_leave_stale_apps_behind(loader: RewindLoader, snapshot: Snapshot, undone: list[Key]) -> None:
+    """Refuse to undo what an app that is not installed any more still depends on."""
+    for dependent, key in snapshot.dependents_in_stale_apps(undone):
+        if dependent not in loader.recovered:
+            raise BlockedRewind(
+                key,
+                f"{label(dependent)} depends on it and is applied, and its app is not installed any more.",
+                f"Run 'manage.py rewind {dependent[0]} zero' first, or "
+                "'manage.py rewind --include-stale-apps'.",
+            )
+
+
+def _baseline_in_the_way(
+    loader: RewindLoader, snapshot: Snapshot, targets: Sequence[Target], undone: list[Key]
+) -> RewindError | None:
+    """
+    Return the error for an app that is to be undone as a whole and cannot be.
+
+    Of a baseline nobody knows what it made, nor what that refers to. Records can
+    be changed all the same: to a fake run it is no error.
+    """
+    ids = loader.record_ids
+    to_zero = {app_label for app_label, name in targets if name is None}
+    emptied = _emptied(loader, {app_label for app_label, _ in undone}, set(undone))
+    for key in snapshot.of(FileStatus.MISSING_BEFORE_INSTALL):
+        below = [one for one in undone if one[0] == key[0]]
+        is_above = key[0] in emptied and any(ids.get(one, 0) < ids[key] for one in below)
+        if key not in loader.recovered and (key[0] in to_zero or is_above):
+            return _baseline_stays(below[-1] if below else key, key)
+    return None
+
+
+def _emptied(loader: RewindLoader, apps: set[str], undone: set[Key]) -> set[str]:
+    """Return the apps of which nothing would stay applied that is in the graph."""
+    applied = (key for key in loader.applied_migrations if key in loader.graph.nodes)
+    return apps - {key[0] for key in applied if key not in undone}
+
+
+def _baseline_stays(key: Key, baseline: Key) -> BlockedRewind:
+    it = "it" if key == baseline else label(baseline)
+    app_label = baseline[0]
+    forget = (
+        f"'manage.py migrate --prune {app_label}', which forgets all of '{app_label}' that has no file"
+        if compat.HAS_PRUNE
+        else "deleting its row from django_migrations"
+    )
+    return BlockedRewind(
+        key,
+        f"{it} had no file already when django-rewind was installed, and nobody knows what it made.",
+        f"Look for its source in git with 'manage.py backfill_migration_code {app_label} --from-git', bring "
+        f"back its file, or undo by hand what it did and then have it forgotten by {forget}.",
+    )
+
+
+def _left_behind(loader: RewindLoader, snapshot: Snapshot, undone: list[Key]) -> BlockedRewind | None:
+    """Return the error for what would be left in the database without a record: nobody would ever undo it."""
+    for step, key, loss in snapshot.left_behind(undone):
+        if backend_for(loader.connection).has(*loss):
+            return BlockedRewind(
+                step,
+                f"the record of {label(key)} goes with it, and {thing(loss)} that this made stays, "
+                "for no file has taken it over.",
+                f"Bring back the file of {label(key)} and undo that, or drop {thing(loss)} by hand and try again.",
+            )
+    return None
+
+
+def _only_copies(snapshot: Snapshot, undone: list[Key]) -> BlockedRewind | None:
+    """Return the error for taking our table away while it holds the only source of something."""
+    first = (APP_LABEL, "0001_initial")
+    if first not in undone:
+        return None
+    missing = snapshot.of(FileStatus.MISSING, FileStatus.TABLE_IN_USE, FileStatus.STALE_APP)
+    stored = [key for key in missing if key in snapshot.stored]
+    if not stored:
+        return None
+    return BlockedRewind(
+        first,
+        f"{some_names_of(stored)} would have no source any more, neither in this checkout nor in the database.",
+        "Undo what has no file with 'manage.py rewind', or write the files with 'manage.py restore_migrations'. "
+        "With DJANGO_REWIND_ENABLED = False in the settings it goes all the same.",
+    )
+
+
+# What data a plan would lose: the rows behind the tables and columns that go with it.
+
+
+def losses_of(connection: Any, snapshot: Snapshot, applied: Applied, steps: Steps) -> list[Lost]:
+    """
+    Return what the steps would lose, in the order in which it was made, under its name of now.
+
+    A column that holds nothing but its default holds data; one that holds nothing
+    but NULL does not.
+    """
+    going = list(_going(snapshot, applied, steps))
+    with connection.cursor() as cursor:
+        tables = set(connection.introspection.table_names(cursor))
+        dropped = {table for _, (table, column) in going if column is None}
+        counted = [
+            _count(connection, cursor, key, table, column)
+            for key, (table, column) in going
+            if table in tables and (column is None or table not in dropped)
+        ]
+    return [lost for lost in counted if lost is not None]
+
+
+def _going(snapshot: Snapshot, applied: Applied, steps: Steps) -> Iterator[tuple[Key, Loss]]:
+    """Yield what the steps have made, followed through whatever was renamed since."""
+    unapplied = {key_of(migration): migration for migration, backwards in steps if backwards}
+    names = Names()
+    made: list[Made] = []
+    for key in sorted(applied, key=applied.__getitem__):
+        effects = effects_of_step(unapplied[key]) if key in unapplied else snapshot.effects(key)
+        for effect in effects:
+            for earlier in made:
+                earlier.follow(key[0], effect)
+            if key in unapplied:
+                made += Made.by_effect(key, effect, names)
+            names.follow(key[0], [effect])
+    for table_or_column in made:
+        loss = names.loss(table_or_column)
+        if loss is not None:
+            yield table_or_column.by, loss
+
+
+def _count(connection: Any, cursor: Any, key: Key, table: str, column: str | None) -> Lost | None:
+    """Count the rows that hold something, up to the bound."""
+    quote = connection.ops.quote_name
+    condition = ""
+    if column is not None:
+        described = connection.introspection.get_table_description(cursor, table)
+        if column not in {info.name for info in described}:
+            return None
+        condition = f" WHERE {quote(column)} IS NOT NULL"
+    rows = f"SELECT 1 AS one FROM {quote(table)}{condition} LIMIT {BOUND + 1}"  # noqa: S608 (quoted)
+    cursor.execute(f"SELECT COUNT(*) FROM ({rows}) bounded")  # noqa: S608
+    (count,) = cursor.fetchone()
+    return Lost(key, table, column, min(count, BOUND), count > BOUND) if count else None

@@ -13,13 +13,11 @@ from django.db.models.signals import post_migrate
 from .. import conf
 from ..exceptions import PlanOutdated
 from ..schema.graph import children_in, parents_in
-from ..utils.types import Key, Plan, Target, key_of
+from ..utils.types import Key, Steps, Target, key_of
 from .lock import Lock
 
 if TYPE_CHECKING:
-    from .executor import Rewinding
-
-__all__ = ["Turn", "announce"]
+    from .runner import Runner
 
 # By alias, the plan of which `pre_migrate` has told: its command sends `post_migrate` too.
 _announced: dict[str, Any] = {}
@@ -41,15 +39,15 @@ class Turn:
     two processes that make content types at once get into each other's way.
     """
 
-    def __init__(self, rewinding: Rewinding, plan: Any) -> None:
-        self.rewinding = rewinding
+    def __init__(self, runner: Runner, plan: Any) -> None:
+        self.runner = runner
         self.plan = plan
-        self.alias: str = rewinding.connection.alias
-        self.lock = Lock(rewinding.connection, self._say, conf.lock_migrate_timeout())
+        self.alias: str = runner.connection.alias
+        self.lock = Lock(runner.connection, self._say, conf.lock_migrate_timeout())
 
     def _say(self, line: str) -> None:
         # Among the lines of `migrate`.
-        self.rewinding.messages.say(f"  {line}")
+        self.runner.messages.say(f"  {line}")
 
     def __enter__(self) -> None:
         # A command that failed after its run, in this process, has never ended its turn.
@@ -67,7 +65,7 @@ class Turn:
 
     # Catching up ------------------------------------------------------------
 
-    def caught_up(self, targets: Sequence[Target], plan: Plan, state: Any) -> tuple[Plan, Any]:
+    def caught_up(self, targets: Sequence[Target], plan: Steps, state: Any) -> tuple[Steps, Any]:
         """
         Return what is left of a plan, and the state for it: None has Django build it anew.
 
@@ -79,35 +77,35 @@ class Turn:
         """
         if self.lock.was_held or not self._has_changed():
             return plan, state
-        self.rewinding.forget_stored_code()
+        self.runner.forget_stored_code()
         self._read_again(plan)
         left = self._left(plan)
         if plan and not left:
             self._say_who_did_it(plan)
         if isinstance(plan, list):
             plan[:] = left
-        return self.rewinding.planned(targets, left), None
+        return self.runner.planned(targets, left), None
 
     def _has_changed(self) -> bool:
         """Compare records; squashed migrations that count as applied stand there themselves."""
-        loader = self.rewinding.loader
+        loader = self.runner.loader
         seen: dict[Key, Any] = dict(loader.applied_migrations)
         beside = {*loader.replacements, *(key for key, of in seen.items() if isinstance(of, Migration))}
-        now = MigrationRecorder(self.rewinding.connection).applied_migrations()
+        now = MigrationRecorder(self.runner.connection).applied_migrations()
         return _ids(seen, beside) != _ids(now, beside)
 
-    def _read_again(self, plan: Plan) -> None:
+    def _read_again(self, plan: Steps) -> None:
         """Build the graph of now, with the migrations of the plan: others have added operations to them."""
-        loader: Any = self.rewinding.loader
+        loader: Any = self.runner.loader
         loader.build_graph()
         for migration, _ in plan:
             key = key_of(migration)
             if type(loader.graph.nodes.get(key)) is type(migration) and key not in loader.recovered:
                 loader.graph.nodes[key] = loader.disk_migrations[key] = migration
 
-    def _left(self, plan: Plan) -> Plan:
-        graph: Any = self.rewinding.loader.graph
-        applied = self.rewinding.loader.applied_migrations
+    def _left(self, plan: Steps) -> Steps:
+        graph: Any = self.runner.loader.graph
+        applied = self.runner.loader.applied_migrations
         keys = [(key_of(one), backwards) for one, backwards in plan if (key_of(one) in applied) is backwards]
         left = {key for key, _ in keys}
         parents, children = parents_in(graph), children_in(graph)
@@ -120,7 +118,7 @@ class Turn:
                 raise PlanOutdated(key)
         return [(graph.nodes[key], backwards) for key, backwards in keys]
 
-    def _say_who_did_it(self, plan: Plan) -> None:
+    def _say_who_did_it(self, plan: Steps) -> None:
         if plan[0][1]:
             self._say("Nothing to unapply: another process has unapplied it.")
         else:

@@ -4,55 +4,53 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from django_rewind.engine.outline import Outline, Step
+from django_rewind.engine.plan import Plan, PlanStep
 from django_rewind.inventory.renames import Adoptions
 from django_rewind.utils.types import label, names_of
 
-__all__ = ["lines", "lines_of_adoption", "question", "remarks"]
-
-_SOURCES = {"stored": "from stored code", "file": "from its file"}
+_ORIGINS = {"stored": "from stored code", "file": "from its file"}
 
 # A line, and the name of the style in which Django shows the like.
 _Line = tuple[str, str]
 
 
-def lines(outline: Outline) -> Iterator[_Line]:
+def lines(plan: Plan) -> Iterator[_Line]:
     """Yield the lines that show a rewind."""
-    if outline.steps or not outline.applies:
-        kept = " (records are forgotten, the schema stays)" if outline.fake else ""
+    if plan.migrations or not plan.applies:
+        kept = " (records are forgotten, the schema stays)" if plan.fake else ""
         yield f"Planned operations{kept}:", "MIGRATE_LABEL"
-    if not outline:
+    if not plan:
         yield "  Nothing to rewind.", ""
-    for step in outline.steps:
-        yield from _lines_of_step(step, fake=outline.fake)
-    if outline.applies:
-        when = "Then applied" if outline.steps else "Undone already, and applied now"
+    for step in plan.steps:
+        yield from _lines_of_step(step, fake=plan.fake)
+    if plan.applies:
+        when = "Then applied" if plan.migrations else "Undone already, and applied now"
         yield f"{when} from their files:", "MIGRATE_LABEL"
-    for key in outline.applies:
+    for key in plan.applies:
         yield f"  {label(key)}", ""
-    for remark in remarks(outline):
+    for remark in remarks(plan):
         yield f"  {remark}", ""
 
 
-def _lines_of_step(step: Step, *, fake: bool) -> Iterator[_Line]:
-    where = "only forgotten" if fake else _SOURCES[step.source]
+def _lines_of_step(step: PlanStep, *, fake: bool) -> Iterator[_Line]:
+    where = "only forgotten" if fake else _ORIGINS[step.origin]
     yield f"{label(step.key)} ({where})", "MIGRATE_HEADING"
-    for text, is_error in [] if fake else step.operations:
+    for text, is_error in [] if fake else step.description:
         yield f"    {text}", "WARNING" if is_error else ""
     for lost in step.losses:
         yield f"    Loses {lost.thing}: {lost.amount}", "WARNING"
 
 
-def remarks(outline: Outline) -> Iterator[str]:
+def remarks(plan: Plan) -> Iterator[str]:
     """Yield what is to be known besides the steps."""
-    if outline.stays_undone:
-        yield f"Stays undone, for want of a file: {names_of(outline.stays_undone)}"
-    for key, why in outline.left_alone:
+    if plan.not_reapplied:
+        yield f"Stays undone, for want of a file: {names_of(plan.not_reapplied)}"
+    for key, why in plan.skipped:
         yield f"Left as it is: {label(key)} ({why})"
-    for key in outline.edited:
+    for key in plan.modified:
         yield f"Left as it ran: {label(key)} (edited since; 'manage.py rewind --redo {key[0]} {key[1]}' applies the file)"
-    opaque = [step.key for step in outline.steps if step.is_opaque]
-    if opaque and not outline.fake:
+    opaque = [step.key for step in plan.steps if step.is_opaque]
+    if opaque and not plan.fake:
         yield f"Not counted: what RunPython, RunSQL or operations of other packages do to data in {names_of(opaque)}"
 
 
@@ -67,14 +65,14 @@ def lines_of_adoption(adoptions: Adoptions) -> Iterator[str]:
             yield f"{label(old)} is on disk as {label(new)}, which does the same"
 
 
-def question(outline: Outline, alias: str) -> str:
+def question(plan: Plan, alias: str) -> str:
     """Return what is to be agreed to."""
-    if outline.fake:
+    if plan.fake:
         return f"Forget these migrations of the database '{alias}' and leave its schema as it is?"
-    if not outline.steps:
+    if not plan.migrations:
         return f"Apply these files to the database '{alias}'?"
-    if outline.applies:
-        loss = ", lose this data" if outline.losses else ""
+    if plan.applies:
+        loss = ", lose this data" if plan.losses else ""
         return f"Undo these migrations of the database '{alias}'{loss} and apply the files?"
-    loss = " and lose this data" if outline.losses else ""
+    loss = " and lose this data" if plan.losses else ""
     return f"Rewind the database '{alias}'{loss}?"

@@ -16,7 +16,7 @@ Key = tuple[str, str]
 Target = tuple[str, Optional[str]]
 
 # [(migration, backwards), …], as Django's executor has it.
-Plan = list[tuple[Migration, bool]]
+Steps = list[tuple[Migration, bool]]
 
 # key -> id of its row in django_migrations; the ids are the order of application.
 Applied = dict[Key, int]

@@ -428,22 +428,24 @@ def test_json(left):
                     {
                         "app": "shop",
                         "name": "0002_price",
-                        "source": "stored",
+                        "origin": "stored",
                         "operations": ["Undo Add field price to product"],
                         "reversible": True,
-                        "losses": [{"table": "shop_product", "column": "price", "rows": 1, "more": False}],
+                        "losses": [
+                            {"table": "shop_product", "column": "price", "rows": 1, "truncated": False}
+                        ],
                     }
                 ],
                 "applies": [],
-                "stays_undone": [],
-                "left_alone": [],
+                "not_reapplied": [],
+                "skipped": [],
             }
         },
     }
     assert left.snapshot() == before
 
 
-def test_json_of_what_is_left_alone(left):
+def test_json_of_what_is_skipped(left):
     """What is not undone is there with the reason, missing or edited."""
     left.migration("shop.0003_stock", STOCK, after="0001_initial")
     left.manage("migrate")
@@ -455,7 +457,7 @@ def test_json_of_what_is_left_alone(left):
     assert result.returncode == 0
     (database,) = json.loads(result.stdout)["databases"].values()
     assert database["steps"] == []
-    found = {one["name"]: one["why"] for one in database["left_alone"]}
+    found = {one["name"]: one["why"] for one in database["skipped"]}
     assert found.keys() == {"0002_price", "0003_stock"}
     assert "edited" in found["0003_stock"]
 

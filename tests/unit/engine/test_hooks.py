@@ -15,8 +15,8 @@ from django.db.migrations.recorder import MigrationRecorder
 from django.test import override_settings
 
 from django_rewind.engine import hooks
-from django_rewind.engine.executor import Rewinding
 from django_rewind.engine.recorder import RewindRecorder
+from django_rewind.engine.runner import Runner
 from django_rewind.inventory.loader import RewindLoader
 from tests.support.fixtures import applied, columns, migrate
 from tests.support.helpers import create, remove
@@ -124,8 +124,8 @@ def test_every_executor_is_reached():
     executor = Theirs(connection)
     assert isinstance(executor.loader, RewindLoader)
     assert isinstance(executor.recorder, RewindRecorder)
-    assert isinstance(hooks.beside(executor), Rewinding)
-    assert hooks.beside(executor) is hooks.beside(executor)
+    assert isinstance(hooks.runner_of(executor), Runner)
+    assert hooks.runner_of(executor) is hooks.runner_of(executor)
 
 
 @pytest.mark.django_db(transaction=True, databases=["default", "other"])
@@ -187,13 +187,13 @@ def test_other_users_of_the_loader_see_djangos():
 def test_each_hook_is_called(monkeypatch, method, call):
     """By the executor of this Django, whatever it calls its own steps."""
     called = []
-    original = getattr(Rewinding, method)
+    original = getattr(Runner, method)
 
     def listening(self, *args, **kwargs):
         called.append(method)
         return original(self, *args, **kwargs)
 
-    monkeypatch.setattr(Rewinding, method, listening)
+    monkeypatch.setattr(Runner, method, listening)
     call(MigrationExecutor(connection))
     assert called == [method]
 
@@ -250,7 +250,7 @@ def test_an_executor_from_before_the_switch_does_as_django_does(settings):
     executor = MigrationExecutor(connection)
     with override_settings(DJANGO_REWIND_ENABLED=False):
         assert executor.migration_plan([KEY]) != []
-        assert "_rewinding" not in vars(executor)
+        assert "_rewind_runner" not in vars(executor)
 
 
 @pytest.mark.django_db
@@ -259,7 +259,7 @@ def test_an_executor_from_before_the_switch_on_does_as_django_does():
     with override_settings(DJANGO_REWIND_ENABLED=False):
         executor = MigrationExecutor(connection)
     assert executor.migration_plan([KEY]) != []
-    assert "_rewinding" not in vars(executor)
+    assert "_rewind_runner" not in vars(executor)
 
 
 @pytest.mark.django_db
@@ -269,7 +269,7 @@ def test_without_the_app_installed_the_hooks_are_quiet(settings):
     with override_settings(INSTALLED_APPS=rest):
         executor = MigrationExecutor(connection)
         executor.migration_plan([KEY])
-        assert "_rewinding" not in vars(executor)
+        assert "_rewind_runner" not in vars(executor)
 
 
 def test_uninstalling_leaves_a_class_that_another_package_built_on_ours(monkeypatch):

@@ -7,8 +7,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from django_rewind.actions.rewind import Rewind
-from django_rewind.engine import losses
-from django_rewind.engine.losses import Lost
+from django_rewind.engine import preflight
+from django_rewind.engine.plan import Lost
 from tests.support import helpers
 from tests.support.fixtures import migrate
 
@@ -98,7 +98,7 @@ def test_of_a_many_to_many(app):
 @pytest.mark.parametrize("rows, more", [(3, False), (4, True), (6, True)])
 def test_counting_stops_at_a_bound(shop, monkeypatch, rows, more):
     """More than that is not looked at."""
-    monkeypatch.setattr(losses, "BOUND", 3)
+    monkeypatch.setattr(preflight, "BOUND", 3)
     execute(f"INSERT INTO shop_product (price) VALUES {', '.join(['(1)'] * rows)}")
 
     with CaptureQueriesContext(
@@ -106,7 +106,7 @@ def test_counting_stops_at_a_bound(shop, monkeypatch, rows, more):
     ) as queries:
         (found,) = lost("0001")
 
-    assert (found.rows, found.more) == (3, more)
+    assert (found.rows, found.truncated) == (3, more)
     assert any("LIMIT 4" in query["sql"] for query in queries)
 
 
@@ -130,7 +130,7 @@ def test_tables_and_columns_that_are_gone(shop):
         ),
         (Lost(PRODUCT, "t", None, 2), "the table 't' (2 rows; shop.0001_initial)"),
         (
-            Lost(PRODUCT, "t", None, 10_000, more=True),
+            Lost(PRODUCT, "t", None, 10_000, truncated=True),
             "the table 't' (more than 10,000 rows; shop.0001_initial)",
         ),
     ],

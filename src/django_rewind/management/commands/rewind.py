@@ -13,7 +13,7 @@ from django_rewind.actions.redo import Redo, redo_modified, redo_one
 from django_rewind.actions.rewind import Rewind
 from django_rewind.actions.sql import sql_of
 from django_rewind.engine.lock import Lock
-from django_rewind.engine.outline import Outline, left_alone, steps_of
+from django_rewind.engine.plan import Plan
 from django_rewind.engine.step import note_refusal
 from django_rewind.engine.transactions import Whole, check_atomic
 from django_rewind.exceptions import UNCHANGED, NotInitialized, RewindError, RewindInterrupted
@@ -26,7 +26,7 @@ from django_rewind.management.rewind_text import lines, lines_of_adoption, quest
 from django_rewind.management.trusting import asking_for_trust
 from django_rewind.storage.tables import APP_LABEL
 from django_rewind.utils.advice import on_database
-from django_rewind.utils.types import Plan, key_of, label
+from django_rewind.utils.types import label
 
 _ADD_MIGRATE = "Add --migrate to apply first what is not applied, or migrate to that and adopt again."
 
@@ -93,6 +93,7 @@ class Command(ReportingCommand):
             raise CommandError(self._how_to_go_on())
         self.rewind.use_files(options["use_file"])
         self.redo, plan = self._planned()
+        plan.fake = self.options["fake"]
         self.rewind.check_use_of_files(plan, load=not only_shows(options))
         if options["sql"]:
             self._print_sql(plan)
@@ -123,7 +124,7 @@ class Command(ReportingCommand):
             removed_apps = [app_label]
         rewind = Rewind(connection, self.migration_progress_callback, removed_apps)
         rewind.undoes_renamed = self.options["include_renamed"]
-        rewind.beside.whole = self.whole
+        rewind.runner.whole = self.whole
         rewind.begins = self._note_beginning
         return rewind
 
@@ -192,85 +193,72 @@ class Command(ReportingCommand):
             )
         if self.options["redo"]:
             redo = redo_one(self.rewind, app_label, name)
-            return redo, redo.undo
+            return redo, redo.plan
         if self.options["redo_modified"]:
             redo = redo_modified(self.rewind, self._differing(), app_label)
-            return redo, redo.undo
+            return redo, redo.plan
         if name:
             return None, self.rewind.plan_to(app_label, name)
         return None, self.rewind.plan(app_label)
 
     def _differing(self) -> Any:
         """Only texts decide where nothing stored may be executed."""
-        return self.rewind.edited() if only_shows(self.options) else self.rewind.differing()
-
-    def _outline(self, plan: Plan) -> Outline:
-        undone = {key_of(migration) for migration, _ in plan}
-        return Outline(
-            steps=steps_of(plan, [] if self.options["fake"] else self.rewind.losses(plan)),
-            left_alone=left_alone(
-                self.rewind.left_alone(plan), self.rewind.snapshot.stored, self.rewind.renamed
-            ),
-            edited=[key for key in self.rewind.edited() if key not in undone],
-            fake=self.options["fake"],
-            applies=self.redo.applies if self.redo else (),
-            stays_undone=self.redo.stays_undone if self.redo else (),
-        )
+        return self.rewind.modified() if only_shows(self.options) else self.rewind.differing()
 
     # Showing ----------------------------------------------------------------
 
     def _report(self, plan: Plan) -> None:
-        if not self.options["fake"]:
+        if not plan.fake:
             self.rewind.check_as_signed(plan)
-        outline = self._outline(plan)
+        self.rewind.describe(plan)
         if self.options["format"] == "json":
-            self.write_json({self.options["database"]: outline.as_data()})
+            self.write_json({self.options["database"]: plan.as_data()})
         elif self.options["plan"] or self.verbosity > 1:
-            self._show(outline)
-        if self.options["check"] and outline:
+            self._show(plan)
+        if self.options["check"] and plan:
             sys.exit(1)
 
     def _print_sql(self, plan: Plan) -> None:
         lines = sql_of(self.rewind, plan) if plan else ["-- Nothing to rewind."]
         self.stdout.write("\n".join(lines).rstrip())
 
-    def _show(self, outline: Outline) -> None:
-        for text, style in lines(outline):
+    def _show(self, plan: Plan) -> None:
+        for text, style in lines(plan):
             said = on_database(text, self.options["database"])
             self.stdout.write(said, getattr(self.style, style) if style else None)
-        if outline and self.options["redo_modified"] and only_shows(self.options):
+        if plan and self.options["redo_modified"] and only_shows(self.options):
             self.stdout.write("  Found by their texts: a run leaves out what would do the same.")
 
     # Doing ------------------------------------------------------------------
 
     def _do(self, plan: Plan) -> None:
-        if not self.options["fake"]:
+        if not plan.fake:
             self.rewind.find_out(plan)
-        outline = self._outline(plan)
-        if outline:
-            self._agree(plan, outline)
+        self.rewind.describe(plan)
+        if plan:
+            self._agree(plan)
             self._run(plan)
         elif self.verbosity >= 1:
-            self._show(outline)
+            self._show(plan)
         if self.options["migrate"]:
             self._migrate()
 
-    def _agree(self, plan: Plan, outline: Outline) -> None:
+    def _agree(self, plan: Plan) -> None:
         """
         Have somebody agree to the plan, or to losing rows.
 
         Raises:
             CommandError: nobody did, or there is no use in asking.
         """
-        if not outline.fake:
+        if not plan.fake:
             self.rewind.check(plan)
             self._check_atomic(plan)
         if self.options["interactive"]:
-            self._show(outline)
-            if not self._ask(question(outline, self.options["database"])):
+            self._show(plan)
+            if not self._ask(question(plan, self.options["database"])):
                 raise CommandError("The rewind was not agreed to. Nothing has been changed.")
             return
-        lost = ", ".join(map(str, outline.losses))
+        lost = ", ".join(map(str, plan.losses))
         if lost and not settings.DEBUG and not self.options["allow_data_loss"]:
             raise CommandError(
                 f"This would lose what is in {lost}.\n"
@@ -278,7 +266,7 @@ class Command(ReportingCommand):
                 "Nothing has been changed."
             )
         if self.verbosity >= 1:
-            for line in remarks(outline):
+            for line in remarks(plan):
                 self.stdout.write(on_database(line, self.options["database"]))
         if lost and self.verbosity >= 1:
             self.stdout.write(f"This loses what is in {lost}.", self.style.WARNING)
@@ -286,7 +274,7 @@ class Command(ReportingCommand):
     def _check_atomic(self, plan: Plan) -> None:
         if self.whole is not None:
             files = self.redo.files if self.redo else []
-            check_atomic(self.whole.connection, [*(migration for migration, _ in plan), *files])
+            check_atomic(self.whole.connection, [*(migration for migration, _ in plan.migrations), *files])
 
     def _ask(self, question: str) -> bool:
         return agrees(question, "There is nobody to ask. Use --noinput to rewind without a question.")
@@ -298,8 +286,8 @@ class Command(ReportingCommand):
             "stdout": self.stdout,
         }
         if self.redo is None:
-            self._head("Forgetting:" if self.options["fake"] else "Rewinding:")
-            self.rewind.run(plan, fake=self.options["fake"], **options)
+            self._head("Forgetting:" if plan.fake else "Rewinding:")
+            self.rewind.run(plan, **options)
             return
         self.redo.check()
         self.redo.run(self._make_rewind, self._head, **options)

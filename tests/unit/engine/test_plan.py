@@ -1,13 +1,11 @@
-"""What a rewind would do, as data."""
+"""What a run does, as data."""
 
 from __future__ import annotations
 
 import pytest
 from django.db import migrations
 
-from django_rewind.engine.losses import Lost
-from django_rewind.engine.outline import Outline, left_alone, steps_of
-from django_rewind.inventory.snapshot import FileStatus
+from django_rewind.engine.plan import Lost, Plan
 from tests.support.fixtures import add, create, in_memory
 
 PRICE = ("shop", "0002_price")
@@ -16,7 +14,7 @@ REVERSIBLE = migrations.RunPython(migrations.RunPython.noop, migrations.RunPytho
 
 
 def step(*operations, losses=()):
-    (found,) = steps_of([(in_memory("shop.0002_price", *operations), True)], losses)
+    (found,) = Plan([(in_memory("shop.0002_price", *operations), True)], losses=losses).steps
     return found
 
 
@@ -29,10 +27,10 @@ def test_of_a_file():
     assert found.as_data() == {
         "app": "shop",
         "name": "0002_price",
-        "source": "file",
+        "origin": "file",
         "operations": ["Undo Create model Cart", "Undo Add field price to Product"],
         "reversible": True,
-        "losses": [{"table": "shop_product", "column": "price", "rows": 2, "more": False}],
+        "losses": [{"table": "shop_product", "column": "price", "rows": 2, "truncated": False}],
     }
 
 
@@ -45,9 +43,9 @@ def test_irreversible(operation):
     """What cannot be undone says so, wherever it hides."""
     found = step(operation)
 
-    assert not found.reversible
-    assert found.operations[0][0].endswith("IRREVERSIBLE")
-    assert found.operations[0][1]
+    assert not found.is_reversible
+    assert found.description[0][0].endswith("IRREVERSIBLE")
+    assert found.description[0][1]
 
 
 @pytest.mark.parametrize(
@@ -65,20 +63,18 @@ def test_opaque(operation, is_opaque):
     assert step(operation).is_opaque is is_opaque
 
 
+def test_of_a_step_forwards():
+    """It says what it does, and nothing is irreversible about that."""
+    (step,) = Plan([(in_memory("shop.0002_price", IRREVERSIBLE), False)]).steps
+
+    assert step.description == [("Raw Python operation", False)]
+
+
 def test_anything_to_do():
-    """Steps or files to be applied are something to do, what is left alone is not."""
-    nothing = Outline(
-        steps=[], left_alone=left_alone([(PRICE, FileStatus.MISSING_BEFORE_INSTALL)], [], {}), edited=[PRICE]
-    )
+    """Steps or files to be applied are something to do, what is skipped is not."""
+    nothing = Plan([], skipped=[(PRICE, "its app is not installed")], modified=[PRICE])
 
     assert not nothing
-    assert Outline(steps=[step(create("Cart"))], left_alone=[], edited=[])
-    assert Outline(steps=[], left_alone=[], edited=[], applies=[PRICE])
-    assert [one["name"] for one in nothing.as_data()["left_alone"]] == ["0002_price"] * 2
-
-
-@pytest.mark.parametrize("standing", [one for one in FileStatus if one is not FileStatus.SQUASHED])
-def test_every_standing_has_a_reason(standing):
-    """What is left alone says why."""
-    ((_, why),) = left_alone([(PRICE, standing)], [], {})
-    assert why
+    assert Plan([(in_memory("shop.0002_price"), True)])
+    assert Plan([], applies=[PRICE])
+    assert [one["name"] for one in nothing.as_data()["skipped"]] == ["0002_price"] * 2

@@ -1,15 +1,8 @@
-"""
-What is asked of Django's executor beyond its own.
-
-Django plans, builds states, and runs. `Rewinding` stands beside one executor: it
-orders what Django planned, sees to it that the states know what really ran, and
-refuses to start what could not be finished. With nothing missing and nothing
-differing in play it hands back what Django handed in.
-"""
+"""What stands beside an executor of Django's: it plans, checks and runs what involves stored code."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -23,43 +16,46 @@ from ..inventory.loader import RewindLoader
 from ..schema.graph import children_in, closure, parents_in
 from ..signals import announce, around_step, post_capture, pre_capture, report
 from ..storage.tables import APP_LABEL, all_of_ours
-from ..utils.types import Key, Plan, Target, key_of, label
+from ..utils.types import Key, Steps, Target, key_of, label
 from .handover import forget_outcome, hand_over
 from .messages import Messages
 
 if TYPE_CHECKING:
     # Most runs have nothing to do: what a step takes is executed by those that have one.
     from .halfway import Watch
-    from .planner import Preparation
-    from .run import Run
+    from .plan import Plan
     from .step import Step
     from .transactions import Whole
 
-__all__ = ["Rewinding"]
 
-
-class Rewinding:
+class Runner:
     """
-    The side of one executor that knows of stored code.
+    The part of one executor that knows of stored code.
 
-    `planned` is called with every plan that Django makes, `ordered` with the plan
-    of everything that its states are built along, `begin` and `end` around a run,
-    `before_apply` and `unapplying` with its steps.
+    Django plans, builds states, and runs. The runner orders what Django planned, sees
+    to it that the states know the applied versions, and refuses to start what could not
+    be finished. With nothing missing and nothing modified in play it hands back what
+    Django handed in.
+
+    Args:
+        executor: Django's.
+        migration_plan: its method as Django has it, which takes targets and `clean_start`.
     """
 
-    def __init__(self, executor: Any) -> None:
+    def __init__(self, executor: Any, migration_plan: Callable[..., Steps]) -> None:
         self.executor = executor
         self.connection = executor.connection
         self.messages = Messages(executor)
+        self._migration_plan = migration_plan
         # Whether it is `rewind` that runs: then every step is announced.
         self.is_rewind = False
-        # Edited migrations that are to be undone by their files for once.
+        # Modified migrations that are to be unapplied by their files for once.
         self.by_file: frozenset[Key] = frozenset()
         # The transaction around everything, where there is one.
         self.whole: Whole | None = None
         # The operations of the step that is under way, or in which the run has stopped.
         self.watch: Watch | None = None
-        self.run: Run | None = None
+        self.plan: Plan | None = None
         self._has_begun = False
         self._has_captured = False
         # Whether our own migrations have nothing to make.
@@ -72,7 +68,7 @@ class Rewinding:
 
     # Planning ---------------------------------------------------------------
 
-    def planned(self, targets: Sequence[Target], plan: Plan) -> Plan:
+    def planned(self, targets: Sequence[Target], steps: Steps) -> Steps:
         """
         Take up a plan of Django's and return it in the order in which it has to run.
 
@@ -82,26 +78,25 @@ class Rewinding:
         Raises:
             RewindError: something that cannot be recovered matters to the targets.
         """
-        self.run = None
-        undone = [key_of(migration) for migration, backwards in plan if backwards]
-        error = self._what_is_in_the_way(targets, undone)
-        if not plan:
-            if error is not None:
-                raise error
-            return plan
-        from ..sources.recovered import RecoveredMigration
-        from .run import Survey
+        self.plan = None
+        problem: RewindError | None = None
+        if self.loader.has_missing:
+            from .preflight import what_is_in_the_way
 
-        self.run = Survey(self.loader, self.messages.warn, self.by_file).of(plan)
-        self.run.error = error
-        if self.run.involves_stored_code and self.run.is_backwards:
-            self.run.plan = self._preparation(self.run).backwards_plan()
-        self.run.planned = self.run.steps
-        if self.run.is_backwards and self._is_looked_through():
-            for migration, _ in self.run.plan:
-                if isinstance(migration, RecoveredMigration):
-                    migration.load()
-        return self.run.plan
+            undone = [key_of(migration) for migration, backwards in steps if backwards]
+            problem = what_is_in_the_way(self.loader, self.loader.snapshot, targets, undone)
+            if problem is not None and not steps:
+                raise problem
+        if not steps:
+            return steps
+        from .planner import survey
+
+        self.plan = survey(self.loader, steps, self.messages.warn, self.by_file)
+        self.plan.problem = problem
+        if self.plan.stored_steps and self._is_looked_through():
+            for migration in self.plan.stored_steps:
+                migration.load()
+        return self.plan.migrations
 
     def _is_looked_through(self) -> bool:
         """
@@ -114,41 +109,41 @@ class Rewinding:
 
         return is_overridden and not is_a_question(self.executor)
 
-    def _preparation(self, run: Run) -> Preparation:
-        from .planner import Preparation
-
-        return Preparation(self.executor, run, self.messages.warn)
-
-    def _what_is_in_the_way(self, targets: Sequence[Target], undone: list[Key]) -> RewindError | None:
-        if not self.loader.has_missing:
-            return None
-        from .reach import what_is_in_the_way
-
-        return what_is_in_the_way(self.loader, self.loader.snapshot, targets, undone)
-
     # States -----------------------------------------------------------------
 
-    def ordered(self, full_plan: Plan) -> Plan:
+    def ordered(self, full_plan: Steps) -> Steps:
         """
         Return the plan that states are built along.
 
         Before a run begins, what stands in its way is kept for `begin`: until then
         nobody knows whether the run is a fake one.
         """
-        run = self.run
-        if run is None or not run.needs_states_of_its_own:
+        plan = self.plan
+        if plan is None or not plan.needs_states_of_its_own:
             return self._without_recovered(full_plan)
-        if run.order is None and run.error is None:
-            try:
-                run.order = self._preparation(run).order(full_plan)
-            except RewindError as error:
-                run.error = error
-        if run.order is None:
+        self._prepare(plan, full_plan)
+        if plan.order is None:
             return self._without_recovered(full_plan, all_of_them=True)
-        order = run.order if self._has_begun else run.order_to_show or run.order
+        order = plan.order if self._has_begun else plan.order_to_show or plan.order
         return [(migration, False) for migration in order]
 
-    def _without_recovered(self, full_plan: Plan, *, all_of_them: bool = False) -> Plan:
+    def _prepare(self, plan: Plan, full_plan: Steps | None = None) -> None:
+        """Load, order and simulate a plan, unless that is done, and keep what stands in its way."""
+        if plan.order is not None or plan.problem is not None or not plan.needs_states_of_its_own:
+            return
+        from .planner import Preparation
+
+        if full_plan is None:
+            full_plan = self._full_plan()
+        try:
+            plan.order = Preparation(self.executor, plan, self.messages.warn).order(full_plan)
+        except RewindError as error:
+            plan.problem = error
+
+    def _full_plan(self) -> Steps:
+        return self._migration_plan(self.loader.graph.leaf_nodes(), clean_start=True)
+
+    def _without_recovered(self, full_plan: Steps, *, all_of_them: bool = False) -> Steps:
         """
         Leave out recovered nodes and, when all of them have to go, their descendants.
 
@@ -168,9 +163,9 @@ class Rewinding:
 
     # Running ----------------------------------------------------------------
 
-    def prepare(self, plan: Plan) -> list[Migration]:
+    def prepare(self, steps: Steps) -> list[Migration]:
         """
-        Load, order and rehearse a plan ahead of its run.
+        Load, order and simulate a plan ahead of its run.
 
         Returns:
             everything, in the order in which states are built.
@@ -178,18 +173,22 @@ class Rewinding:
         Raises:
             RewindError: the run cannot be finished; nothing has been changed.
         """
-        if self.run is None or self.run.plan != plan:
-            self.planned([], plan)
-        full_plan = self.executor.migration_plan(self.loader.graph.leaf_nodes(), clean_start=True)
-        if self.run is not None and self.run.error is not None:
-            error = self.run.error
+        if self.plan is None or self.plan.migrations != steps:
+            self.planned([], steps)
+        if self.plan is not None:
+            self._prepare(self.plan)
+            self._raise_problem(self.plan)
+            if self.plan.order is not None:
+                return self.plan.order
+        return [migration for migration, _ in self._without_recovered(self._full_plan())]
+
+    def _raise_problem(self, plan: Plan) -> None:
+        if plan.problem is not None:
             self.forget_stored_code()
-            raise error
-        order = self.run.order if self.run is not None else None
-        return order or [migration for migration, _ in full_plan]
+            raise plan.problem
 
     @contextmanager
-    def turn(self, targets: Sequence[Target], plan: Plan, state: Any) -> Iterator[tuple[Plan, Any]]:
+    def turn(self, targets: Sequence[Target], steps: Steps, state: Any) -> Iterator[tuple[Steps, Any]]:
         """
         Have a run wait for its turn, if the settings say so.
 
@@ -200,17 +199,17 @@ class Rewinding:
             LockTimeout: its turn has not come in time.
         """
         if not conf.locks_migrate():
-            yield plan, state
+            yield steps, state
             return
         from .turn import Turn
 
-        turn = Turn(self, plan)
+        turn = Turn(self, steps)
         with turn:
             with self.noting_refusals():
-                plan, state = turn.caught_up(targets, plan, state)
-            yield plan, state
+                steps, state = turn.caught_up(targets, steps, state)
+            yield steps, state
 
-    def begin(self, plan: Plan, *, fake: bool, fake_initial: bool) -> Plan:
+    def begin(self, steps: Steps, *, fake: bool, fake_initial: bool) -> Steps:
         """
         Check, before the first statement, what can be known before it.
 
@@ -220,35 +219,29 @@ class Rewinding:
         forget_outcome(self.connection)
         self._has_captured = False
         self.watch = None
-        if self.run is None or self.run.planned != [key_of(migration) for migration, _ in plan]:
+        if self.plan is None or self.plan.keys != [key_of(migration) for migration, _ in steps]:
             # Another package has trimmed the plan, or made its own.
-            self.planned([], plan)
-        run = self.run
-        if run is None:
-            return plan
-        run.fake, run.fake_initial = fake, fake_initial
+            self.planned([], steps)
+        plan = self.plan
+        if plan is None:
+            return steps
+        plan.fake, plan.fake_initial = fake, fake_initial
         if fake or fake_initial:
             # Prepared before anybody knew that; more is allowed now.
-            run.error, run.order, run.order_to_show = None, None, None
-        if run.needs_states_of_its_own and run.order is None and run.error is None:
-            self.executor.migration_plan(self.loader.graph.leaf_nodes(), clean_start=True)
-        if run.error is not None:
-            self.forget_stored_code()
-            raise run.error
-        self._say_what_is_loaded(run)
-        self._has_begun = True
-        return run.plan
-
-    def _say_what_is_loaded(self, run: Run) -> None:
-        for migration in (*run.recovered.values(), *run.differing.values()):
+            plan.problem, plan.order, plan.order_to_show = None, None, None
+        self._prepare(plan)
+        self._raise_problem(plan)
+        for migration in (*plan.recovered.values(), *plan.applied_versions.values()):
             if migration.is_loaded:
                 self.messages.say(f"  Loading {label(migration.key)} from stored code")
+        self._has_begun = True
+        return plan.migrations
 
     @property
-    def _way_back(self) -> Run | None:
-        """The run, if it goes back with stored code in play."""
-        run = self.run
-        return run if run is not None and run.is_backwards and run.involves_stored_code else None
+    def _way_back(self) -> Plan | None:
+        """The plan, if it goes back with stored code in play."""
+        plan = self.plan
+        return plan if plan is not None and plan.is_backwards and plan.involves_stored_code else None
 
     def refuse_without_states(self, error: BaseException) -> None:
         """
@@ -257,22 +250,24 @@ class Rewinding:
         Raises:
             StateNotBuilt: nothing has been changed.
         """
-        run = self._way_back
-        if run is None or run.fake:
+        plan = self._way_back
+        if plan is None or plan.fake:
             return
         has_begun = self.watch is not None or bool(self.executor.recorder.changes)
         if isinstance(error, Exception) and not isinstance(error, RewindError) and not has_begun:
-            self._preparation(run).refuse_without_states()
+            from .planner import Preparation
+
+            Preparation(self.executor, plan, self.messages.warn).refuse_without_states()
 
     def say_how_far(self) -> None:
         """Say what is undone and what is not, when Django's own `migrate` stops with stored code in play."""
-        run = self._way_back
-        if run is None or self.is_rewind:
+        plan = self._way_back
+        if plan is None or self.is_rewind:
             return
         from .halfway import how_far_back
 
         changes = self.executor.recorder.changes
-        how_far = how_far_back(self.connection, run.plan, changes, self.watch, fake=run.fake)
+        how_far = how_far_back(self.connection, plan.migrations, changes, self.watch, fake=plan.fake)
         for line in [*how_far.lines, *([_THE_SAME_AGAIN] if how_far.not_undone else [])]:
             self.messages.warn(line)
 
@@ -290,12 +285,12 @@ class Rewinding:
         self.forget_stored_code()
 
     def forget_stored_code(self) -> None:
-        """Throw away what was executed of stored code, and the run with it."""
-        if self.run is not None:
-            for migration in (*self.run.recovered.values(), *self.run.differing.values()):
+        """Throw away what was executed of stored code, and the plan with it."""
+        if self.plan is not None:
+            for migration in (*self.plan.recovered.values(), *self.plan.applied_versions.values()):
                 migration.unload()
         self.loader.close_isolation()
-        self.run = None
+        self.plan = None
 
     @contextmanager
     def noting_refusals(self, *, of_a_run: bool = True) -> Iterator[None]:
@@ -362,7 +357,7 @@ class Rewinding:
         """Capture everything that this run applies, before its first operation."""
         if self._has_captured or not self._store_is_ready():
             return
-        forwards = [one for one, backwards in self.run.plan if not backwards] if self.run else []
+        forwards = [one for one, backwards in self.plan.migrations if not backwards] if self.plan else []
         self._has_captured = bool(forwards)
         recorded = self.executor.recorder.changes
         self._capture([one for one in forwards or [migration] if not recorded.get(key_of(one))], fake=fake)
@@ -457,7 +452,7 @@ class Rewinding:
 
     def _is_ours(self) -> bool:
         """Without stored code among the steps of a run, Django is Django."""
-        return self.is_rewind or (self.run is not None and self.run.has_stored_steps)
+        return self.is_rewind or (self.plan is not None and self.plan.has_stored_steps)
 
     def _announced(self, migration: Migration, *, fake: bool) -> AbstractContextManager[None]:
         if fake or not self._is_ours():
@@ -479,7 +474,7 @@ class Rewinding:
         if isinstance(migration, RecoveredMigration) and migration.replaces:
             # Django 3.2 unrecords only what an unapplied squashed migration replaces.
             followers.add(key)
-        if self.run and self.run.involves_stored_code and not self.loader.replace_migrations:
+        if self.plan and self.plan.involves_stored_code and not self.loader.replace_migrations:
             # It went back through the originals; what stands for them goes too.
             for squashed, other in self.loader.replacements.items():
                 is_applied = squashed in self.loader.applied_migrations

@@ -1,0 +1,10 @@
+"""What `rewind` would do, before it does it."""
+
+from __future__ import annotations
+
+from django_rewind.inventory.snapshot import WHY_SKIPPED, FileStatus
+
+
+def test_what_is_skipped_says_why():
+    """Whatever keeps a migration without a file applied has words."""
+    assert WHY_SKIPPED.keys() == set(FileStatus)
