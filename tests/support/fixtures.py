@@ -302,7 +302,7 @@ def stored(migration: Migration, *, record_id: int | None = None, text: str = ""
     key = (migration.app_label, migration.name)
     module = f"{key[0]}.migrations.{key[1]}"
     metadata, digest = describe(migration).as_text(), signing.digest(text)
-    signed = payload(key, module=module, metadata=metadata, source_digest=digest, provenance="captured")
+    signed = payload(key, module=module, metadata=metadata, source_digest=digest, origin="captured")
     signature, fingerprint = signing.sign(signed)
     return StoredMigration(
         key,
@@ -313,7 +313,7 @@ def stored(migration: Migration, *, record_id: int | None = None, text: str = ""
         signature,
         fingerprint,
         record_id,
-        proof=binding_of(key, signature, fingerprint, record_id),
+        binding=binding_of(key, signature, fingerprint, record_id),
     )
 
 

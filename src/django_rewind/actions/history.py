@@ -44,7 +44,7 @@ class Timeline:
             yield "Revisions:"
         for stored, replaced_at in self.revisions:
             until = f"replaced {_when(replaced_at)}" if replaced_at else "current"
-            how = _untranslated(Origin, stored.provenance)
+            how = _untranslated(Origin, stored.origin)
             yield f"  {stored.digest[:12]}  stored {_when(stored.stored_at)}, {how}, {until}"
 
     def as_data(self) -> dict[str, Any]:
@@ -59,7 +59,7 @@ class Timeline:
             "revisions": [
                 {
                     "digest": stored.digest,
-                    "origin": stored.provenance,
+                    "origin": stored.origin,
                     "record_id": stored.record_id,
                     "signature": stored.verdict.name.lower(),
                     "stored_at": stored.stored_at,

@@ -271,7 +271,7 @@ class LeftBehind:
 
     def _was_interrupted(self, row: StoredMigration) -> bool:
         if row.record_id is None:
-            return row.provenance == Origin.CAPTURED
+            return row.origin == Origin.CAPTURED
         ancestors = closure(self.parents.get(row.key, ()), self.parents)
         newest = max((self.ids.get(key, 0) for key in ancestors), default=0)
         return row.record_id < newest

@@ -165,7 +165,7 @@ class Detail:
             (_("record"), str(record.pk) if record else "-"),
             (_("proven for the record"), str(stored.record_id or "-")),
             (_("stored at"), moment(stored.stored_at)),
-            (_("provenance"), provenance(stored.provenance)),
+            (_("provenance"), provenance(stored.origin)),
             (_("signature"), signature(stored.strict_verdict)),
             (_("key fingerprint"), printable_name(stored.key_fingerprint) or "-"),
             (_("serial number"), str(stored.serial)),

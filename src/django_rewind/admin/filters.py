@@ -142,7 +142,7 @@ class ProvenanceFilter(_Filter):
     parameter_name = "provenance"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
-        there = {one.provenance for one in survey_of(request).stored.values()}
+        there = {one.origin for one in survey_of(request).stored.values()}
         return [(value, word) for value, word in Origin.choices if value in there]
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:

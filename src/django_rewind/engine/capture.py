@@ -75,10 +75,10 @@ def adopt(connection: Any, migrations: Mapping[int, Migration], *, warn: Warn) -
     return _put_as(Origin.ADOPTED, connection, migrations, warn=warn)
 
 
-def _put_as(provenance: str, connection: Any, migrations: Mapping[int, Migration], *, warn: Warn) -> set[Key]:
+def _put_as(origin: str, connection: Any, migrations: Mapping[int, Migration], *, warn: Warn) -> set[Key]:
     if not _can_sign(connection, warn):
         return set()
-    packing = Packing(provenance)
+    packing = Packing(origin)
     for record_id, migration in migrations.items():
         packing.add(migration, record_id)
     return _put(connection, packing, warn=warn)
@@ -95,8 +95,8 @@ def _can_sign(connection: Any, warn: Warn) -> bool:
 class Packing:
     """The entries that are about to be stored, and what could not be taken along."""
 
-    def __init__(self, provenance: str) -> None:
-        self.provenance = provenance
+    def __init__(self, origin: str) -> None:
+        self.origin = origin
         self.entries: list[NewSource] = []
         # What has no text to store, and why.
         self.failed: dict[Key, str] = {}
@@ -156,7 +156,7 @@ class Packing:
                 module=module,
                 text=text,
                 metadata=metadata,
-                provenance=self.provenance,
+                origin=self.origin,
                 contents=collected.contents,
                 record_id=record_id,
             )

@@ -163,7 +163,7 @@ class Status:
             "stored": self.stored is not None,
             "excluded": self.is_excluded,
             "stored_at": self.stored.stored_at if self.stored else None,
-            "provenance": self.stored.provenance if self.stored else None,
+            "provenance": self.stored.origin if self.stored else None,
             "proven": self.is_proven,
             "signature": self.stored.strict_verdict.name.lower() if self.stored else None,
             "carries": [
@@ -179,10 +179,10 @@ class Status:
 def _provenance(stored: StoredMigration) -> str:
     """Return where a text came from; of one that was found in git, the commit."""
     try:
-        commit = stored.metadata.commit[:10] if stored.provenance == Origin.GIT else ""
+        commit = stored.metadata.commit[:10] if stored.origin == Origin.GIT else ""
     except ValueError:
         commit = ""
-    return printable_name(f"{stored.provenance} {commit}".rstrip())
+    return printable_name(f"{stored.origin} {commit}".rstrip())
 
 
 def _carries(bundle: Bundle) -> str:

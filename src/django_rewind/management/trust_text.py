@@ -58,7 +58,7 @@ def _lines(doubt: Doubt) -> Iterator[str]:
     else:
         yield f"  It was signed with a key that is not known here, with the fingerprint {row.key_fingerprint}."
     when = f", stored {row.stored_at:%Y-%m-%d %H:%M}" if row.stored_at else ""
-    yield f"  It says of itself: {_provenance(row.provenance)}{when}."
+    yield f"  It says of itself: {_provenance(row.origin)}{when}."
     yield f"  {_record(doubt)}"
     yield from (f"  {line}" for line in _place(doubt))
     yield from _compared("Its text", doubt.text, text_on_disk(doubt.key))

@@ -2,7 +2,7 @@
 Whether stored source and file would do the same.
 
 Comments, layout and the names of migrations do not count. What cannot be decided
-differs: then it is the stored source, which ran, that is reversed.
+differs: then it is the applied version that is unapplied.
 """
 
 from __future__ import annotations
@@ -18,6 +18,17 @@ from ..utils.syntax import FUNCTIONS, LONGEST_TO_COMPARE, function_node
 # Attributes of a class that say nothing of what it does.
 _OF_NO_ACCOUNT = {"__dict__", "__doc__", "__firstlineno__", "__static_attributes__", "__weakref__"}
 
+# Attributes of code that decide what it does, beside its constants.
+_OF_CODE = [
+    "co_code",
+    "co_names",
+    "co_varnames",
+    "co_freevars",
+    "co_argcount",
+    "co_kwonlyargcount",
+    "co_flags",
+]
+
 
 def same_text(stored: str, on_disk: str) -> bool:
     """
@@ -31,29 +42,22 @@ def same_text(stored: str, on_disk: str) -> bool:
         # A run loads both, and compares what they do.
         return False
     try:
-        return _tree(stored) == _tree(on_disk)
+        return dump(ast.parse(stored)) == dump(ast.parse(on_disk))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return False
-
-
-def _tree(text: str) -> str:
-    return dump(ast.parse(text))
 
 
 def dump(tree: ast.AST) -> str:
     """Return a tree as a text to compare, without docstrings; the tree is changed."""
     for node in ast.walk(tree):
         if isinstance(node, (ast.Module, ast.ClassDef, *FUNCTIONS)):
-            node.body = [one for one in node.body if not _is_docstring(one)]
+            node.body = [statement for statement in node.body if not _is_docstring(statement)]
     return ast.dump(tree)
 
 
 def _is_docstring(node: ast.stmt) -> bool:
-    return (
-        isinstance(node, ast.Expr)
-        and isinstance(node.value, ast.Constant)
-        and isinstance(node.value.value, str)
-    )
+    value = node.value if isinstance(node, ast.Expr) else None
+    return isinstance(value, ast.Constant) and isinstance(value.value, str)
 
 
 def same_operations(stored: Migration, on_disk: Migration) -> bool:
@@ -69,7 +73,7 @@ def same_operations(stored: Migration, on_disk: Migration) -> bool:
 
 class _Comparison:
     """
-    A walk over two values side by side.
+    A walk over two values at once.
 
     Pairs under way count as the same: functions may refer to each other.
     """
@@ -77,14 +81,16 @@ class _Comparison:
     def __init__(self) -> None:
         self.under_way: set[tuple[int, int]] = set()
 
-    def same(self, a: Any, b: Any) -> bool:
-        if a is b:
-            return True
+    def same(self, a: Any, b: Any, names: set[str] | None = None) -> bool:
+        """Compare two values; of two modules, what goes by one of these names."""
         pair = (id(a), id(b))
-        if pair in self.under_way:
+        if a is b or pair in self.under_way:
             return True
         self.under_way.add(pair)
         try:
+            if isinstance(a, ModuleType) and isinstance(b, ModuleType):
+                # What is done with a module as a whole, nobody knows.
+                return names is not None and self._same_module(a, b, names)
             return self._same(a, b)
         finally:
             self.under_way.discard(pair)
@@ -102,58 +108,39 @@ class _Comparison:
             return len(a) == len(b) and all(map(self.same, a, b))
         if isinstance(a, dict):
             return a.keys() == b.keys() and all(self.same(a[key], b[key]) for key in a)
-        if isinstance(a, ModuleType):
-            # What is done with it as a whole, nobody knows.
-            return False
         if isinstance(a, (classmethod, property, staticmethod)) or hasattr(a, "deconstruct"):
             return self.same(_parts(a), _parts(b))
-        return self._equal(a, b)
+        try:
+            return bool(a == b)
+        except Exception:  # noqa: BLE001 (whatever a stored value's __eq__ raises)
+            return False
+
+    def _same_module(self, a: ModuleType, b: ModuleType, names: set[str]) -> bool:
+        return a.__name__ == b.__name__ and all(
+            self.same(getattr(a, name, None), getattr(b, name, None), names) for name in names
+        )
 
     def _same_function(self, a: FunctionType, b: FunctionType) -> bool:
-        """Compare what is executed and everything that is carried along."""
-        if not _same_body(a, b):
-            return False
+        """Compare what is executed and everything that comes with it."""
         names = _names(a.__code__)
-        if names != _names(b.__code__):
+        if not _same_body(a, b) or names != _names(b.__code__):
             return False
-        carried: list[tuple[Any, Any]] = [
+        pairs: list[tuple[Any, Any]] = [
             (a.__defaults__, b.__defaults__),
             (a.__kwdefaults__, b.__kwdefaults__),
             (_closure(a), _closure(b)),
+            *((a.__globals__.get(name), b.__globals__.get(name)) for name in names),
         ]
-        carried += [(a.__globals__.get(name), b.__globals__.get(name)) for name in names]
-        return all(self._same_in_use(one, other, names) for one, other in carried)
-
-    def _same_in_use(self, a: Any, b: Any, names: set[str]) -> bool:
-        """Compare two values; of two modules, what goes by one of these names."""
-        if a is b or not (isinstance(a, ModuleType) and isinstance(b, ModuleType)):
-            return self.same(a, b)
-        pair = (id(a), id(b))
-        if pair in self.under_way:
-            return True
-        self.under_way.add(pair)
-        try:
-            return a.__name__ == b.__name__ and all(
-                self._same_in_use(getattr(a, name, None), getattr(b, name, None), names) for name in names
-            )
-        finally:
-            self.under_way.discard(pair)
+        return all(self.same(*pair, names) for pair in pairs)
 
     def _same_class(self, a: type, b: type) -> bool:
         """Compare two classes of the same name, which the two texts have defined."""
         if (a.__module__, a.__qualname__) != (b.__module__, b.__qualname__) or hasattr(a, "_meta"):
             return False
         held = [
-            {name: value for name, value in vars(one).items() if name not in _OF_NO_ACCOUNT} for one in (a, b)
+            {name: value for name, value in vars(cls).items() if name not in _OF_NO_ACCOUNT} for cls in (a, b)
         ]
-        return self.same(a.__bases__, b.__bases__) and self.same(*held)
-
-    @staticmethod
-    def _equal(a: Any, b: Any) -> bool:
-        try:
-            return bool(a == b)
-        except Exception:  # noqa: BLE001 (whatever a stored value's __eq__ raises)
-            return False
+        return self.same(a.__bases__, b.__bases__) and self.same(held[0], held[1])
 
 
 def _parts(value: Any) -> list[Any]:
@@ -187,28 +174,17 @@ def _tree_of(function: FunctionType) -> str | None:
 
 def _same_code(a: CodeType, b: CodeType) -> bool:
     return (
-        a.co_code == b.co_code
-        and a.co_names == b.co_names
-        and a.co_varnames == b.co_varnames
-        and a.co_freevars == b.co_freevars
-        and a.co_argcount == b.co_argcount
-        and a.co_kwonlyargcount == b.co_kwonlyargcount
-        and a.co_flags == b.co_flags
-        and _same_constants(a, b)
+        all(getattr(a, name) == getattr(b, name) for name in _OF_CODE)
+        and len(a.co_consts) == len(b.co_consts)
+        and all(map(_same_constant, a.co_consts, b.co_consts))
     )
 
 
-def _same_constants(a: CodeType, b: CodeType) -> bool:
-    if len(a.co_consts) != len(b.co_consts):
-        return False
-    for one, other in zip(a.co_consts, b.co_consts):
-        if isinstance(one, CodeType) and isinstance(other, CodeType):
-            if not _same_code(one, other):
-                return False
-        # 1, 1.0 and True are equal, and not the same.
-        elif type(one) is not type(other) or repr(one) != repr(other):
-            return False
-    return True
+def _same_constant(a: Any, b: Any) -> bool:
+    if isinstance(a, CodeType) and isinstance(b, CodeType):
+        return _same_code(a, b)
+    # 1, 1.0 and True are equal, and not the same.
+    return type(a) is type(b) and repr(a) == repr(b)
 
 
 def _closure(function: FunctionType) -> list[Any]:
@@ -225,8 +201,6 @@ def _contents(cell: CellType) -> Any:
 
 def _names(code: CodeType) -> set[str]:
     """Return the global names that a function and those inside it may look up."""
-    names = set(code.co_names)
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            names |= _names(constant)
-    return names
+    return set(code.co_names).union(
+        *(_names(constant) for constant in code.co_consts if isinstance(constant, CodeType))
+    )

@@ -2,7 +2,7 @@
 From a migration to its text and to what is written down beside it.
 
 Text, not objects: contenttypes adds operations to planned migrations in memory,
-so what is kept is the file as written.
+so what is stored is the file as written.
 """
 
 from __future__ import annotations
@@ -50,7 +50,6 @@ class Metadata:
     # [{"text", "reversible", "actions"?}, …]: what `migrate --plan` prints.
     operations: list[dict[str, Any]]
     effects: list[Effect]
-    # What goes with the text, and what was there when it was stored.
     bundle: Bundle = EMPTY_BUNDLE
     # Versions at the time, for messages.
     django: str = ""
@@ -92,14 +91,11 @@ class Metadata:
 
     @classmethod
     def from_text(cls, text: str) -> Metadata:
-        """
-        Return what `as_text()` wrote.
-
-        Raises:
-            ValueError: when the text does not have that form.
-        """
+        """Return what `as_text()` wrote; raise ValueError for anything else."""
         try:
-            data = _read_json(text)
+            if len(text) > _LONGEST_METADATA:
+                raise ValueError(f"{len(text):,} characters are more than metadata have")
+            data: Any = json.loads(text, parse_int=_number, parse_constant=_number)
             for name in ("dependencies", "run_before", "replaces"):
                 data[name] = _pairs(data[name])
             data["bundle"] = Bundle.from_data(data.pop("needs", {}))
@@ -119,18 +115,6 @@ _LONGEST_METADATA = 4 * 1024 * 1024
 _LONGEST_NUMBER = 19
 
 
-def _read_json(text: str) -> Any:
-    """
-    Return what a text of bounded size holds as JSON.
-
-    Raises:
-        ValueError, RecursionError: it holds none, or more than metadata have.
-    """
-    if len(text) > _LONGEST_METADATA:
-        raise ValueError(f"{len(text):,} characters are more than metadata have")
-    return json.loads(text, parse_int=_number, parse_constant=_number)
-
-
 def _number(digits: str) -> int:
     if len(digits) > _LONGEST_NUMBER:
         raise ValueError("a number is too long")
@@ -138,39 +122,36 @@ def _number(digits: str) -> int:
 
 
 def _pairs(value: Any) -> list[Key]:
-    """
-    Return keys as JSON holds them.
-
-    Raises:
-        ValueError: there is something else.
-    """
     is_list = isinstance(value, list) and all(isinstance(pair, list) for pair in value)
     if not (is_list and all(isinstance(part, str) for pair in value for part in pair)):
         raise ValueError("what it depends on is no list of pairs")
     return [(app_label, name) for app_label, name in value]
 
 
-def _are_operations(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(one, dict) and _is_operation(**one) for one in value)
-
-
 def _is_operation(text: Any = None, reversible: Any = None, actions: Any = (), **others: Any) -> bool:
     """Say whether this describes an operation, the way it is written down."""
     are_two = isinstance(actions, (list, tuple)) and len(actions) in (0, 2)
-    are_texts = are_two and all(one is None or isinstance(one, str) for one in actions)
+    are_texts = are_two and all(action is None or isinstance(action, str) for action in actions)
     return isinstance(text, str) and isinstance(reversible, bool) and are_texts and not others
+
+
+def _is_text(value: Any) -> bool:
+    return value is None or isinstance(value, str)
 
 
 # The attributes that JSON could hold in another form.
 _VALID: dict[str, Callable[[Any], bool]] = {
     "initial": lambda value: value is None or isinstance(value, bool),
     "atomic": lambda value: isinstance(value, bool),
-    "operations": _are_operations,
+    "operations": lambda value: (
+        isinstance(value, list)
+        and all(isinstance(operation, dict) and _is_operation(**operation) for operation in value)
+    ),
     "effects": are_effects,
-    "django": lambda value: value is None or isinstance(value, str),
-    "python": lambda value: value is None or isinstance(value, str),
-    "commit": lambda value: value is None or isinstance(value, str),
-    "committed": lambda value: value is None or isinstance(value, str),
+    "django": _is_text,
+    "python": _is_text,
+    "commit": _is_text,
+    "committed": _is_text,
 }
 
 
@@ -185,12 +166,7 @@ def module_of(key: Key) -> str:
 
 
 def read_text(module_name: str) -> str:
-    """
-    Return the text of an imported module, decoded, with line ends as they were.
-
-    Raises:
-        SourceUnavailable: not imported, nothing but bytecode, or unreadable.
-    """
+    """Return the text of an imported module, decoded, with line ends as they were."""
     module = sys.modules.get(module_name)
     if module is None:
         raise SourceUnavailable(f"the module {module_name} has not been imported")
@@ -225,10 +201,14 @@ def _keys(pairs: Any) -> list[Key]:
 def _describe_operation(operation: Any) -> dict[str, Any]:
     described = {"text": in_words(operation), "reversible": is_reversible(operation)}
     try:
-        actions = _actions(operation)
-    except Exception:  # noqa: BLE001 (Django asks for these when it shows a plan, not when it runs one)
-        actions = None
-    return {**described, "actions": actions} if actions else described
+        # The two kinds of action that describe_operation() of `migrate` knows.
+        if hasattr(operation, "code"):
+            described["actions"] = (_docstring(operation.code), _docstring(operation.reverse_code))
+        elif hasattr(operation, "sql"):
+            described["actions"] = (_sql(operation.sql), _sql(operation.reverse_sql))
+    except Exception:  # noqa: BLE001, S110 (Django asks for these when it shows a plan, not when it runs one)
+        pass
+    return described
 
 
 def in_words(operation: Any) -> str:
@@ -242,18 +222,9 @@ def in_words(operation: Any) -> str:
 def is_reversible(operation: Any) -> bool:
     """Ask also what `SeparateDatabaseAndState` holds, whose own answer is always True."""
     try:
-        return all(bool(one.reversible) for one in (operation, *flatten([operation], database=True)))
+        return all(bool(inner.reversible) for inner in (operation, *flatten([operation], database=True)))
     except Exception:  # noqa: BLE001 (Django asks for it when it goes back, and then it fails as well)
         return False
-
-
-def _actions(operation: Any) -> tuple[str | None, str | None] | None:
-    """Return the two kinds of action that describe_operation() of `migrate` knows."""
-    if hasattr(operation, "code"):
-        return _docstring(operation.code), _docstring(operation.reverse_code)
-    if hasattr(operation, "sql"):
-        return _sql(operation.sql), _sql(operation.reverse_sql)
-    return None
 
 
 def _docstring(code: Any) -> str | None:
@@ -265,7 +236,7 @@ def _sql(statements: Any) -> str | None:
 
 
 def payload(
-    key: Key, *, module: str, metadata: str, source_digest: str, provenance: str, serial: int = 0
+    key: Key, *, module: str, metadata: str, source_digest: str, origin: str, serial: int = 0
 ) -> list[str]:
     """
     Return what a signature covers. The text is covered by its digest.
@@ -273,7 +244,7 @@ def payload(
     Rows that were signed before there were serial numbers have none, and verify as they are.
     """
     numbered = [str(serial)] if serial else []
-    return ["1", *key, module, metadata, source_digest, provenance, *numbered]
+    return ["1", *key, module, metadata, source_digest, origin, *numbered]
 
 
 def parse(text: str, *, longest: int = LONGEST_TO_COMPARE) -> Metadata:
@@ -281,14 +252,8 @@ def parse(text: str, *, longest: int = LONGEST_TO_COMPARE) -> Metadata:
     Read the metadata out of a text without executing it.
 
     For rows of version 0.1.0, which hold nothing but the text, and for what is found
-    in git, which nobody has agreed to execute. What it does is described as far as
-    the text spells it out.
-
-    Args:
-        longest: how many characters are read at most.
-
-    Raises:
-        ValueError: when an attribute is not written down as a literal.
+    in Git, which nobody has agreed to execute. What it does is described as far as
+    the text spells it out. A ValueError says why there is nothing to be read.
     """
     if len(text) > longest:
         raise ValueError(f"its {len(text):,} characters are more than is read without executing it")
@@ -307,13 +272,13 @@ def parse(text: str, *, longest: int = LONGEST_TO_COMPARE) -> Metadata:
 
     operations = operations_of(tree, body)
     try:
-        found = {name: _spelled_out(name, value) for name, value in _assignments(body)}
+        values = {name: _spelled_out(name, value) for name, value in _assignments(body)}
         return Metadata(
-            dependencies=_keys(found.get("dependencies", [])),
-            run_before=_keys(found.get("run_before", [])),
-            replaces=_keys(found.get("replaces", [])),
-            initial=found.get("initial"),
-            atomic=bool(found.get("atomic", True)),
+            dependencies=_keys(values.get("dependencies", [])),
+            run_before=_keys(values.get("run_before", [])),
+            replaces=_keys(values.get("replaces", [])),
+            initial=values.get("initial"),
+            atomic=bool(values.get("atomic", True)),
             operations=[_describe_operation(operation) for operation in operations or ()],
             effects=_OPAQUE if operations is None else effects_in(operations),
         )
@@ -354,19 +319,15 @@ def _literal(node: ast.AST) -> Any:
     if isinstance(node, (ast.List, ast.Tuple)):
         return [_literal(element) for element in node.elts]
     if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("swappable_dependency"):
-        # The one call that Django itself writes into `dependencies`.
-        return (_swappable(node.args[0]).split(".")[0], "__first__")
+        # The one call that Django itself writes into `dependencies`: of a literal, or an attribute of settings.
+        argument = node.args[0]
+        if isinstance(argument, ast.Constant):
+            return (str(argument.value).split(".")[0], "__first__")
+        model = getattr(settings, ast.unparse(argument).rpartition(".")[2])
+        if not is_name_of_model(model):
+            # A text that nobody has looked at must not have a secret written down.
+            raise TypeError("it is no model")
+        return (model.split(".")[0], "__first__")
     if not isinstance(node, ast.expr):
         raise TypeError("no expression")
     return ast.literal_eval(node)
-
-
-def _swappable(node: ast.expr) -> str:
-    """Return the model of a swappable dependency: a literal, or an attribute of settings."""
-    if isinstance(node, ast.Constant):
-        return str(node.value)
-    model = getattr(settings, ast.unparse(node).rpartition(".")[2])
-    if not is_name_of_model(model):
-        # A text that nobody has looked at must not have a secret written down.
-        raise TypeError("it is no model")
-    return str(model)

@@ -1,10 +1,10 @@
-"""From stored text back to a migration. Nothing is compiled that is not verified."""
+"""From stored source back to a migration. Nothing is compiled that is not verified."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from traceback import walk_tb
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import django
 from django.db.migrations import Migration
@@ -17,17 +17,13 @@ from ..utils.types import Key, label
 from . import signing
 from .bundle.changes import ContentDamaged
 from .bundle.importer import StoredImporter, imports_that_fail
-from .bundle.modules import installed_version, root_of
+from .bundle.modules import installed_version, is_within, root_of
 from .bundle.stubs import make_managers_importable
 from .signing import Verdict
-from .stored import StoredMigration, how_to_replace, why_unusable
-
-if TYPE_CHECKING:
-    from ..storage.store import Store
+from .stored import SourceReader, StoredMigration, how_to_replace, why_unusable
 
 # What decides where a migration stands in the graph.
 _PLACE = ("dependencies", "run_before", "replaces", "initial")
-
 
 # The plan of a migration of which version 0.1.0 stored the text and nothing else.
 _NOT_DESCRIBED: dict[str, Any] = {"text": "what it did (known once it is loaded)", "reversible": True}
@@ -37,7 +33,7 @@ class StoredOperation(Operation):
     """
     An operation in the words that were written down when it was stored.
 
-    It stands in for the real one until the run needs that, so that a plan can be
+    It is replaced by the real one when the run needs that, so that a plan can be
     shown without executing stored code.
     """
 
@@ -46,7 +42,7 @@ class StoredOperation(Operation):
         setattr(self, "reversible", reversible)  # noqa: B010 (a class attribute to Django)
         if actions is not None:
             # What describe_operation() of `migrate` looks at; None is irreversible.
-            self.sql, self.reverse_sql = (one and printable(one) for one in actions)
+            self.sql, self.reverse_sql = (action and printable(action) for action in actions)
 
     def describe(self) -> str:
         return self.text
@@ -70,15 +66,15 @@ class RecoveredMigration(Migration):
     ones (`mutate_state`, `apply`, `unapply`) loads by itself.
     """
 
-    def __init__(self, stored: StoredMigration, store: Store, importer: StoredImporter) -> None:
+    def __init__(self, stored: StoredMigration, reader: SourceReader, importer: StoredImporter) -> None:
         self.stored = stored
-        self._store = store
+        self._reader = reader
         self._importer = importer
         self._loaded: Migration | None = None
-        self._stands_for_a_file = False
+        self._replaces_file = False
         # The stored text, where it was read together with others.
         self.text: str | None = None
-        # In a fake run, when it does not load: it only has to be forgotten.
+        # In a fake run, when it does not load: it only has to be marked as unapplied.
         self.is_inert = False
         metadata = stored.metadata
         app_label, name = stored.key
@@ -88,16 +84,14 @@ class RecoveredMigration(Migration):
         self._take(**{name: getattr(metadata, name) for name in _PLACE}, atomic=metadata.atomic)
 
     def take_place_of(self, other: Migration) -> None:
-        """Stand in the graph where the migration of an edited file stands."""
-        self._stands_for_a_file = True
+        """Stand in the graph where the migration of a modified file stands."""
+        self._replaces_file = True
         self._take(**{name: getattr(other, name) for name in _PLACE})
 
     def replace_dependencies(self, parents: Iterable[Key]) -> None:
-        """Depend on others than those that are written down."""
         self._take(dependencies=list(parents))
 
     def limit_run_before(self, known: set[Key]) -> None:
-        """Forget what else was to come after this migration."""
         self._take(run_before=[key for key in self.run_before if key in known])
 
     def _take(self, **attributes: Any) -> None:
@@ -107,7 +101,7 @@ class RecoveredMigration(Migration):
 
     def __str__(self) -> str:
         # Before it is loaded nobody knows whether the file would do the same; if so, it is used.
-        is_open = self._stands_for_a_file and not self.is_loaded
+        is_open = self._replaces_file and not self.is_loaded
         return f"{label(self.key)} ({'edited since it was applied' if is_open else 'from stored code'})"
 
     def __getattr__(self, name: str) -> Any:
@@ -133,37 +127,64 @@ class RecoveredMigration(Migration):
         return self._loaded
 
     def load(self) -> None:
-        """
-        Verify the stored text, execute it, and take its operations.
-
-        Raises:
-            NotRecoverable: it does not verify, or it does not load.
-        """
+        """Verify the stored text, execute it, and take its operations, or raise NotRecoverable."""
         if self._loaded is None:
             text, self.text = self.text, None
-            self._loaded = _load(self.stored, text, self._store, self._importer)
+            self._loaded = self._execute(self._verified(text))
+            make_managers_importable(self._loaded.operations)
             # The same list: receivers of pre_migrate add operations to it.
             setattr(self, "operations", self._loaded.operations)  # noqa: B010
 
-    def check_functions(self) -> None:
-        """
-        Look for imports that would fail while the migration is undone.
+    def _verified(self, text: str | None) -> str:
+        stored = self.stored
+        unusable = why_unusable(stored)
+        if unusable is not None:
+            raise unusable
+        text = self._reader.texts([stored.key]).get(stored.key) if text is None else text
+        if text is None:
+            raise NotRecoverable(stored.key, "its stored source has gone from the database.")
+        if signing.digest(text) != stored.digest:
+            reason = f"{Verdict.SIGNATURE_MISMATCH.value}."
+            raise NotRecoverable(stored.key, reason, how_to_replace(stored.key))
+        if not all(map(_can_be_a_file, stored.module.split("."))):
+            raise NotRecoverable(stored.key, "the module that it says it was cannot be one.")
+        return text
 
-        Raises:
-            NotRecoverable: a function imports what is neither stored nor here.
-        """
+    def _execute(self, text: str) -> Migration:
+        stored = self.stored
+        try:
+            module = self._importer.execute(
+                stored.module, text, stored.metadata.bundle, self._reader.contents
+            )
+            made: Any = module.Migration(self.name, self.app_label)
+            is_one = isinstance(made, Migration) and _are_operations(made.operations)
+        except ContentDamaged as damage:
+            raise NotRecoverable(stored.key, f"{damage}.", how_to_replace(stored.key)) from None
+        except ImportError as error:
+            raise _lacks_something(stored, error, _importing_module(stored, error)) from error
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            # Whatever stored code raises, SystemExit among it.
+            raise _does_not_load(stored, error) from error
+        if not is_one:
+            raise NotRecoverable(stored.key, "its stored source has no class Migration of Django's.")
+        migration: Migration = made
+        return migration
+
+    def check_functions(self) -> None:
+        """Raise NotRecoverable where a function imports, on the way back, what is neither stored nor here."""
         for operation in operations_in(self.loaded, database=True):
             function = getattr(operation, "reverse_code", None)
-            for wanted, importer in imports_that_fail(function):
+            for wanted, importing in imports_that_fail(function):
                 error = ImportError(f"No module named {wanted!r}", name=wanted)
-                raise _lacks_something(self.stored, error, importer)
+                raise _lacks_something(self.stored, error, importing)
 
     def unload(self) -> None:
-        """Forget what was executed: the folder of its data files is about to go."""
+        """Drop what was executed: the folder of its data files is about to go."""
         self._loaded = None
 
     def can_be_loaded(self) -> bool:
-        """Try to load, and say whether that went well."""
         try:
             self.load()
         except NotRecoverable:
@@ -187,45 +208,13 @@ def source_of(migration: Migration) -> str:
     return "stored" if isinstance(migration, RecoveredMigration) else "file"
 
 
-def _load(stored: StoredMigration, text: str | None, store: Store, importer: StoredImporter) -> Migration:
-    unusable = why_unusable(stored)
-    if unusable is not None:
-        raise unusable
-    text = store.texts([stored.key]).get(stored.key) if text is None else text
-    if text is None:
-        raise NotRecoverable(stored.key, "its stored source has gone from the database.")
-    if signing.digest(text) != stored.digest:
-        raise NotRecoverable(stored.key, Verdict.SIGNATURE_MISMATCH.value + ".", how_to_replace(stored.key))
-    if not _is_name_of_module(stored.module):
-        raise NotRecoverable(stored.key, "the module that it says it was cannot be one.")
-    bundle = stored.metadata.bundle
-    try:
-        module = importer.execute(stored.module, text, bundle, store.contents)
-        made: Any = module.Migration(stored.key[1], stored.key[0])
-        is_one = isinstance(made, Migration) and _are_operations(made.operations)
-    except ContentDamaged as damage:
-        raise NotRecoverable(stored.key, f"{damage}.", how_to_replace(stored.key)) from None
-    except ImportError as error:
-        raise _lacks_something(stored, error, _importer(stored, error)) from error
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:
-        # Whatever stored code raises, SystemExit among it.
-        raise _does_not_load(stored, error) from error
-    if not is_one:
-        raise NotRecoverable(stored.key, "its stored source has no class Migration of Django's.")
-    migration: Migration = made
-    make_managers_importable(migration.operations)
-    return migration
+def _are_operations(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and all(hasattr(item, "state_forwards") for item in value)
 
 
-def _is_name_of_module(name: str) -> bool:
-    """Say whether every part of a name could be that of a folder or a file, and of no other one."""
-    return all(part and part.isprintable() and not set(part) & set("/\\") for part in name.split("."))
-
-
-def _are_operations(listed: Any) -> bool:
-    return isinstance(listed, (list, tuple)) and all(hasattr(one, "state_forwards") for one in listed)
+def _can_be_a_file(part: str) -> bool:
+    """Say whether a part of a dotted name could be that of a folder or a file, and of no other one."""
+    return bool(part) and part.isprintable() and not set(part) & set("/\\")
 
 
 def _does_not_load(stored: StoredMigration, error: BaseException) -> NotRecoverable:
@@ -247,37 +236,27 @@ def _series(version: str) -> str:
     return ".".join(version.split(".")[:2])
 
 
-def _lacks_something(stored: StoredMigration, error: ImportError, importer: str) -> NotRecoverable:
+def _lacks_something(stored: StoredMigration, error: ImportError, importing: str) -> NotRecoverable:
     """Return the error that names the import, who needs it, and what can be done."""
     bundle = stored.metadata.bundle
     wanted = error.name or ""
-    who = "its stored source" if importer == stored.module else f"its module {importer}"
-    said = why(error).partition(": ")[2]
-    reason = f"{who} cannot import what it needs ({said})"
-    for name in sorted(bundle.left_out):
-        if wanted and f"{name}.".startswith(f"{wanted}."):
-            return NotRecoverable(
-                stored.key,
-                f"{reason}; {name} was not stored with it: {bundle.left_out[name]}.",
-                f"Bring back {name} and try again.",
-            )
+    who = "its stored source" if importing == stored.module else f"its module {importing}"
+    reason = f"{who} cannot import what it needs ({why(error).partition(': ')[2]})"
+    step = f"Make {wanted or 'it'} importable, or bring back the file of {label(stored.key)}."
     version = bundle.packages.get(root_of(wanted))
-    if version is not None:
+    left_out = next((name for name in sorted(bundle.left_out) if wanted and is_within(name, wanted)), None)
+    if left_out is not None:
+        reason += f"; {left_out} was not stored with it: {bundle.left_out[left_out]}"
+        step = f"Bring back {left_out} and try again."
+    elif version is not None:
         now = installed_version(root_of(wanted))
-        return NotRecoverable(
-            stored.key,
-            f"{reason}; {version} was installed when it was stored, and {now or 'it is not'} now.",
-            f"Install {version.replace(' ', '==')} and try again.",
-        )
-    return NotRecoverable(
-        stored.key,
-        f"{reason}.",
-        f"Make {wanted or 'it'} importable, or bring back the file of {label(stored.key)}.",
-    )
+        reason += f"; {version} was installed when it was stored, and {now or 'it is not'} now"
+        step = f"Install {version.replace(' ', '==')} and try again."
+    return NotRecoverable(stored.key, f"{reason}.", step)
 
 
-def _importer(stored: StoredMigration, error: ImportError) -> str:
+def _importing_module(stored: StoredMigration, error: ImportError) -> str:
     """Return the stored module whose import has failed: the innermost in the traceback."""
-    names = {stored.module, *(one.name for one in stored.metadata.bundle.modules)}
+    names = {stored.module, *(member.name for member in stored.metadata.bundle.modules)}
     frames = (str(frame.f_globals.get("__name__")) for frame, _ in walk_tb(error.__traceback__))
     return [stored.module, *(name for name in frames if name in names)][-1]

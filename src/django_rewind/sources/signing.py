@@ -1,5 +1,5 @@
 """
-Sign what is stored, and tell a foreign signature from a forged one.
+Sign what is stored, and tell a signature of an unknown key from a mismatch.
 
 Whoever can write to the table could otherwise have code executed by the next
 `migrate`. A signature covers everything that decides what a stored migration
@@ -20,7 +20,7 @@ from django.utils.crypto import constant_time_compare, salted_hmac
 from .. import conf
 
 _SALT = "django_rewind.signing"
-_SALT_OF_PROOFS = _SALT + ".proof"
+_SALT_OF_BINDINGS = _SALT + ".proof"
 
 
 class Verdict(Enum):
@@ -65,15 +65,7 @@ def problem_with_keys() -> str:
 
 
 def sign(payload: Any) -> tuple[str, str]:
-    """
-    Return the signature of a payload and the fingerprint of the key.
-
-    Args:
-        payload: anything that `json` can write; the same at verification.
-
-    Raises:
-        ImproperlyConfigured: there is no key.
-    """
+    """Return the signature of what `json` can write, and the fingerprint of the key."""
     key = conf.signing_keys()[0]
     return _signature(payload, key), _fingerprint(key)
 
@@ -89,45 +81,32 @@ def verify(payload: Any, signature: str, fingerprint: str) -> Verdict:
         return Verdict.UNSIGNED
     if problem_with_keys():
         return Verdict.NO_KEY
-    keys = conf.signing_keys()
-    if any(constant_time_compare(_signature(payload, key), signature) for key in keys):
+    if _is_of_a_key(payload, signature, _SALT):
         return Verdict.VERIFIED
-    if fingerprint in {_fingerprint(key) for key in keys}:
+    if fingerprint in map(_fingerprint, conf.signing_keys()):
         return Verdict.SIGNATURE_MISMATCH
     return Verdict.UNKNOWN_KEY
 
 
-def prove(payload: Any, fingerprint: str) -> str:
-    """
-    Return what ties a signed row to its record.
-
-    Args:
-        fingerprint: of the key that signed the row: the two are known, or foreign, together.
-
-    Raises:
-        ImproperlyConfigured: there is no key.
-    """
+def sign_binding(payload: Any, fingerprint: str) -> str:
+    """Return what binds a row to its record, by the key that signed the row where we have that."""
     keys = conf.signing_keys()
-    key = next((one for one in keys if _fingerprint(one) == fingerprint), keys[0])
-    return _signature(payload, key, _SALT_OF_PROOFS)
+    key = next((key for key in keys if _fingerprint(key) == fingerprint), keys[0])
+    return _signature(payload, key, _SALT_OF_BINDINGS)
 
 
-def proves(payload: Any, proof: str) -> bool:
-    """Say whether one of our keys has made this proof."""
-    if not proof or problem_with_keys():
-        return False
-    made = (_signature(payload, key, _SALT_OF_PROOFS) for key in conf.signing_keys())
-    return any(constant_time_compare(one, proof) for one in made)
+def verifies_binding(payload: Any, binding: str) -> bool:
+    """Say whether one of our keys has made this binding."""
+    return bool(binding) and not problem_with_keys() and _is_of_a_key(payload, binding, _SALT_OF_BINDINGS)
 
 
 def fingerprint_of_first_key() -> str:
-    """
-    Return the fingerprint of the key that signs.
-
-    Raises:
-        ImproperlyConfigured: there is no key.
-    """
     return _fingerprint(conf.signing_keys()[0])
+
+
+def _is_of_a_key(payload: Any, signature: str, salt: str) -> bool:
+    signatures = (_signature(payload, key, salt) for key in conf.signing_keys())
+    return any(constant_time_compare(ours, signature) for ours in signatures)
 
 
 def _signature(payload: Any, key: str, salt: str = _SALT) -> str:
@@ -137,6 +116,6 @@ def _signature(payload: Any, key: str, salt: str = _SALT) -> str:
 
 @lru_cache(maxsize=16)
 def _fingerprint(key: str) -> str:
-    # Asked for with every row that is signed, proven or verified.
+    # Asked for with every row that is signed, bound or verified.
     name = salted_hmac(_SALT + ".fingerprint", "", secret=key, algorithm="sha256")
     return name.hexdigest()[:16]

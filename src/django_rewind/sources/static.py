@@ -3,9 +3,8 @@ The operations that the text of a migration spells out, without executing it.
 
 What Django writes into a migration is calls of its own classes with literals. Those
 are made here: classes that `django.db.migrations` and `django.db.models` offer, and
-nothing else, get called. Whatever the text defines, imports or computes is stood in
-for where a description can do without it; else the operation is one of which nobody
-knows what it does.
+nothing else, get called. Whatever the text defines, imports or computes is replaced by
+a stub where a description can do without it; else nobody knows what the operation does.
 """
 
 from __future__ import annotations
@@ -30,6 +29,8 @@ _OFFERED = {"django.db.migrations": migrations, "django.db.models": models}
 # What Django writes calls of; to make one does nothing else.
 _MADE = (Operation, models.Field, models.Index, BaseConstraint, Combinable, models.Q)
 
+_OMITTED = object()
+
 
 class UnknownOperation(Operation):
     """An operation that is not Django's, or that the text does not spell out."""
@@ -41,20 +42,12 @@ class UnknownOperation(Operation):
         return f"Operation {self.name}"
 
 
-_LEFT_OUT = object()
-
-
 class _NotSpelledOut(Exception):
     """What this stands for is not known before the text is executed."""
 
 
 def operations_of(tree: ast.Module, migration: ast.ClassDef) -> list[Operation] | None:
-    """
-    Return the operations of a migration, in order.
-
-    Returns:
-        None where the list itself is put together by statements.
-    """
+    """Return the operations of a migration, or None where statements put the list together."""
     lists = [value for statement in migration.body for value in _assigned_operations(statement)]
     if not lists:
         return []
@@ -106,18 +99,18 @@ class _Reader:
         return [self.operation(element) for element in elements]
 
     def operation(self, node: ast.expr) -> Operation:
-        name = (dotted(node.func) if isinstance(node, ast.Call) else dotted(node))[-1:]
         try:
             operation = self._operation(node)
         except Exception:  # noqa: BLE001 (Django's classes check what they are given, each in its way)
             operation = None
+        name = (dotted(node.func) if isinstance(node, ast.Call) else dotted(node))[-1:]
         return operation or UnknownOperation(name[0] if name else "that is computed")
 
     def _operation(self, node: ast.expr) -> Operation | None:
         kind = self._class(node, Operation)
         if kind is None or not isinstance(node, ast.Call):
             return None
-        keywords = {word.arg or "": word.value for word in node.keywords}
+        keywords = {keyword.arg or "": keyword.value for keyword in node.keywords}
         arguments = signature(kind.__init__).bind(None, *node.args, **keywords).arguments
         operation: Operation = kind(
             **{
@@ -136,7 +129,12 @@ class _Reader:
         try:
             return self.value(node)
         except _NotSpelledOut:
-            return _stand_in_for_function(self.docstrings.get(".".join(dotted(node)), ""))
+
+            def function(*args: Any) -> None:
+                raise NotImplementedError("This only stands for a function in a description.")
+
+            function.__doc__ = self.docstrings.get(".".join(dotted(node)), "")
+            return function
 
     def _sql(self, node: ast.expr) -> Any:
         try:
@@ -147,19 +145,18 @@ class _Reader:
     # Values -----------------------------------------------------------------
 
     def value(self, node: ast.expr) -> Any:
-        """
-        Return what an expression stands for.
-
-        Raises:
-            _NotSpelledOut: that is not known.
-        """
+        """Return what an expression stands for, or raise `_NotSpelledOut`."""
         if isinstance(node, (ast.List, ast.Tuple, ast.Set)):
             values = [self.value(element) for element in node.elts]
             return values if isinstance(node, ast.List) else tuple(values)
         if isinstance(node, ast.Dict):
             return self._dict(node)
         if isinstance(node, ast.Call):
-            return self._call(node)
+            kind = self._class(node, _MADE)
+            if kind is None or issubclass(kind, models.Field):
+                return self._field(node, kind)
+            keywords = {keyword.arg: self.value(keyword.value) for keyword in node.keywords if keyword.arg}
+            return kind(*map(self.value, node.args), **keywords)
         if isinstance(node, (ast.Attribute, ast.Name)):
             return self._named(node)
         try:
@@ -169,46 +166,45 @@ class _Reader:
 
     def _dict(self, node: ast.Dict) -> dict[Any, Any]:
         """Read the options of a model: those that are not known do not matter here."""
-        found = {}
+        options = {}
         for key, value in zip(node.keys, node.values):
             if key is None:
                 raise _NotSpelledOut
             try:
-                found[self.value(key)] = self.value(value)
+                options[self.value(key)] = self.value(value)
             except _NotSpelledOut:
                 pass
-        return found
-
-    def _call(self, node: ast.Call) -> Any:
-        kind = self._class(node, _MADE)
-        if kind is None or issubclass(kind, models.Field):
-            return self._field(node, kind)
-        words = {word.arg: self.value(word.value) for word in node.keywords if word.arg}
-        return kind(*map(self.value, node.args), **words)
+        return options
 
     def _field(self, node: ast.Call, kind: type | None) -> Any:
         """Make a field; of one that is not Django's, one that looks like it to the database."""
-        words = {word.arg or "": self._of_field(word) for word in node.keywords}
-        words = {name: value for name, value in words.items() if value is not _LEFT_OUT}
+        read = ((keyword.arg or "", self._of_field(keyword)) for keyword in node.keywords)
+        keywords = {name: value for name, value in read if value is not _OMITTED}
         arguments = [self.value(argument) for argument in node.args]
         if kind is not None:
-            return kind(*arguments, **words)
+            return kind(*arguments, **keywords)
         name = (dotted(node.func) or [""])[-1]
         if name == "swappable_dependency" or arguments or not name[:1].isupper():
             raise _NotSpelledOut
-        return _like_a_field(name, words)
+        column, table = keywords.get("db_column"), keywords.get("db_table")
+        if "to" not in keywords:
+            return models.Field(db_column=column)
+        if "Many" in name and "ForeignKey" not in name:
+            return models.ManyToManyField(keywords["to"], through=keywords.get("through"), db_table=table)
+        return models.ForeignKey(keywords["to"], models.DO_NOTHING, db_column=column)
 
-    def _of_field(self, word: ast.keyword) -> Any:
+    def _of_field(self, keyword: ast.keyword) -> Any:
         """Return what a field was given; only some of it matters to the database."""
         try:
-            return self.value(word.value)
+            return self.value(keyword.value)
         except _NotSpelledOut:
-            if word.arg in ("to", "through", "db_column", "db_table"):
+            if keyword.arg in ("to", "through", "db_column", "db_table"):
                 raise
-            return models.DO_NOTHING if word.arg == "on_delete" else _LEFT_OUT
+            return models.DO_NOTHING if keyword.arg == "on_delete" else _OMITTED
 
     def _named(self, node: ast.expr) -> Any:
-        parts = self._parts(node)
+        first, *rest = dotted(node) or [""]
+        parts = [*self.imported.get(first, first).split("."), *rest]
         if parts[:-1] == ["django", "conf", "settings"] and parts[-1].isupper():
             value = getattr(settings, parts[-1])
             if is_name_of_model(value):
@@ -232,10 +228,6 @@ class _Reader:
                 return kind
         return None
 
-    def _parts(self, node: ast.expr) -> list[str]:
-        first, *rest = dotted(node) or [""]
-        return [*self.imported.get(first, first).split("."), *rest]
-
 
 # What stands in arguments of operations that are no plain values.
 _ARGUMENTS: dict[str, Callable[[_Reader, ast.expr], Any]] = {
@@ -251,30 +243,13 @@ _ARGUMENTS: dict[str, Callable[[_Reader, ast.expr], Any]] = {
 def _offered(module: Any, parts: list[str]) -> Any:
     """Return what `django.db.models` or `django.db.migrations` holds under a name."""
     # "fields.CharField", "deletion.CASCADE", "RunSQL.noop": down through modules and classes.
-    found = module
+    value = module
     for part in parts:
-        if part.startswith("_") or not isinstance(found, (ModuleType, type)):
+        if part.startswith("_") or not isinstance(value, (ModuleType, type)):
             raise _NotSpelledOut
-        found = vars(found).get(part)
-    found = getattr(found, "__func__", found)
-    home = getattr(found, "__module__", None) or getattr(found, "__name__", "")
-    if not isinstance(found, str) and not str(home).startswith("django.db."):
+        value = vars(value).get(part)
+    value = getattr(value, "__func__", value)
+    home = getattr(value, "__module__", None) or getattr(value, "__name__", "")
+    if not isinstance(value, str) and not str(home).startswith("django.db."):
         raise _NotSpelledOut
-    return found
-
-
-def _stand_in_for_function(docstring: str) -> Callable[..., None]:
-    def function(*args: Any) -> None:
-        raise NotImplementedError("This only stands for a function in a description.")
-
-    function.__doc__ = docstring
-    return function
-
-
-def _like_a_field(name: str, words: dict[str, Any]) -> models.Field[Any, Any]:
-    column, table = words.get("db_column"), words.get("db_table")
-    if "to" not in words:
-        return models.Field(db_column=column)
-    if "Many" in name and "ForeignKey" not in name:
-        return models.ManyToManyField(words["to"], through=words.get("through"), db_table=table)
-    return models.ForeignKey(words["to"], models.DO_NOTHING, db_column=column)
+    return value

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
+from typing import Protocol
 
 from .. import conf
 from ..exceptions import NotRecoverable
@@ -13,6 +14,14 @@ from ..utils.types import Key, label
 from . import signing
 from .description import Metadata, payload
 from .signing import Verdict
+
+
+class SourceReader(Protocol):
+    """Reads stored sources and what is bundled with them; a `Store` does."""
+
+    def texts(self, keys: Iterable[Key]) -> Mapping[Key, str]: ...
+
+    def contents(self, digests: Iterable[str]) -> Mapping[str, bytes]: ...
 
 
 @dataclass(frozen=True)
@@ -23,10 +32,10 @@ class NewSource:
     module: str
     text: str
     metadata: Metadata
-    provenance: str
-    # What the metadata says that it carries along, by digest.
+    origin: str
+    # Of what is bundled with it, by digest.
     contents: Mapping[str, bytes] = field(default_factory=dict, repr=False)
-    # Known already when a text is filled in; else proven when it is recorded.
+    # Known already when a text is filled in; else bound when it is recorded.
     record_id: int | None = None
 
 
@@ -39,17 +48,17 @@ class StoredSummary:
     digest: str
     signature: str = field(repr=False)
     record_id: int | None
-    provenance: str
+    origin: str
 
 
 @dataclass(frozen=True)
 class StoredRevision:
-    """What the store holds of a migration by now, as the ledger notes it."""
+    """Which revision the store holds of a migration by now, as the audit log notes it."""
 
     # Of the text.
     digest: str
     serial: int
-    # The row of django_migrations that it is proven for.
+    # The row of django_migrations that it is bound to.
     record_id: int | None = None
 
 
@@ -60,14 +69,14 @@ class StoredMigration:
     key: Key
     module: str
     metadata_text: str = field(repr=False)
-    provenance: str
+    origin: str
     digest: str
     signature: str = field(repr=False)
     key_fingerprint: str
     record_id: int | None
     stored_at: datetime | None = None
-    # What ties the signature to the record.
-    proof: str = field(default="", repr=False)
+    # What binds the signature to the record.
+    binding: str = field(default="", repr=False)
     # The how manieth text stored for this migration it is, and the newest that is known of.
     serial: int = 0
     newest: int = 0
@@ -85,8 +94,10 @@ class StoredMigration:
 
         Where signatures are not required, nobody asks who has signed.
         """
-        unknown = self.strict_verdict in _OF_NOBODY_KNOWN
-        return Verdict.VERIFIED if unknown and not conf.requires_signatures() else self.strict_verdict
+        is_of_nobody_known = self.strict_verdict in _OF_NOBODY_KNOWN
+        return (
+            Verdict.VERIFIED if is_of_nobody_known and not conf.requires_signatures() else self.strict_verdict
+        )
 
     @cached_property
     def strict_verdict(self) -> Verdict:
@@ -94,7 +105,7 @@ class StoredMigration:
         if self.has_other_text:
             return Verdict.SIGNATURE_MISMATCH
         verdict = signing.verify(self.signed, self.signature, self.key_fingerprint)
-        if verdict is Verdict.VERIFIED and self.record_id is not None and not self._is_tied_to_its_record:
+        if verdict is Verdict.VERIFIED and self.record_id is not None and not self._has_valid_binding:
             return Verdict.SIGNATURE_MISMATCH
         if verdict in (Verdict.VERIFIED, *_OF_NOBODY_KNOWN) and self.serial < self.newest:
             return Verdict.REPLAYED_REVISION
@@ -108,32 +119,27 @@ class StoredMigration:
             module=self.module,
             metadata=self.metadata_text,
             source_digest=self.digest,
-            provenance=self.provenance,
+            origin=self.origin,
             serial=self.serial,
         )
 
     def is_bound_to(self, record_id: int | None) -> bool:
-        """Say whether this is known to be what ran for a row of django_migrations."""
+        """Say whether this is known to be the applied version for a row of django_migrations."""
         if record_id is None or self.record_id != record_id:
             return False
-        return self._is_tied_to_its_record or self.strict_verdict not in (
+        return self._has_valid_binding or self.strict_verdict not in (
             Verdict.VERIFIED,
             Verdict.SIGNATURE_MISMATCH,
         )
 
     @cached_property
-    def _is_tied_to_its_record(self) -> bool:
+    def _has_valid_binding(self) -> bool:
         assert self.record_id is not None
-        return signing.proves(_tie(self.key, self.signature, self.record_id), self.proof)
+        return signing.verifies_binding(_bound(self.key, self.signature, self.record_id), self.binding)
 
     @cached_property
     def metadata(self) -> Metadata:
-        """
-        The metadata as data. Look at `verdict` first.
-
-        Raises:
-            ValueError: when it cannot be read.
-        """
+        """The metadata as data, or a ValueError. Look at `verdict` first."""
         return Metadata.from_text(self.metadata_text)
 
 
@@ -151,16 +157,11 @@ _OF_NOBODY_KNOWN = (Verdict.UNKNOWN_KEY, Verdict.UNSIGNED)
 
 
 def binding_of(key: Key, signature: str, fingerprint: str, record_id: int | None) -> str:
-    """
-    Return the proof that a row is what ran for a record; nothing where there is no record.
-
-    Raises:
-        ImproperlyConfigured: there is no key.
-    """
-    return "" if record_id is None else signing.prove(_tie(key, signature, record_id), fingerprint)
+    """Return what binds a row to its record; nothing where there is no record."""
+    return "" if record_id is None else signing.sign_binding(_bound(key, signature, record_id), fingerprint)
 
 
-def _tie(key: Key, signature: str, record_id: int) -> list[str]:
+def _bound(key: Key, signature: str, record_id: int) -> list[str]:
     return ["1", *key, signature, str(record_id)]
 
 
@@ -173,31 +174,25 @@ def how_to_replace(key: Key) -> str:
     )
 
 
-def _how_to_trust(key: Key) -> str:
-    return f"look at it and agree: 'manage.py verify_migrations --sign {key[0]} {key[1]}'."
-
-
 def why_unusable(stored: StoredMigration) -> NotRecoverable | None:
-    """
-    Return what keeps a stored migration out of the graph, before its text is read.
-    """
-    if stored.verdict is not Verdict.VERIFIED:
-        return NotRecoverable(stored.key, stored.verdict.value + ".", _way_out(stored))
-    try:
-        stored.metadata  # noqa: B018 (parsed here)
-    except ValueError as error:
-        return NotRecoverable(stored.key, f"its {error}.", how_to_replace(stored.key))
-    return None
-
-
-def _way_out(stored: StoredMigration) -> str:
-    if stored.verdict is Verdict.NO_KEY:
-        return signing.problem_with_keys()
-    if stored.verdict is Verdict.UNKNOWN_KEY:
-        return (
+    """Return what keeps a stored migration out of the graph, before its text is read."""
+    key, verdict = stored.key, stored.verdict
+    if verdict is Verdict.VERIFIED:
+        try:
+            stored.metadata  # noqa: B018 (parsed here)
+        except ValueError as error:
+            return NotRecoverable(key, f"its {error}.", how_to_replace(key))
+        return None
+    trust = f"look at it and agree: 'manage.py verify_migrations --sign {key[0]} {key[1]}'."
+    if verdict is Verdict.NO_KEY:
+        way_out = signing.problem_with_keys()
+    elif verdict is Verdict.UNKNOWN_KEY:
+        way_out = (
             "Add the key that signed it to DJANGO_REWIND_SIGNING_KEYS, bring back the file of "
-            f"{label(stored.key)}, or {_how_to_trust(stored.key)}"
+            f"{label(key)}, or {trust}"
         )
-    if stored.verdict is Verdict.UNSIGNED:
-        return f"Bring back the file of {label(stored.key)}, or {_how_to_trust(stored.key)}"
-    return how_to_replace(stored.key)
+    elif verdict is Verdict.UNSIGNED:
+        way_out = f"Bring back the file of {label(key)}, or {trust}"
+    else:
+        way_out = how_to_replace(key)
+    return NotRecoverable(key, f"{verdict.value}.", way_out)

@@ -80,9 +80,9 @@ class Store(Inventory):
                 digest=as_text(digest),
                 signature=as_text(signature),
                 record_id=as_number(record_id),
-                provenance=as_text(provenance),
+                origin=as_text(origin),
             )
-            for pk, app_label, name, digest, signature, record_id, provenance in self._read(rows)
+            for pk, app_label, name, digest, signature, record_id, origin in self._read(rows)
         ]
 
     def squashes(self) -> dict[Key, StoredMigration]:
@@ -383,7 +383,7 @@ _TEXT_COLUMNS = (
 _AS_READ = {
     "module": "module",
     "metadata": "metadata_text",
-    "provenance": "provenance",
+    "provenance": "origin",
     "digest": "digest",
     "signature": "signature",
     "key_fingerprint": "key_fingerprint",
@@ -438,13 +438,13 @@ def _stored(row: dict[str, Any]) -> StoredMigration:
         key=(as_text(row["app_label"]), as_text(row["migration_name"])),
         module=as_text(row["module"]),
         metadata_text=as_text(row["metadata"]),
-        provenance=as_text(row["provenance"]),
+        origin=as_text(row["provenance"]),
         digest=as_text(row["digest"]),
         signature=as_text(row["signature"]),
         key_fingerprint=as_text(row["key_fingerprint"]),
         record_id=as_number(row["record_id"]),
         stored_at=row.get("stored_at"),
-        proof=as_text(row["proof"]),
+        binding=as_text(row["proof"]),
         serial=as_number(row["serial"]) or 0,
     )
 
@@ -473,7 +473,7 @@ def _row(entry: NewSource, serial: int) -> MigrationCode:
             module=entry.module,
             metadata=metadata,
             source_digest=source_digest,
-            provenance=entry.provenance,
+            origin=entry.origin,
             serial=serial,
         )
     )
@@ -483,7 +483,7 @@ def _row(entry: NewSource, serial: int) -> MigrationCode:
         source_code=entry.text,
         module=entry.module,
         metadata=metadata,
-        provenance=entry.provenance,
+        provenance=entry.origin,
         digest=source_digest,
         signature=signature,
         key_fingerprint=fingerprint,
@@ -529,7 +529,7 @@ def _is_same(stored: StoredMigration | None, entry: NewSource) -> bool:
     # The signature covers text, metadata, module and provenance.
     row = _row(entry, stored.serial)
     is_signed = (stored.signature, stored.digest) == (row.signature, row.digest)
-    is_proven = (stored.record_id, stored.proof) == (row.record_id, row.proof)
+    is_proven = (stored.record_id, stored.binding) == (row.record_id, row.proof)
     return is_signed and (row.record_id is None or is_proven)
 
 
@@ -541,7 +541,7 @@ def _serial(entry: NewSource, stored: StoredMigration | None, newest: int, repla
     is_the_same = (
         stored.module,
         stored.metadata_text,
-        stored.provenance,
+        stored.origin,
         stored.digest,
         stored.record_id,
     ) == (

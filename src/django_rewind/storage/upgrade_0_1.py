@@ -136,7 +136,7 @@ def _signed(row: Any) -> list[str]:
         module=row.module,
         metadata=row.metadata,
         source_digest=row.digest,
-        provenance=row.provenance,
+        origin=row.provenance,
         # As 0003 knows the model, it has no such column yet.
         serial=getattr(row, "serial", 0),
     )

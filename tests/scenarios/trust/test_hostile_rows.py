@@ -53,7 +53,7 @@ for app, name, text, columns, is_signed in json.load(open("rows.json")):
         setattr(row, column, value)
     if is_signed:
         row.signature, row.key_fingerprint = signing.sign(payload((app, name), module=row.module,
-            metadata=row.metadata, source_digest=row.digest, provenance=row.provenance))
+            metadata=row.metadata, source_digest=row.digest, origin=row.provenance))
         row.proof = binding_of((app, name), row.signature, row.key_fingerprint, record.pk)
     try:
         with transaction.atomic():

@@ -53,7 +53,7 @@ def keep(text: str, *members: tuple[str, str, bytes], name: str = "0009_kept", m
                 module=module or f"shop.migrations.{name}",
                 text=text,
                 metadata=describe(in_memory("shop.0009_kept"), bundle),
-                provenance="captured",
+                origin="captured",
                 contents={digest_of(content): content for _, _, content in members},
             )
         ]

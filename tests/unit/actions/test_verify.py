@@ -37,7 +37,7 @@ def put(tree: Tree):
             module=Tree.MIGRATION,
             text=kept.text,
             metadata=describe(in_memory(f"{app}.{name}", migrations.RunSQL("", "")), kept.bundle),
-            provenance="captured",
+            origin="captured",
             contents=kept.collected.contents,
         )
         Store(connection).put([entry])

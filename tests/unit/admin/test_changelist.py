@@ -268,7 +268,7 @@ def many(apps: int, each: int) -> None:
 
 def _entry(key) -> NewSource:
     metadata = describe(in_memory(".".join(key)))
-    return NewSource(key=key, module="x", text=f"{key}", metadata=metadata, provenance="captured")
+    return NewSource(key=key, module="x", text=f"{key}", metadata=metadata, origin="captured")
 
 
 def queries(client, query: str) -> int:

@@ -32,7 +32,7 @@ def stored() -> MigrationCode:
     """A row whose every text is hostile."""
     migration = in_memory("shop.0001_initial", migrations.RunSQL("<b>SELECT</b>"))
     entry = NewSource(
-        key=KEY, module="<i>module</i>", text=HOSTILE, metadata=describe(migration), provenance="captured"
+        key=KEY, module="<i>module</i>", text=HOSTILE, metadata=describe(migration), origin="captured"
     )
     Store(connection).put([entry])
     return row(KEY)

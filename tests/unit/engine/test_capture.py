@@ -192,14 +192,14 @@ def test_only_bytecode_is_said_and_not_stored(app, capsys):
 
 def test_what_cannot_be_packed_is_said_and_not_stored(app, texts, monkeypatch):
     """Whatever goes wrong with one migration, it runs, and the others are stored."""
-    pack = Collector.collect
+    collect = Collector.collect
 
     def fail_for_one(self, module, text):
         if module.endswith("0001_initial"):
             raise RuntimeError("out of string")
-        return pack(self, module, text)
+        return collect(self, module, text)
 
-    monkeypatch.setattr(Collector, "pack", fail_for_one)
+    monkeypatch.setattr(Collector, "collect", fail_for_one)
     said = migrate("shop")
     assert applied("shop") == ["0001_initial", "0002_more"]
     assert set(stored_texts()) == {"0002_more"}

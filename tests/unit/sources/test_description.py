@@ -267,10 +267,10 @@ def test_metadata_of_another_form_is_refused(text):
         Metadata.from_text(text)
 
 
-@pytest.mark.parametrize("field", ["module", "metadata", "source_digest", "provenance"])
+@pytest.mark.parametrize("field", ["module", "metadata", "source_digest", "origin"])
 def test_the_payload_holds_each_part(field):
     """Whatever decides what a stored migration does is signed."""
-    parts = {"module": "m", "metadata": "{}", "source_digest": "d", "provenance": "captured"}
+    parts = {"module": "m", "metadata": "{}", "source_digest": "d", "origin": "captured"}
     one = payload(("shop", "0001"), **parts)
     assert payload(("shop", "0001"), **{**parts, field: "other"}) != one
     assert payload(("shop", "0002"), **parts) != one

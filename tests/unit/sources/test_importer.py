@@ -693,7 +693,7 @@ def test_a_file_that_was_left_out_can_be_brought_back(sql: Tree, temporary, sett
     assert kept.execute().read()[0] == "then"
 
 
-def test_folders_go_with_the_isolation(sql: Tree, temporary):
+def test_folders_go_with_the_importer(sql: Tree, temporary):
     """Also where nobody closes it."""
     kept = sql.collect(READ.format("open(__file__ + '/../sql/up.sql').read()"))
     sql.delete("bakery/migrations/sql")

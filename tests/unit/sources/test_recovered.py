@@ -32,7 +32,7 @@ def store(text: str = BEGIN + CLASS, module: str = MODULE, **attributes: object)
     """Store a text with its metadata and return it recovered, not loaded yet."""
     attributes = {"after": "shop.0001", **attributes}
     metadata = describe(in_memory("shop.0002_more", migrations.RunSQL("SELECT 1", ""), **attributes))
-    entry = NewSource(key=KEY, module=module, text=text, metadata=metadata, provenance="captured")
+    entry = NewSource(key=KEY, module=module, text=text, metadata=metadata, origin="captured")
     Store(connection).put([entry])
     return recovered()
 

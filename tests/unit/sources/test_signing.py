@@ -152,27 +152,27 @@ def test_line_ends_count_in_the_digest():
 def test_a_proof_is_made_with_the_key_that_signed(signed):
     """So that both are known, or foreign, together."""
     with override_settings(DJANGO_REWIND_SIGNING_KEYS=["new", "old"]):
-        proof = signing.prove(PAYLOAD, signed[1])
+        proof = signing.sign_binding(PAYLOAD, signed[1])
     with override_settings(DJANGO_REWIND_SIGNING_KEYS=["old"]):
-        assert signing.proves(PAYLOAD, proof)
+        assert signing.verifies_binding(PAYLOAD, proof)
     with override_settings(DJANGO_REWIND_SIGNING_KEYS=["new"]):
-        assert not signing.proves(PAYLOAD, proof)
+        assert not signing.verifies_binding(PAYLOAD, proof)
 
 
 def test_a_proof_of_a_key_that_is_gone_is_made_with_the_first():
     """There is no other."""
     with override_settings(DJANGO_REWIND_SIGNING_KEYS=["new", "old"]):
-        proof = signing.prove(PAYLOAD, "0" * 16)
+        proof = signing.sign_binding(PAYLOAD, "0" * 16)
     with override_settings(DJANGO_REWIND_SIGNING_KEYS=["new"]):
-        assert signing.proves(PAYLOAD, proof)
+        assert signing.verifies_binding(PAYLOAD, proof)
 
 
 def test_a_signature_is_no_proof(signed):
     """The two cannot stand for one another."""
     with override_settings(DJANGO_REWIND_SIGNING_KEYS=["old"]):
-        assert not signing.proves(PAYLOAD, signed[0])
+        assert not signing.verifies_binding(PAYLOAD, signed[0])
         assert (
-            signing.verify(PAYLOAD, signing.prove(PAYLOAD, signed[1]), signed[1])
+            signing.verify(PAYLOAD, signing.sign_binding(PAYLOAD, signed[1]), signed[1])
             is Verdict.SIGNATURE_MISMATCH
         )
 
@@ -180,10 +180,10 @@ def test_a_signature_is_no_proof(signed):
 @pytest.mark.parametrize("proof", ["", "\u00fc" * 64, "0", "\x00"])
 def test_what_is_no_proof_proves_nothing(proof):
     """Whatever somebody wrote there."""
-    assert not signing.proves(PAYLOAD, proof)
+    assert not signing.verifies_binding(PAYLOAD, proof)
 
 
 @override_settings(DJANGO_REWIND_SIGNING_KEYS=None, SECRET_KEY="")
 def test_without_any_key_nothing_is_proven():
     """Nor is it a crash."""
-    assert not signing.proves(PAYLOAD, "0" * 64)
+    assert not signing.verifies_binding(PAYLOAD, "0" * 64)

@@ -71,10 +71,10 @@ def row(
     """Return a row that was signed with our key, as git could have had it signed."""
     module = module or f"{key[0]}.migrations.{key[1]}"
     digest = signing.digest(text)
-    signed = payload(key, module=module, metadata=metadata, source_digest=digest, provenance="git")
+    signed = payload(key, module=module, metadata=metadata, source_digest=digest, origin="git")
     signature, fingerprint = signing.sign(signed)
     record = columns.pop("record_id", 2)
-    values = {"record_id": record, "proof": binding_of(key, signature, fingerprint, record), **columns}
+    values = {"record_id": record, "binding": binding_of(key, signature, fingerprint, record), **columns}
     return StoredMigration(key, module, metadata, "git", digest, signature, fingerprint, **values)
 
 

@@ -46,7 +46,7 @@ def store() -> Store:
 
 
 def entry(key=KEY, text=TEXT, **values) -> NewSource:
-    values = {"module": f"{key[0]}.migrations.{key[1]}", "provenance": "captured", **values}
+    values = {"module": f"{key[0]}.migrations.{key[1]}", "origin": "captured", **values}
     return NewSource(key=key, text=text, metadata=describe(in_memory(".".join(key))), **values)
 
 

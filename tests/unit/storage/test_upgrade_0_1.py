@@ -86,7 +86,7 @@ def test_its_rows_are_signed_once(old):
     migrate()
     stored = Store(connection).rows()[old.key("0002_a")]
     assert stored.verdict is Verdict.VERIFIED
-    assert stored.provenance == Origin.INHERITED
+    assert stored.origin == Origin.INHERITED
     assert stored.module == old.module("0002_a")
     assert stored.metadata.dependencies == [old.key("0001_initial")]
     assert stored.record_id == record_id(old.key("0002_a"))
@@ -122,7 +122,7 @@ def test_what_it_stored_is_described_from_its_file(old):
     migrate()
     stored = Store(connection).rows()[old.key("0002_a")]
     assert stored.verdict is Verdict.VERIFIED
-    assert stored.provenance == Origin.INHERITED
+    assert stored.origin == Origin.INHERITED
     assert [one["text"] for one in stored.metadata.operations] == ["Add field a to product"]
     assert [one["effect"] for one in stored.metadata.effects] == ["add_field"]
     assert (row(old.key("0002_a")).source_code, row(old.key("0002_a")).stored_at.year) == (text, 2020)
@@ -329,7 +329,7 @@ def test_what_was_signed_before_is_proven_once():
     migrate()
     assert (found[signed].verdict, found[signed].serial) == (Verdict.VERIFIED, 0)
     assert found[signed].is_bound_to(record_id(signed))
-    assert (found[tampered].verdict, found[tampered].proof) == (Verdict.SIGNATURE_MISMATCH, "")
+    assert (found[tampered].verdict, found[tampered].binding) == (Verdict.SIGNATURE_MISMATCH, "")
 
 
 def test_without_a_key_nothing_can_be_proven():

@@ -110,7 +110,7 @@ def _one_as_data(one: Backfilled) -> dict[str, Any]:
     data: dict[str, Any] = {
         "app": one.key[0],
         "name": one.key[1],
-        "origin": str(one.entry.provenance),
+        "origin": str(one.entry.origin),
         "bundled": [member.name for member in one.entry.metadata.bundle.members],
     }
     if one.found is not None:

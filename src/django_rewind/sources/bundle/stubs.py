@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from importlib.util import module_from_spec, resolve_name, spec_from_file_location
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 from weakref import WeakValueDictionary
 
 from django.db.migrations.operations.base import Operation
@@ -15,9 +15,6 @@ from django.db.models.manager import BaseManager
 
 from ...schema.effects import flatten
 from .modules import root_of
-
-if TYPE_CHECKING:
-    from .importer import ImportScope
 
 
 class ModelStub:
@@ -111,6 +108,20 @@ def _is_from_queryset(manager: BaseManager[Any]) -> bool:
 
 
 # Functions that import by name, or that read what lies beside a module --------
+
+
+class ImportScope(Protocol):
+    """What the importer lets one stored module import."""
+
+    roots: set[str]
+    # Where the files of stored modules are.
+    paths: Any
+
+    def import_(self, name: str) -> Any: ...
+
+    def module(self, name: str) -> ModuleType: ...
+
+    def stub_of(self, module: ModuleType) -> ModuleType: ...
 
 
 def has_stubs(module: ModuleType) -> bool:
