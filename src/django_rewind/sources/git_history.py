@@ -1,7 +1,7 @@
 """
-Find the source of a migration in the history of a git work tree.
+Find the source of a migration in the history of a Git work tree.
 
-And read, at the commit in which it was found, what it needs. Nothing that is found
+And read its bundle at the commit in which it was found. Nothing that is found
 is executed: the history holds branches that nobody has reviewed.
 """
 
@@ -21,7 +21,15 @@ from ..git.repository import GitUnavailable, Repository, Version
 from ..utils.syntax import parse_text
 from ..utils.types import Key
 from .bundle.collector import Collector
-from .bundle.modules import Modules, SourceUnavailable, decode_content, is_data
+from .bundle.modules import (
+    Modules,
+    SourceUnavailable,
+    decode_content,
+    is_data,
+    is_site_packages,
+    namespace_spec,
+    places_of,
+)
 from .description import Metadata, parse
 
 _LFS = b"version https://git-lfs.github.com/spec/"
@@ -42,7 +50,7 @@ class WantedSource:
 
 @dataclass(frozen=True)
 class FoundSource:
-    """The source of a migration, and where in the past it was found."""
+    """The source of a migration, and where in the history it was found."""
 
     wanted: WantedSource
     text: str
@@ -60,10 +68,7 @@ class GitHistory:
 
     A file is looked for where it would lie now; if it has never been there, wherever
     a file of its name was, as long as that was the same app: its folder may have
-    been renamed since.
-
-    Args:
-        taken: the folders in which migrations lie now.
+    been renamed since. Folders in which migrations lie now are taken by these.
     """
 
     def __init__(self, repository: Repository, taken: Iterable[Path] = ()) -> None:
@@ -71,7 +76,7 @@ class GitHistory:
         self._taken = {folder.resolve() for folder in taken}
         self._today = Modules()
         self._contents: dict[str, bytes] = {}
-        self._commits: dict[tuple[str, str], Collector] = {}
+        self._collectors: dict[tuple[str, str], Collector] = {}
         self._versions: dict[Key, list[Version]] = {}
 
     def look_for(self, wanted: list[WantedSource]) -> None:
@@ -79,26 +84,22 @@ class GitHistory:
         Read every version of the files that are wanted, for `find()`.
 
         That takes two walks through the history at most.
-
-        Raises:
-            GitUnavailable: git failed, or took too long.
         """
-        self._versions = self._versions_of(wanted)
-        self._read(one.blob for versions in self._versions.values() for one in versions)
-
-    # Versions ---------------------------------------------------------------
-
-    def _versions_of(self, wanted: list[WantedSource]) -> dict[Key, list[Version]]:
-        paths = {one.key: self.repository.path_of(one.file) for one in wanted if one.file}
-        here = _by_path(self.repository.versions(f":(literal){path}" for path in paths.values()))
-        found = {one.key: here.get(paths.get(one.key, ""), []) for one in wanted}
-        names = {f"{key[1]}.py" for key, versions in found.items() if not versions}
-        elsewhere = [one for one in self.repository.versions(_anywhere(names)) if one.name in names]
-        self._read(one.blob for one in elsewhere)
-        for one in wanted:
-            if not found[one.key]:
-                found[one.key] = [other for other in elsewhere if self._may_be(one, other)]
-        return found
+        paths = {source.key: self.repository.path_of(source.file) for source in wanted if source.file}
+        by_path: dict[str, list[Version]] = {}
+        for version in self.repository.versions(f":(literal){path}" for path in paths.values()):
+            by_path.setdefault(version.path, []).append(version)
+        versions = {source.key: by_path.get(paths.get(source.key, ""), []) for source in wanted}
+        names = {f"{key[1]}.py" for key, own in versions.items() if not own}
+        elsewhere = [
+            version for version in self.repository.versions(_anywhere(names)) if version.name in names
+        ]
+        self._read(elsewhere)
+        for source in wanted:
+            if not versions[source.key]:
+                versions[source.key] = [version for version in elsewhere if self._may_be(source, version)]
+        self._versions = versions
+        self._read(version for own in versions.values() for version in own)
 
     def _may_be(self, wanted: WantedSource, version: Version) -> bool:
         """Say whether a file that lay elsewhere was of the app that is looked for."""
@@ -109,18 +110,17 @@ class GitHistory:
         if wanted.file is not None and any(folder.glob("*.py")):
             # It still is somebody's, so it was not renamed.
             return False
-        own = self._own_dependencies(version, app_label)
-        return own or version.folder.split("/")[-2:-1] == [app_label]
-
-    def _own_dependencies(self, version: Version, app_label: str) -> bool:
         try:
             metadata = parse(self._text(version))
+            parents = (*metadata.dependencies, *metadata.replaces)
         except (SourceUnavailable, ValueError):
-            return False
-        return any(parent[0] == app_label for parent in (*metadata.dependencies, *metadata.replaces))
+            parents = ()
+        is_own = any(parent[0] == app_label for parent in parents)
+        return is_own or version.folder.split("/")[-2:-1] == [app_label]
 
-    def _read(self, blobs: Iterable[str]) -> None:
-        self._contents.update(self.repository.read(set(blobs) - set(self._contents)))
+    def _read(self, versions: Iterable[Version]) -> None:
+        blobs = {version.blob for version in versions}
+        self._contents.update(self.repository.read(blobs - set(self._contents)))
 
     def _text(self, version: Version) -> str:
         content = self._contents.get(version.blob)
@@ -131,17 +131,18 @@ class GitHistory:
     # Choosing ---------------------------------------------------------------
 
     def find(self, wanted: WantedSource) -> FoundSource:
-        """
-        Return the version that was applied, as far as dates tell.
-
-        Raises:
-            LookupError: there is none; the message says why.
-            GitUnavailable: git failed, or took too long.
-        """
+        """Return the version that was applied, as far as dates tell, or a LookupError that says why not."""
         versions = self._versions[wanted.key]
         if not versions:
-            raise LookupError(self._why_not_found(wanted))
-        version = self._chosen(_in_order(versions, wanted.applied))
+            where = self.repository.path_of(wanted.file) if wanted.file else f"{wanted.key[1]}.py"
+            cut = ""
+            if self.repository.is_shallow:
+                cut = "; its history is cut, 'git fetch --unshallow' brings the rest"
+            raise LookupError(f"no commit in {self.repository.top} has its file {where}{cut}")
+        ordered = _in_order(versions, wanted.applied)
+        # The first that Django could have applied: work in progress is committed too, the
+        # marks of a merge conflict included.
+        version = next((version for version in ordered if self._is_migration(version)), ordered[0])
         try:
             text = self._text(version)
             metadata = parse(text)
@@ -150,17 +151,10 @@ class GitHistory:
                 f"as it is in commit {version.commit[:10]} it cannot be used: {error}"
             ) from None
         module, root = self._place(wanted, version)
-        contents = len({one.blob for one in versions})
-        collector = self._collector(version.commit, root)
-        return FoundSource(wanted, text, metadata, module, version, contents, collector)
-
-    def _chosen(self, versions: list[Version]) -> Version:
-        """
-        Return the first that Django could have applied, or the first.
-
-        Work in progress is committed too, the marks of a merge conflict included.
-        """
-        return next((one for one in versions if self._is_migration(one)), versions[0])
+        contents = len({version.blob for version in versions})
+        return FoundSource(
+            wanted, text, metadata, module, version, contents, self._collector(version.commit, root)
+        )
 
     def _is_migration(self, version: Version) -> bool:
         try:
@@ -170,14 +164,6 @@ class GitHistory:
         return tree is not None and any(
             isinstance(node, ast.ClassDef) and node.name == "Migration" for node in tree.body
         )
-
-    def _why_not_found(self, wanted: WantedSource) -> str:
-        name = f"{wanted.key[1]}.py"
-        where = self.repository.path_of(wanted.file) if wanted.file else name
-        cut = ""
-        if self.repository.is_shallow:
-            cut = "; its history is cut, 'git fetch --unshallow' brings the rest"
-        return f"no commit in {self.repository.top} has its file {where}{cut}"
 
     # Commits ----------------------------------------------------------------
 
@@ -197,30 +183,22 @@ class GitHistory:
         return ".".join([*folder[start:], wanted.key[1]]), "/".join(folder[:start])
 
     def _collector(self, commit: str, root: str) -> Collector:
-        if (commit, root) not in self._commits:
-            roots = dict.fromkeys([root, *self._roots_today])
-            self._commits[commit, root] = Collector(
-                ModulesAtCommit(self.repository, commit, [*roots], self._today)
-            )
-        return self._commits[commit, root]
+        if (commit, root) not in self._collectors:
+            roots = list(dict.fromkeys([root, *self._roots_today]))
+            modules = ModulesAtCommit(self.repository, commit, roots, self._today)
+            self._collectors[commit, root] = Collector(modules)
+        return self._collectors[commit, root]
 
     @cached_property
     def _roots_today(self) -> list[str]:
         """The folders of this work tree from which modules are imported now."""
-        found = []
-        for entry in sys.path:
-            place = Path(entry or ".").resolve()
-            is_inside = place == self.repository.top or self.repository.top in place.parents
-            if is_inside and not {"site-packages", "dist-packages"} & set(place.parts):
-                found.append(self.repository.path_of(place))
-        return found
-
-
-def _by_path(versions: Iterable[Version]) -> dict[str, list[Version]]:
-    found: dict[str, list[Version]] = {}
-    for version in versions:
-        found.setdefault(version.path, []).append(version)
-    return found
+        top = self.repository.top
+        places = [Path(entry or ".").resolve() for entry in sys.path]
+        return [
+            self.repository.path_of(place)
+            for place in places
+            if (place == top or top in place.parents) and not is_site_packages(place)
+        ]
 
 
 def _in_order(versions: list[Version], applied: float) -> list[Version]:
@@ -230,9 +208,11 @@ def _in_order(versions: list[Version], applied: float) -> list[Version]:
 
     Git lists what it walks from the newest; within a second that order stays.
     """
-    before = [one for one in versions if one.timestamp <= applied]
-    after = [one for one in reversed(versions) if one.timestamp > applied]
-    return sorted(before, key=lambda one: -one.timestamp) + sorted(after, key=lambda one: one.timestamp)
+    before = [version for version in versions if version.timestamp <= applied]
+    after = [version for version in reversed(versions) if version.timestamp > applied]
+    return sorted(before, key=lambda version: -version.timestamp) + sorted(
+        after, key=lambda version: version.timestamp
+    )
 
 
 # As makemigrations names them.
@@ -241,7 +221,7 @@ _NUMBERED = re.compile(r"\d{4}_.*", re.DOTALL)
 
 def _anywhere(names: set[str]) -> list[str]:
     """
-    Return what has git find files of these names in any folder, and perhaps some others.
+    Return what has Git find files of these names in any folder, and perhaps some others.
 
     Git compares every path of every commit with every pattern: one for many names is
     many times faster.
@@ -249,23 +229,16 @@ def _anywhere(names: set[str]) -> list[str]:
     numbered = {name for name in names if _NUMBERED.fullmatch(name)}
     several = ["*/[0-9][0-9][0-9][0-9]_*.py"] if len(numbered) > 2 else []
     rest = names - numbered if several else names
-    return several + [f"*/{_escaped(name)}" for name in sorted(rest)]
-
-
-def _escaped(name: str) -> str:
-    """Return what matches this name alone: a file may be called what looks like a pattern."""
-    return re.sub(r"([*?\[\\])", r"\\\1", name)
+    # A file may be called what looks like a pattern.
+    return several + ["*/" + re.sub(r"([*?\[\\])", r"\\\1", name) for name in sorted(rest)]
 
 
 class ModulesAtCommit(Modules):
     """
     The modules and files of a work tree as they were at one commit.
 
-    What is installed, and what lies outside of the work tree, is as it is now.
-
-    Args:
-        roots: the folders from which modules are imported, from the top of the work tree.
-        today: reads what is here now.
+    Modules are imported from some root folders, named from the top of the work tree.
+    What is installed, and what lies outside of the work tree, is as it is today.
     """
 
     are_live = False
@@ -291,57 +264,44 @@ class ModulesAtCommit(Modules):
     def _find(self, name: str) -> ModuleSpec | None:
         parent = name.rpartition(".")[0]
         if not parent:
-            return self._found_in(self._roots, name) or self._outside(name) or self._namespace(name)
+            spec = self._find_in(self._roots, name) or self._find_outside(name)
+            # Installed packages come before folders without a file of their own.
+            paths = [_joined(root, name) for root in self._roots]
+            return spec or self._namespace(name, [path for path in paths if path in self._folders])
         above = self.find(parent)
         places = above.submodule_search_locations if above is not None else None
         if places is None:
             return None
-        inside = [one for one in map(self._path_of, places) if one is not None]
-        return self._found_in(inside, name) if inside else self._outside(name)
+        inside = [path for path in map(self._path_of, places) if path is not None]
+        return self._find_in(inside, name) if inside else self._find_outside(name)
 
-    def _found_in(self, places: Iterable[str], name: str) -> ModuleSpec | None:
-        for place in places:
-            path = "/".join(filter(None, [place, name.rpartition(".")[2]]))
+    def _find_in(self, folders: Iterable[str], name: str) -> ModuleSpec | None:
+        top = self.repository.top
+        for folder in folders:
+            path = _joined(folder, name.rpartition(".")[2])
             if f"{path}/__init__.py" in self._files:
-                return self._spec(name, f"{path}/__init__.py", path)
+                places = [str(top / path)]
+                file = top / path / "__init__.py"
+                return spec_from_file_location(name, file, submodule_search_locations=places)
             if f"{path}.py" in self._files:
-                return self._spec(name, f"{path}.py")
+                return spec_from_file_location(name, top / f"{path}.py")
             if "." in name and path in self._folders:
                 return self._namespace(name, [path])
         return None
 
-    def _namespace(self, name: str, places: Iterable[str] = ()) -> ModuleSpec | None:
-        """Return the spec of a folder without a file of its own; installed packages go first."""
-        found = [*places] or [
-            path
-            for path in ("/".join(filter(None, [root, name])) for root in self._roots)
-            if path in self._folders
-        ]
-        if not found:
-            return None
-        spec = ModuleSpec(name, None, is_package=True)
-        spec.submodule_search_locations = [str(self.repository.top / path) for path in found]
-        return spec
+    def _namespace(self, name: str, paths: list[str]) -> ModuleSpec | None:
+        return namespace_spec(name, [str(self.repository.top / path) for path in paths]) if paths else None
 
-    def _spec(self, name: str, path: str, folder: str | None = None) -> ModuleSpec | None:
-        top = self.repository.top
-        places = [str(top / folder)] if folder is not None else None
-        return spec_from_file_location(name, top / path, submodule_search_locations=places)
-
-    def _outside(self, name: str) -> ModuleSpec | None:
+    def _find_outside(self, name: str) -> ModuleSpec | None:
         """Return a module that does not come from this work tree's history."""
         spec = self._today.find(name)
-        if spec is None:
-            return None
-        places = [spec.origin] if spec.has_location and spec.origin else []
-        places += spec.submodule_search_locations or []
-        is_ours = places and self._path_of(str(Path(places[0]).resolve())) is not None
-        return None if is_ours else spec
+        places = places_of(spec) if spec is not None else []
+        return None if places and self._path_of(Path(places[0]).resolve()) is not None else spec
 
-    def _path_of(self, place: str) -> str | None:
+    def _path_of(self, place: str | Path) -> str | None:
         """Return the path of a place in the work tree; what is installed there is none of it."""
         path = Path(place)
-        if self.repository.top not in path.parents or {"site-packages", "dist-packages"} & set(path.parts):
+        if self.repository.top not in path.parents or is_site_packages(path):
             return None
         return path.relative_to(self.repository.top).as_posix()
 
@@ -358,17 +318,17 @@ class ModulesAtCommit(Modules):
     # Files ------------------------------------------------------------------
 
     def files_below(self, folder: Path) -> list[Path]:
-        path = self._path_of(str(folder))
+        path = self._path_of(folder)
         if path is None:
             return super().files_below(folder)
-        found = (self.repository.top / one for one in self._files if one.startswith(f"{path}/"))
-        return sorted(one for one in found if is_data(one))
+        below = (self.repository.top / name for name in self._files if name.startswith(f"{path}/"))
+        return sorted(filter(is_data, below))
 
     def size(self, path: Path) -> int:
         return len(self.content(path))
 
     def content(self, path: Path) -> bytes:
-        name = self._path_of(str(path))
+        name = self._path_of(path)
         content = super().content(path) if name is None else self._content(name)
         if content.startswith(_LFS):
             raise OSError("git holds no more than a pointer to it, the rest is in Git LFS")
@@ -384,3 +344,7 @@ class ModulesAtCommit(Modules):
         if blob not in self._contents:
             raise OSError("this clone does not hold its content")
         return self._contents[blob]
+
+
+def _joined(folder: str, name: str) -> str:
+    return f"{folder}/{name}" if folder else name

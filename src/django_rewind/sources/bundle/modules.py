@@ -76,7 +76,7 @@ class Modules:
             except KeyError:
                 # A folder without `__init__.py`: importlib wants its parent to be imported.
                 folders = (Path(place, last) for place in path or ())
-                spec = _namespace(name, [str(folder) for folder in folders if folder.is_dir()])
+                spec = namespace_spec(name, [str(folder) for folder in folders if folder.is_dir()])
             if spec is not None:
                 return spec
         return None
@@ -153,7 +153,7 @@ class Modules:
         return _owner_of(name, places[0]) if places else Owner.PYTHON
 
 
-def _namespace(name: str, places: list[str]) -> ModuleSpec:
+def namespace_spec(name: str, places: list[str]) -> ModuleSpec:
     spec = ModuleSpec(name, loader=None, is_package=True)
     spec.submodule_search_locations = places
     return spec

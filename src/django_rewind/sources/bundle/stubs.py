@@ -165,9 +165,10 @@ def _import_string(scope: ImportScope, real: Callable[..., Any], dotted_path: st
 
 
 def _get_data(scope: ImportScope, real: Callable[..., Any], package: str, resource: str) -> bytes | None:
-    if scope.paths.is_own(package):
-        return scope.paths.folder(package).joinpath(resource).read_bytes()
-    data: bytes | None = real(package, resource)
+    is_own = scope.paths.is_own(package)
+    data: bytes | None = (
+        scope.paths.folder(package).joinpath(resource).read_bytes() if is_own else real(package, resource)
+    )
     return data
 
 
