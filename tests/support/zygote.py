@@ -56,7 +56,6 @@ OURS = [
     "django_rewind.git.repository",
     "django_rewind.inventory.snapshot",
     "django_rewind.backends",
-    "django_rewind.engine.preflight",
     "django_rewind.sources.description",
     "django_rewind.sources.stored",
     "django_rewind.sources.bundle.changes",

@@ -117,14 +117,16 @@ def _is_effect(value: Any) -> bool:
     return is_complete and _are_as_written(value) and _are_refers(value.get("refers", []))
 
 
+_TEXTS = {
+    **dict.fromkeys(("model", "field", "to", "name"), (str,)),
+    **dict.fromkeys(("table", "column", "by"), (str, type(None))),
+}
+
+
 def _are_as_written(value: dict[str, Any]) -> bool:
     """Say whether what an effect, or a column of one, holds are names where names belong."""
-    names = ("model", "field", "to", "name")
-    is_named = all(isinstance(value[name], str) for name in names if name in value)
-    or_none = all(
-        value.get(name) is None or isinstance(value[name], str) for name in ("table", "column", "by")
-    )
-    return is_named and or_none and _are_columns(value.get("fields", {}))
+    are_texts = all(isinstance(value[name], types) for name, types in _TEXTS.items() if name in value)
+    return are_texts and _are_columns(value.get("fields", {}))
 
 
 def _are_columns(value: Any) -> bool:

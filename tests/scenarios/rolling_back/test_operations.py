@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import django
 import pytest
 
 from tests.support.helpers import (
@@ -50,7 +51,27 @@ OPERATIONS = {
     ],
     "proxy": [model("Offer", "'shop.product'", proxy=True), PRICE],
     "null": [STOCK, alter("product", "stock", "IntegerField(null=True)"), remove("product", "stock"), PRICE],
+    "order": [
+        create("Maker"),
+        add("product", "maker", "ForeignKey('shop.Maker', models.SET_NULL, null=True)"),
+        "migrations.AlterOrderWithRespectTo('product', 'maker')",
+        "migrations.AlterOrderWithRespectTo('product', None)",
+    ],
 }
+if django.VERSION >= (4, 2):
+    OPERATIONS["rename-index"] = [
+        *OPERATIONS["index"],
+        "migrations.RenameIndex('product', new_name='by_label', old_name='by_name')",
+        "migrations.AlterModelTableComment('product', 'What is sold')",
+    ]
+if django.VERSION >= (5, 2):
+    OPERATIONS["alter-constraint"] = [
+        *OPERATIONS["constraint"],
+        (
+            "migrations.AlterConstraint('product', 'one_name', models.UniqueConstraint(fields=['name'],"
+            " name='one_name', violation_error_message='Taken'))"
+        ),
+    ]
 
 
 @pytest.mark.parametrize("kind", OPERATIONS)

@@ -10,7 +10,15 @@ from django.db import migrations, models
 from django.db.migrations.operations.models import IndexOperation, ModelOperation
 from django.db.migrations.state import ProjectState
 
-from django_rewind.schema.effects import Names, conflict, effects_of, lasting, made_alone, operations_in
+from django_rewind.schema.effects import (
+    Names,
+    are_effects,
+    conflict,
+    effects_of,
+    lasting,
+    made_alone,
+    operations_in,
+)
 from tests.support.fixtures import add, create, in_memory
 
 FOREIGN_KEY = models.ForeignKey("stock.Item", models.CASCADE)
@@ -182,6 +190,22 @@ def test_effects_leave_the_fields_as_they_are():
     field = models.ForeignKey("stock.Item", models.CASCADE)
     effects(add("Product", "item", field))
     assert not hasattr(field, "column")
+
+
+@pytest.mark.parametrize(
+    "changes, are",
+    [
+        ({}, True),
+        ({"by": None}, True),
+        ({"by": 1}, False),
+        ({"model": None}, False),
+        ({"effect": "other"}, False),
+    ],
+)
+def test_effects_that_are_read_are_as_they_were_written(changes, are):
+    """What is stored may have been changed by hand, or be of a later version."""
+    (effect,) = effects(migrations.AlterOrderWithRespectTo("Product", "maker"))
+    assert are_effects([{**effect, **changes}]) is are
 
 
 # Names
