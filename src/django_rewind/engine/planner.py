@@ -22,6 +22,7 @@ from ..inventory.renames import Adoptions
 from ..inventory.snapshot import FileStatus
 from ..schema.effects import effects_of
 from ..schema.graph import children_in, closure, in_applied_order, parents_in
+from ..schema.lineage import taken_away
 from ..sources.compare import same_operations
 from ..sources.recovered import RecoveredMigration
 from ..sources.stored import StoredMigration, why_unusable
@@ -378,7 +379,7 @@ class Preparation:
             (key, as_applied.get(key) or self._effects(key))
             for key in sorted(self.ids, key=self.ids.__getitem__)
         ]
-        for step, by, what in preflight.taken_away(steps, ran, {*not_in_state, *as_applied}):
+        for step, by, what in taken_away(steps, ran, {*not_in_state, *as_applied}):
             raise StateConflict(step, by, what, has_file=by in as_applied)
 
     def _effects(self, key: Key) -> list[Effect]:

@@ -7,7 +7,7 @@ project states and, where the question is what is in a table, on the connection.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from django.db.migrations import Migration
@@ -22,9 +22,10 @@ from ..exceptions import (
 )
 from ..inventory.loader import RewindLoader
 from ..inventory.snapshot import FileStatus, Snapshot
-from ..schema.effects import Loss, Made, Names, conflict, effects_of, operations_in, thing
+from ..schema.effects import effects_of, operations_in
+from ..schema.lineage import Loss, Made, Names, conflict, thing
 from ..schema.not_null import not_null_again
-from ..schema.operations import fields_named, rebuilt_table
+from ..schema.operations import rebuilt_table
 from ..sources.description import in_words, is_reversible
 from ..storage.tables import APP_LABEL
 from ..utils import compat
@@ -33,9 +34,6 @@ from .plan import Lost, effects_of_step
 
 #: Where the counting of rows stops, so that it stays cheap in tables of any size.
 BOUND = 10_000
-
-# What leaves nothing under the name that it is about.
-_TAKES_AWAY = {"alter_table", "delete_model", "remove_field", "rename_field", "rename_model"}
 
 
 def check_reversible(undone: Iterable[Migration]) -> None:
@@ -83,74 +81,6 @@ def check_conflicts(
                 what = conflict((key[0], effects), (other[0], of_other))
                 if what:
                     raise ConflictsWithMissing(key, other, what)
-
-
-def taken_away(
-    steps: Iterable[Migration], ran: Iterable[tuple[Key, list[Effect]]], left_out: Container[Key]
-) -> Iterator[tuple[Key, Key, str]]:
-    """
-    Find steps that work on what a migration has taken away of which no state knows.
-
-    Leaving a migration out of the states does not undo what it did to the database.
-
-    Args:
-        steps: the migrations to be applied.
-        ran: what is applied, in that order, with its effects as it ran.
-        left_out: those of them that are in no state.
-
-    Returns:
-        the step, the one that has taken something away, and what that is.
-    """
-    gone: dict[tuple[str, ...], Key] = {}
-    for key, effects in ran:
-        for effect in effects:
-            _follow(gone, key, effect, takes=key in left_out)
-    for migration in steps:
-        key = key_of(migration)
-        for effect in effects_of(migration):
-            for name in _needed(key[0], effect):
-                if name in gone:
-                    yield key, gone[name], _in_words(name)
-            _follow(gone, key, effect, takes=False)
-        for operation in operations_in(migration, database=True):
-            model, fields = fields_named(operation)
-            for field in fields:
-                name = (key[0], model.lower(), field.lower())
-                if name in gone:
-                    yield key, gone[name], _in_words(name)
-
-
-def _follow(gone: dict[tuple[str, ...], Key], key: Key, effect: Effect, *, takes: bool) -> None:
-    """Note what an effect takes away from the database, and what it makes there."""
-    if not effect.get("database") or effect["effect"] == "opaque":
-        return
-    kind, model = effect["effect"], (key[0], effect["model"])
-    name = (*model, effect["field"]) if kind.endswith("_field") else model
-    if takes and kind in _TAKES_AWAY:
-        gone[name] = key
-    if kind in ("create_model", "add_field"):
-        gone.pop(name, None)
-    elif kind == "rename_model":
-        gone.pop((key[0], effect["to"]), None)
-    elif kind == "rename_field":
-        gone.pop((*model, effect["to"]), None)
-
-
-def _needed(app_label: str, effect: Effect) -> Iterator[tuple[str, ...]]:
-    """Yield the models and fields that have to be in the database for an effect."""
-    if not effect.get("database") or effect["effect"] == "opaque":
-        return
-    kind, model = effect["effect"], (app_label, effect["model"])
-    if kind != "create_model":
-        yield model
-    if kind in ("alter_field", "remove_field", "rename_field"):
-        yield (*model, effect["field"])
-    for other_app, other in effect.get("refers", ()):
-        yield (other_app or app_label, other)
-
-
-def _in_words(name: tuple[str, ...]) -> str:
-    return f"the {'field' if len(name) == 3 else 'model'} '{'.'.join(name[1:])}'"
 
 
 def check_not_null(connection: Any, state: Any, undone: Sequence[Migration]) -> None:
@@ -386,7 +316,7 @@ def _going(snapshot: Snapshot, applied: Applied, steps: Steps) -> Iterator[tuple
                 made += Made.by_effect(key, effect, names)
             names.follow(key[0], [effect])
     for table_or_column in made:
-        loss = names.loss(table_or_column)
+        loss = names.place(table_or_column.name)
         if loss is not None:
             yield table_or_column.by, loss
 

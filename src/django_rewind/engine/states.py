@@ -9,6 +9,7 @@ database is: what the database will ask for is looked for here.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,21 +18,23 @@ from typing import Any
 from django.db.migrations import Migration
 from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import ProjectState
+from django.db.models import Field
 
 from ..exceptions import NameReused, StateNotBuilt
-from ..schema.effects import conflict, effects_of, flatten, models_made, operations_in
+from ..schema.effects import effects_in, effects_of, flatten, models_made, operations_in
 from ..schema.graph import closure, in_applied_order
-from ..schema.namesakes import Namesakes, namesakes
+from ..schema.lineage import Lineage, Name, Reused, conflict, name_of, reused
 from ..schema.operations import (
     fields_handled,
     fields_named,
     has_fields,
+    indexes_handled,
     model_named,
     rebuilt_table,
     targets,
+    uses_models,
 )
 from ..utils.types import Applied, Key, key_of
-from .moves import with_both_names
 from .preflight import target_before
 
 
@@ -74,50 +77,39 @@ class Simulation:
             StateNotBuilt: there is no such order; it says of the first one why.
             NameReused: a step would be undone on another table or column than it was applied to.
         """
-        others: Namesakes = {}
+        others: dict[Key, dict[Name, Reused]] = {}
         try:
             before = self.run(kept, undone)
-            others = self._namesakes([*kept, *undone], undone)
+            others = self._names_reused([*kept, *undone], undone)
             if others:
                 raise self._name_reused(others, kept, undone)
             return [*kept, *undone], before
         except (StateNotBuilt, NameReused):
-            found = self._with_both_names(kept, undone, others)
-            if found is None:
-                raise
-            return found
+            models = {step: {name for name in names if len(name) == 2} for step, names in others.items()}
+            order = with_movers_later(self.empty, kept, undone, models)
+            if order is not None and not self._names_reused(order, undone):
+                with suppress(StateNotBuilt):
+                    # What is there when everything is undone has to hold as well.
+                    self.run(kept, [])
+                    first = order.index(undone[0])
+                    return order, self.run(order[:first], order[first:])
+            raise
 
-    def _with_both_names(
-        self, kept: list[Migration], undone: list[Migration], others: Namesakes
-    ) -> tuple[list[Migration], Any] | None:
-        models = {step: [name for name in names if len(name) == 2] for step, names in others.items()}
-        order = with_both_names(self.empty, kept, undone, models)
-        if order is None or self._namesakes(order, undone):
-            return None
-        with suppress(StateNotBuilt):
-            # What is there when everything is undone has to hold as well.
-            self.run(kept, [])
-            first = order.index(undone[0])
-            return order, self.run(order[:first], order[first:])
-        return None
-
-    def _namesakes(self, order: list[Migration], undone: list[Migration]) -> Namesakes:
+    def _names_reused(self, order: list[Migration], undone: list[Migration]) -> dict[Key, dict[Name, Reused]]:
         migrations = {key_of(migration): migration for migration in order}
         as_applied = in_applied_order(migrations, self.parents, self.ids)
-        return namesakes(
-            self.empty,
-            [migrations[key] for key in as_applied],
-            order,
-            undone,
-            lambda key: closure([key], self.parents),
+        return names_reused(
+            self.empty, as_applied, migrations, undone, lambda key: closure([key], self.parents)
         )
 
     @staticmethod
-    def _name_reused(others: Namesakes, kept: list[Migration], undone: list[Migration]) -> NameReused:
+    def _name_reused(
+        others: Mapping[Key, dict[Name, Reused]], kept: list[Migration], undone: list[Migration]
+    ) -> NameReused:
         """Name the step that comes first, which is the last one that was applied."""
         key = next(step for step in map(key_of, reversed(undone)) if step in others)
         name, other = min(others[key].items())
-        taken_by = next(one for one in (*kept, *undone) if key_of(one) == other.taken_by)
+        taken_by = next(migration for migration in (*kept, *undone) if key_of(migration) == other.taken_by)
         return NameReused(key, name, other.given_by, other.taken_by, *target_before(taken_by))
 
     def run(
@@ -180,14 +172,82 @@ class Simulation:
         return True
 
 
+def names_reused(
+    empty: Callable[[], Any],
+    as_applied: list[Key],
+    order: Mapping[Key, Migration],
+    undone: Iterable[Migration],
+    ancestors: Callable[[Key], Collection[Key]],
+) -> dict[Key, dict[Name, Reused]]:
+    """
+    Return by step the names that it uses and that stand for another table or column than when it was applied.
+
+    Args:
+        empty: returns a state without any migration.
+        as_applied: what is applied, in that order.
+        order: the same in the order in which states are built.
+        undone: the steps.
+        ancestors: returns what a migration depends on, however far.
+    """
+    if as_applied == list(order):
+        return {}
+    effects = {key: effects_of(migration) for key, migration in order.items()}
+    others = reused(Lineage({key: effects[key] for key in as_applied}), Lineage(effects), map(key_of, undone))
+    if not others:
+        return {}
+    state = empty()
+    for key, migration in order.items():
+        if key in others:
+            used = names_used(migration, state)
+            # Nobody can look into what is given models: it may use all that it depends on.
+            is_opaque = any(map(uses_models, operations_in(migration, database=True)))
+            known = ancestors(key) if is_opaque else ()
+            others[key] = {
+                name: other
+                for name, other in others[key].items()
+                if name in used or other.known_since in known
+            }
+        state = migration.mutate_state(state, preserve=False)
+    return {key: names for key, names in others.items() if names}
+
+
+# What operations find and leave ---------------------------------------------
+
+
+def names_used(step: Migration, state: Any) -> set[Name]:
+    """
+    Return the models and fields that a step changes, looks for or points to when it is reversed.
+
+    What it has made is dropped under its own name, and is none of them.
+
+    Args:
+        state: the one before the step.
+    """
+    app_label = step.app_label
+    used: set[Name] = set()
+    for operation in operations_in(step, database=True):
+        effects = [effect for effect in effects_in([operation]) if effect["effect"] != "opaque"]
+        used.update((app_label, effect["model"]) for effect in effects)
+        if any(effect["effect"] in ("add_field", "create_model") for effect in effects):
+            continue
+        used.update(name_of(app_label, effect) for effect in effects)
+        for field in fields_handled(operation, state, app_label, backwards=True):
+            to_field = getattr(field.remote_field, "field_name", None)
+            for target in targets(field, app_label):
+                used |= {target, (*target, to_field.lower())} if to_field else {target}
+        model = (app_label, model_named(operation))
+        model_state = state.models.get(model)
+        indexes = indexes_handled(operation, model_state.options if model_state else {})
+        # In words, for conditions and expressions name fields as well.
+        used.update((*model, word) for word in re.split(r"\W+|__", repr(indexes).lower()))
+    return used
+
+
 def _look_for_fields(migration: Migration, state: Any) -> None:
     """
     Look for the fields that the operations of a step name, as they will in the database.
 
     Django's state takes a new definition of a field that is not there.
-
-    Args:
-        state: the one before the step; it stays as it is.
 
     Raises:
         FieldDoesNotExist: in the words of Django.
@@ -252,3 +312,157 @@ def _contradicts(earlier: Migration, later: Migration) -> bool:
     """Say whether a migration took away or renamed what a later one works on."""
     of_earlier = (earlier.app_label, effects_of(earlier))
     return conflict(of_earlier, (later.app_label, effects_of(later))) is not None
+
+
+# Models that were moved to another app ---------------------------------------
+
+Models = Mapping[Key, Any]
+
+# Arguments of a field that say nothing of its column.
+_NOT_OF_THE_COLUMN = {
+    *getattr(Field, "non_db_attrs", ()),
+    *("auto_created", "default", "help_text", "serialize", "through", "to", "verbose_name"),
+}
+
+
+def with_movers_later(
+    empty: Callable[[], Any],
+    kept: list[Migration],
+    undone: list[Migration],
+    others: Mapping[Key, Collection[Key]] = {},
+) -> list[Migration] | None:
+    """
+    Put what took a model from its app, in the state alone, behind the last step that points to it there.
+
+    For as long as a step does, the states have to know the table under both its names, as
+    they did when that was applied. Where what stays has given the old name to a new model
+    by now, that model comes later, too.
+
+    Args:
+        empty: returns a state without any migration.
+        kept: what is applied and stays, in order.
+        undone: the steps in the order of application.
+        others: by step, the models under whose names something that is kept has made others.
+
+    Returns:
+        both in one order, or None where there is none in which the states are true.
+    """
+    try:
+        behind = _movers(empty(), kept, undone, others)
+        order = [migration for migration in kept if key_of(migration) not in behind]
+        for step in undone:
+            order += [step, *(one for one in kept if behind.get(key_of(one)) == key_of(step))]
+        again = {model for models in others.values() for model in models}
+        return order if behind and _is_true(empty, order, kept, undone, again) else None
+    except Exception:  # noqa: BLE001 (whatever an operation, or a field of somebody's own, raises)
+        return None
+
+
+def _movers(
+    state: Any, kept: list[Migration], undone: list[Migration], others: Mapping[Key, Collection[Key]]
+) -> dict[Key, Key]:
+    """Return what took away a model, and what has been done to its name since, with the last step that knows it."""
+    taken: dict[Key, int] = {}
+    for place, migration in enumerate(kept):
+        before = set(state.models)
+        state = migration.mutate_state(state, preserve=False)
+        taken.update(dict.fromkeys(before - set(state.models), place))
+    behind = {}
+    for step in undone:
+        unknown = {target for key in state.models for target in _targets(state.models, key)} - set(
+            state.models
+        )
+        for model in {*unknown, *others.get(key_of(step), ())} & taken.keys():
+            for migration in kept[taken[model] :]:
+                if any(
+                    model == (migration.app_label, effect.get("model")) for effect in effects_of(migration)
+                ):
+                    behind[key_of(migration)] = key_of(step)
+        state = step.mutate_state(state, preserve=False)
+    return behind
+
+
+def _states(state: Any, order: Iterable[Migration], steps: Iterable[Migration]) -> list[Models]:
+    """Return the models before each of the steps, and at last those behind everything."""
+    keys = {key_of(step) for step in steps}
+    found = []
+    for migration in order:
+        is_step = key_of(migration) in keys
+        if is_step:
+            found.append(state.models)
+        state = migration.mutate_state(state, preserve=is_step)
+    return [*found, state.models]
+
+
+def _targets(models: Models, key: Key) -> set[Key]:
+    fields = models[key].fields.values() if key in models else ()
+    return {target for one in fields for target in targets(one, key[0])}
+
+
+def _is_true(
+    empty: Callable[[], Any],
+    order: list[Migration],
+    kept: list[Migration],
+    undone: list[Migration],
+    again: set[Key],
+) -> bool:
+    """Say whether the states of an order are those in which the database really is."""
+    true = _states(empty(), [*kept, *undone], undone)
+    said = _states(empty(), order, undone)
+    (rest,) = _states(empty(), [migration for migration in order if migration not in undone], [])
+    is_same = (
+        rest == true[0]
+        and said[-1] == true[-1]
+        and not again & {target for key in rest for target in _targets(rest, key)}
+    )
+    return is_same and all(_is_true_before(*one, again) for one in zip(undone, said, true))
+
+
+def _is_true_before(step: Migration, said: Models, true: Models, again: set[Key]) -> bool:
+    """Say the same of the models before a step, of which some may have a second name, and some not be there yet."""
+    hidden = {key for key in again if said.get(key) != true.get(key)}
+    twice = said.keys() - true.keys() | hidden
+    return (
+        {key: said[key] for key in said if key not in twice}
+        == {key: true[key] for key in true if key not in hidden}
+        and all(_is_second_name(key, said, true) and not _is_changed_with(key, said, step) for key in twice)
+        and not any(_is_changed_with(key, true, step) for key in hidden)
+    )
+
+
+def _is_second_name(key: Key, said: Models, true: Models) -> bool:
+    """Say whether there is a table as a model has it, under another model."""
+    same = [other for other in true if _table(true, other) == _table(said, key)]
+    return any(_columns(said, key).items() <= _columns(true, other).items() for other in same)
+
+
+def _is_changed_with(key: Key, models: Models, step: Migration) -> bool:
+    """
+    Say whether a step works on the model, or on one that it points to, however far.
+
+    When that has its key changed, the tables that point there are changed as well, and
+    one with two names would be changed twice.
+    """
+    edges = {one: _targets(models, one) for one in models}
+    worked_on = {(step.app_label, one.get("model")) for one in effects_of(step) if one["database"]}
+    return bool(closure([key], edges) & worked_on)
+
+
+def _table(models: Models, key: Key) -> str:
+    return str(models[key].options.get("db_table") or f"{key[0]}_{key[1]}")
+
+
+def _columns(models: Models, key: Key) -> dict[str, str]:
+    """Return the fields with their columns, and which is the key; of what can be pointed to, all that it is."""
+    fields = models[key].fields
+    keys = [name for name, one in fields.items() if one.primary_key]
+    return {"": str(keys), **{name: _column(models, key[0], one) for name, one in fields.items()}}
+
+
+def _column(models: Models, app_label: str, one: Field[Any, Any]) -> str:
+    if not one.unique:
+        return str(one.db_column)
+    _, path, args, kwargs = one.deconstruct()
+    of_column = {name: kwargs[name] for name in sorted(kwargs) if name not in _NOT_OF_THE_COLUMN}
+    tables = [_table(models, target) if target in models else target for target in targets(one, app_label)]
+    return repr((path, args, of_column, tables))

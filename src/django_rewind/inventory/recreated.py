@@ -6,8 +6,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from ..schema.effects import Loss, Names, outline
+from ..schema.effects import outline
 from ..schema.graph import closure
+from ..schema.lineage import Loss, Names
 from ..sources.stored import why_unusable
 from ..utils.types import Key
 

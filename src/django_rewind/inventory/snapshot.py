@@ -19,7 +19,8 @@ from django.db.migrations import Migration
 
 from .. import conf
 from ..exceptions import NotRecoverable
-from ..schema.effects import Loss, effects_of, lasting
+from ..schema.effects import effects_of
+from ..schema.lineage import Loss, lasting
 from ..sources.description import describe
 from ..sources.signing import Verdict
 from ..sources.stored import StoredMigration, why_unusable

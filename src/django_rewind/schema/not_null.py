@@ -10,7 +10,8 @@ from django.db.models import NOT_PROVIDED, AutoField, Field
 
 from ..utils import compat
 from ..utils.types import Effect, Key, key_of
-from .effects import Made, effects_in
+from .effects import effects_in
+from .lineage import Made, Name, name_of
 from .operations import default_table
 
 
@@ -58,16 +59,16 @@ def not_null_again(state: Any, unapplied: Iterable[Migration]) -> list[NotNull]:
                 # Of a column that no state knows nothing can be said.
                 if field is None or field.null or field.many_to_many or field.column is None:
                     continue
-                made = Made(key_of(migration), (migration.app_label, effect["model"]), effect["field"])
-                now = _field_in(state, made)
+                made = Made(key_of(migration), name_of(migration.app_label, effect))
+                now = _field_in(state, made.name)
                 is_there = effect["effect"] == "alter_field"
                 if not is_there or (now is not None and now.null):
                     columns.append((made, field, is_there))
     found = []
     for made, field, is_there in columns:
-        model_state, now = state.models.get(made.model), _field_in(state, made)
+        model_state, now = state.models.get(made.name[:2]), _field_in(state, made.name)
         if model_state and (now or not is_there) and model_state.options.get("managed", True):
-            table = model_state.options.get("db_table") or default_table(*made.model)
+            table = model_state.options.get("db_table") or default_table(*made.name[:2])
             found.append(NotNull(made.by, field, table, now.column if now and is_there else None))
     return found
 
@@ -76,14 +77,14 @@ def _field_before(state: Any, app_label: str, effect: Effect) -> Field[Any, Any]
     """Return the field that an effect changes or removes, as it comes back."""
     if not effect["database"] or effect["effect"] not in ("alter_field", "remove_field"):
         return None
-    return _field_in(state, Made((app_label, ""), (app_label, effect["model"]), effect["field"]))
+    return _field_in(state, name_of(app_label, effect))
 
 
-def _field_in(state: Any, made: Made) -> Field[Any, Any] | None:
+def _field_in(state: Any, wanted: Name) -> Field[Any, Any] | None:
     """Return a field with the name of its column; to render a model for that takes a hundred times as long."""
-    model_state = state.models.get(made.model)
+    model_state = state.models.get(wanted[:2])
     for name, field in model_state.fields.items() if model_state else ():
-        if name.lower() == made.field:
+        if (*wanted[:2], name.lower()) == wanted:
             bound: Field[Any, Any] = field.clone()
             bound.set_attributes_from_name(name)
             return bound

@@ -6,7 +6,7 @@ import pytest
 from django.db import migrations, models
 from django.db.migrations.state import ProjectState
 
-from django_rewind.engine.moves import with_both_names
+from django_rewind.engine.states import with_movers_later
 from tests.support.fixtures import add, create, in_memory
 
 
@@ -32,7 +32,7 @@ TAKEN = {("cart", "0002"): {("depot", "item")}}
 
 
 def order(kept: list[object], undone: list[object], others: object = {}) -> list[str] | None:
-    found = with_both_names(ProjectState, kept, undone, others)
+    found = with_movers_later(ProjectState, kept, undone, others)
     return None if found is None else [f"{one.app_label}.{one.name}" for one in found]
 
 

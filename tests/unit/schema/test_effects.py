@@ -10,15 +10,8 @@ from django.db import migrations, models
 from django.db.migrations.operations.models import IndexOperation, ModelOperation
 from django.db.migrations.state import ProjectState
 
-from django_rewind.schema.effects import (
-    Names,
-    are_effects,
-    conflict,
-    effects_of,
-    lasting,
-    made_alone,
-    operations_in,
-)
+from django_rewind.schema.effects import are_effects, effects_of, made_alone, operations_in
+from django_rewind.schema.lineage import Names, conflict, lasting
 from tests.support.fixtures import add, create, in_memory
 
 FOREIGN_KEY = models.ForeignKey("stock.Item", models.CASCADE)

@@ -7,7 +7,7 @@ import pytest
 from django.db import migrations, models
 from django.db.migrations.state import ProjectState
 
-from django_rewind.schema.namesakes import namesakes
+from django_rewind.engine.states import names_reused
 from django_rewind.utils.types import key_of
 from tests.support.fixtures import add, create, in_memory
 
@@ -45,12 +45,17 @@ AGAIN = in_memory("depot.0003", create("Item", db_table="depot_again"))
 RUNS = in_memory("cart.0002", migrations.RunPython(nothing, nothing))
 
 
+def reused(as_applied: list[object], order: list[object], undone: list[object], known: object) -> object:
+    keys, by_key = [key_of(one) for one in as_applied], {key_of(one): one for one in order}
+    return names_reused(ProjectState, keys, by_key, undone, lambda key: known)
+
+
 def found(undone: list[object], *kept: object, below: tuple[object, ...] = ()) -> list[str]:
     """Apply steps between what is below and the rest of what is kept, and say who gave names away."""
     first = [ITEM, LINE, *below]
     as_applied, order = [*first, *undone, *kept], [*first, *kept, *undone]
     known = {key_of(one) for one in as_applied}
-    others = namesakes(ProjectState, as_applied, order, undone, lambda key: known)
+    others = reused(as_applied, order, undone, known)
     return [
         f"{'.'.join(step)}: {'.'.join(by)}" for step, names in others.items() for by, *_ in names.values()
     ]
@@ -151,7 +156,7 @@ def test_a_field_of_it():
 def test_what_it_does_not_depend_on():
     """What nobody can look into uses what it depends on, and nothing else."""
     as_applied, order = [ITEM, LINE, RUNS, GONE, AGAIN], [ITEM, LINE, GONE, AGAIN, RUNS]
-    assert namesakes(ProjectState, as_applied, order, [RUNS], lambda key: {key, key_of(LINE)}) == {}
+    assert reused(as_applied, order, [RUNS], {key_of(RUNS), key_of(LINE)}) == {}
 
 
 RENAMED = migrations.RenameField("Item", "price", "amount")
@@ -315,14 +320,14 @@ def test_a_column_that_is_pointed_to(kept, is_another):
 def test_a_field_that_it_does_not_know():
     """What nobody can look into uses no field of which it cannot know."""
     as_applied, order = [ITEM, LINE, RUNS, TAKEN], [ITEM, LINE, TAKEN, RUNS]
-    assert namesakes(ProjectState, as_applied, order, [RUNS], lambda key: {key, key_of(LINE)}) == {}
+    assert reused(as_applied, order, [RUNS], {key_of(RUNS), key_of(LINE)}) == {}
 
 
 def test_what_took_the_name_away():
     """It has to be undone, and not only what gave the name to another later."""
     later = in_memory("depot.0002", RENAMED), in_memory("depot.0003", add("Item", "price"))
     as_applied, order = [ITEM, LINE, RUNS, *later], [ITEM, LINE, *later, RUNS]
-    others = namesakes(ProjectState, as_applied, order, [RUNS], lambda key: set(map(key_of, order)))
+    others = reused(as_applied, order, [RUNS], set(map(key_of, order)))
     assert others == {
         ("cart", "0002"): {
             ("depot", "item", "price"): (("depot", "0003"), ("depot", "0002"), ("depot", "0001")),

@@ -1,0 +1,446 @@
+"""
+Which tables and columns the names of models and fields stand for, migration by migration.
+
+A model or a field may bear the name of an earlier one and have a table or a column of its
+own. Pure, told from the effects of migrations alone: nothing stored is executed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Optional, Union
+
+from django.db.backends.utils import strip_quotes
+from django.db.migrations import Migration
+
+from ..utils.types import Effect, Key, key_of
+from .effects import effects_in, operations_in
+from .operations import ORDER, default_table, fields_named
+
+# A table (column None) or a column of one, as the database calls it.
+Loss = tuple[str, Optional[str]]
+
+# (app label, model), or (app label, model, field), in lower case as in Django's state.
+Name = Union[tuple[str, str], tuple[str, str, str]]
+
+
+def thing(place: Loss) -> str:
+    """Return what disappears, in words."""
+    table, column = place
+    return f"the table '{table}'" if column is None else f"the column '{column}' of '{table}'"
+
+
+# Names ----------------------------------------------------------------------
+
+
+def name_of(app_label: str, effect: Effect) -> Name:
+    """Return the model or the field that an effect is about."""
+    return (
+        (app_label, effect["model"], effect["field"]) if "field" in effect else (app_label, effect["model"])
+    )
+
+
+def _needs(app_label: str, effect: Effect) -> set[Name]:
+    """Return the models and fields that have to be there for an effect."""
+    if effect["effect"] == "opaque":
+        return set()
+    needed: set[Name] = {(app or app_label, model) for app, model in effect.get("refers", ())}
+    if effect["effect"] != "create_model":
+        needed.add((app_label, effect["model"]))
+    if effect["effect"] in ("alter_field", "remove_field", "rename_field"):
+        needed.add(name_of(app_label, effect))
+    return needed
+
+
+def _makes(app_label: str, effect: Effect) -> set[Name]:
+    if effect["effect"] in ("create_model", "add_field"):
+        return {name_of(app_label, effect)}
+    if effect["effect"] in ("rename_model", "rename_field"):
+        return {renamed(name_of(app_label, effect), app_label, effect)}
+    return set()
+
+
+# What leaves nothing under the name that it is about.
+_TAKES_AWAY = {
+    "delete_model": "deletes",
+    "rename_model": "renames",
+    "remove_field": "removes",
+    "rename_field": "renames",
+}
+
+
+def renamed(name: Name, app_label: str, effect: Effect) -> Name:
+    """Return what a model or a field is called after an effect."""
+    if effect["effect"] == "rename_model" and name[:2] == (app_label, effect["model"]):
+        return (app_label, effect["to"], *name[2:])
+    if effect["effect"] == "rename_field" and name == name_of(app_label, effect):
+        return (*name[:2], effect["to"])
+    return name
+
+
+def _in_words(name: Name) -> str:
+    return f"the {'field' if len(name) == 3 else 'model'} '{'.'.join(name[1:])}'"
+
+
+def conflict(step: tuple[str, list[Effect]], missing: tuple[str, list[Effect]]) -> str | None:
+    """Return what a step takes away or makes again of what a missing migration uses, to stand behind its name."""
+    made = {name for effect in missing[1] for name in _makes(missing[0], effect)}
+    used = made.union(*(_needs(missing[0], effect) for effect in missing[1]))
+    for effect in step[1]:
+        if effect["effect"] == "opaque":
+            continue
+        name = name_of(step[0], effect)
+        if effect["effect"] in _TAKES_AWAY and name in used:
+            return f"{_TAKES_AWAY[effect['effect']]} {_in_words(name)}"
+        if effect["effect"] in ("create_model", "add_field") and name in made:
+            return f"{'creates' if len(name) == 2 else 'adds'} {_in_words(name)} again"
+    return None
+
+
+def lasting(history: Iterable[tuple[Key, list[Effect]]]) -> dict[Key, list[Effect]]:
+    """
+    Return what is left of each migration once all of them have run.
+
+    What a later one removed is gone, and what it renamed bears its new name.
+
+    Args:
+        history: migrations with their effects, in the order in which they were applied.
+    """
+    left: dict[Key, list[Effect]] = {}
+    for key, effects in history:
+        left[key] = []
+        for effect in effects:
+            if effect["effect"] in _TAKES_AWAY:
+                for other, earlier in left.items():
+                    after = (_left_after(key[0], effect, other[0], one) for one in earlier)
+                    left[other] = [one for one in after if one is not None]
+            left[key].append(effect)
+    return left
+
+
+def _left_after(later_app: str, change: Effect, app_label: str, effect: Effect) -> Effect | None:
+    """Return what a removal or a renaming leaves of an earlier effect."""
+    if effect["effect"] == "opaque":
+        return effect
+    name, gone = name_of(app_label, effect), name_of(later_app, change)
+    if change["effect"] in ("delete_model", "remove_field"):
+        # What goes from the state alone is still in the database.
+        return None if change["database"] and name[: len(gone)] == gone else effect
+    if not change["state"]:
+        return effect
+    parts: Effect = dict(zip(("model", "field"), renamed(name, later_app, change)[1:]))
+    if change["effect"] == "rename_model":
+        new = [later_app, change["to"]]
+        refers = effect.get("refers", [])
+        parts["refers"] = [
+            new if (app or app_label, model) == gone else [app, model] for app, model in refers
+        ]
+    return {**effect, **parts}
+
+
+def taken_away(
+    steps: Iterable[Migration], applied: Iterable[tuple[Key, list[Effect]]], left_out: Container[Key]
+) -> Iterator[tuple[Key, Key, str]]:
+    """
+    Yield steps that work on what a migration of which no state knows has taken away, with that and what it is.
+
+    Leaving a migration out of the states does not undo what it did to the database.
+
+    Args:
+        steps: the migrations to be applied.
+        applied: what is applied, in that order, with its effects as it ran.
+        left_out: those of them that are in no state.
+    """
+    gone: dict[Name, Key] = {}
+
+    def follow(key: Key, effect: Effect) -> None:
+        if key in left_out and effect["effect"] in {*_TAKES_AWAY, "alter_table"}:
+            gone[name_of(key[0], effect)] = key
+        for name in _makes(key[0], effect):
+            gone.pop(name, None)
+
+    for key, effects in applied:
+        for effect in filter(_is_in_database, effects):
+            follow(key, effect)
+    for migration in steps:
+        key = key_of(migration)
+        for operation in operations_in(migration, database=True):
+            model, fields = fields_named(operation)
+            needed: list[Name] = [(key[0], model, field.lower()) for field in fields]
+            for effect in effects_in([operation]):
+                needed += _needs(key[0], effect)
+            yield from ((key, gone[name], _in_words(name)) for name in needed if name in gone)
+            for effect in effects_in([operation]):
+                follow(key, effect)
+
+
+def _is_in_database(effect: Effect) -> bool:
+    return bool(effect.get("database")) and effect["effect"] != "opaque"
+
+
+_ORDER = {"column": ORDER, "chosen": True}
+
+# Tables and columns ---------------------------------------------------------
+
+
+@dataclass
+class Made:
+    """A table or a column that a migration made, followed through later renames."""
+
+    by: Key
+    name: Name
+
+    @classmethod
+    def by_effect(cls, key: Key, effect: Effect, before: Names) -> Iterator[Made]:
+        """Yield what one effect of a migration makes in the database."""
+        if not _is_in_database(effect):
+            return
+        if before.is_ordered_by(key[0], effect):
+            yield cls(key, (key[0], effect["model"], ORDER))
+        elif effect["effect"] == "add_field":
+            yield cls(key, name_of(key[0], effect))
+        elif effect["effect"] == "create_model" and not effect["without_table"]:
+            yield cls(key, name_of(key[0], effect))
+            for name, column in effect["fields"].items():
+                if column.get("many_to_many"):
+                    yield cls(key, (key[0], effect["model"], name))
+
+    def follow(self, app_label: str, effect: Effect) -> None:
+        """Take over what a later effect renames."""
+        if effect.get("state"):
+            self.name = renamed(self.name, app_label, effect)
+
+
+@dataclass
+class Names:
+    """
+    The tables and columns behind models and fields, after some migrations.
+
+    Follow a history with `follow`; what was never created here (because the
+    migration that did it is not known) is assumed to bear Django's default name.
+    Models and fields are known in lower case, as in Django's state; tables and
+    columns are named as they were written. Metadata of an earlier format hold no
+    names as written: there they count as lower case.
+    """
+
+    tables: dict[Key, str] = field(default_factory=dict)
+    columns: dict[Key, dict[str, Any]] = field(default_factory=dict)
+
+    def is_ordered_by(self, app_label: str, effect: Effect) -> bool:
+        """Say whether an effect gives a model the column of its order, which it has not had before."""
+        if effect["effect"] != "alter_order" or not effect["by"]:
+            return False
+        return ORDER not in self.columns.get((app_label, effect["model"]), {})
+
+    def table(self, app_label: str, model: str) -> str:
+        return self.tables.get((app_label, model)) or default_table(app_label, model)
+
+    def places(self, model: Key, *fields: str) -> dict[Name, Loss]:
+        """Return the table of a model, and the columns or tables of its fields, or of some of them."""
+        found: dict[Name, Loss] = {model: (self.tables[model], None)} if model in self.tables else {}
+        columns, table = self.columns.get(model, {}), self.table(*model)
+        for name in fields or columns:
+            column = columns.get(name, {"column": None})
+            if column.get("many_to_many"):
+                between = column.get("table")
+                between = between or default_table(strip_quotes(table), column.get("name", name))
+                found[(*model, name)] = (between, None)
+            elif column["column"]:
+                found[(*model, name)] = (table, column["column"])
+        return found
+
+    def place(self, name: Name) -> Loss | None:
+        """Return the table of a model or the column of a field; None if it is gone."""
+        return self.places(name[:2], *name[2:]).get(name)
+
+    def needed(self) -> set[Loss]:
+        """Return every table and column that these models live in."""
+        return {place for model in {*self.tables, *self.columns} for place in self.places(model).values()}
+
+    def needed_by(self, app_label: str, effects: Iterable[Effect]) -> set[Loss]:
+        """Return the tables and columns of the models that these effects are about."""
+        names = [
+            renamed(name_of(app_label, effect), app_label, effect) for effect in effects if "model" in effect
+        ]
+        return {place for model in {name[:2] for name in names} for place in self.places(model).values()}
+
+    def losses(self, app_label: str, effects: Iterable[Effect]) -> list[Loss]:
+        """Return what disappears from the database when these effects are reversed."""
+        lost: list[Loss] = []
+        for effect in filter(_is_in_database, effects):
+            name = name_of(app_label, effect)
+            if effect["effect"] == "create_model":
+                made = Names()
+                made._follow(app_label, effect)
+                lost += [place for place in made.places(name[:2]).values() if place[1] is None]
+            elif effect["effect"] == "add_field":
+                made = Names({name[:2]: self.table(*name[:2])}, {name[:2]: {effect["field"]: effect}})
+                lost += [place for made_name, place in made.places(name[:2]).items() if made_name == name]
+            elif self.is_ordered_by(app_label, effect):
+                lost.append((self.table(*name[:2]), ORDER))
+        return lost
+
+    def step(self, app_label: str, effect: Effect) -> tuple[set[Loss], set[Loss]]:
+        """Follow one effect and return what it takes away and what it makes, by name."""
+        if not effect.get("state") or effect["effect"] == "opaque":
+            return set(), set()
+        name = name_of(app_label, effect)
+        before = set(self.places(name[:2]).values())
+        self._follow(app_label, effect)
+        after = set(self.places(renamed(name, app_label, effect)[:2]).values())
+        if effect["effect"] == "create_model":
+            return set(), after
+        if effect["effect"] == "add_field":
+            return set(), {place for place in [self.place(name)] if place}
+        return before - after, after - before
+
+    def follow(self, app_label: str, effects: Iterable[Effect]) -> None:
+        """Take over what the effects do to the state."""
+        for effect in effects:
+            if effect.get("state") and effect["effect"] != "opaque":
+                self._follow(app_label, effect)
+
+    def _follow(self, app_label: str, effect: Effect) -> None:
+        kind, model = effect["effect"], effect["model"]
+        key = (app_label, model)
+        columns = self.columns.setdefault(key, {})
+        if kind == "create_model":
+            self.tables[key] = effect["table"] or default_table(app_label, model)
+            self.columns[key] = {**effect["fields"], **({ORDER: _ORDER} if effect.get("ordered") else {})}
+        if kind == "delete_model" or effect.get("without_table"):
+            self.tables.pop(key, None)
+            del self.columns[key]
+        elif kind == "rename_model":
+            to = (app_label, effect["to"])
+            table = self.tables.pop(key, None)
+            if table is None or table == default_table(app_label, model):
+                table = default_table(*to)
+            self.tables[to] = table
+            self.columns[to] = self.columns.pop(key)
+        elif kind == "alter_table":
+            self.tables[key] = effect["table"] or default_table(app_label, model)
+        elif kind != "alter_model":
+            self._follow_field(columns, effect)
+
+    def _follow_field(self, columns: dict[str, Any], effect: Effect) -> None:
+        kind = effect["effect"]
+        if kind == "alter_order":
+            columns.pop(ORDER, None)
+            if effect["by"]:
+                columns[ORDER] = _ORDER
+        elif kind in ("add_field", "alter_field"):
+            columns[effect["field"]] = effect
+        elif kind == "remove_field":
+            columns.pop(effect["field"], None)
+        elif kind == "rename_field":
+            old = columns.pop(effect["field"], {"column": effect["field"]})
+            name, column = effect.get("name", effect["to"]), old["column"]
+            if column and not old.get("chosen"):
+                # The default column follows the name, with the "_id" of a relation.
+                column = name + column[len(effect["field"]) :]
+            columns[effect["to"]] = {**old, "column": column, "name": name}
+
+
+# Lineage --------------------------------------------------------------------
+
+# Who made a table or a column, and what it was called by then.
+Origin = tuple[Key, Loss]
+
+
+class Meaning(NamedTuple):
+    """What a name stands for since a migration; the origin is None where that is nothing, or nothing known."""
+
+    since: Key
+    origin: Origin | None
+
+
+class Reused(NamedTuple):
+    """What has the name now that a step knows as the name of something else."""
+
+    # What gave it the name, and what took the name from the other, which may be the same.
+    given_by: Key
+    taken_by: Key
+    # What has to be among the ancestors of whoever knows the other by that name.
+    known_since: Key
+
+
+class Lineage:
+    """
+    What each name has come to stand for, one after the other, along migrations in their order.
+
+    What is made under the name of a table or a column that was dropped counts as that: to
+    the database there is no other.
+    """
+
+    def __init__(self, history: Mapping[Key, list[Effect]]) -> None:
+        self.meanings: dict[Name, list[Meaning]] = {}
+        self._turns = {key: turn for turn, key in enumerate(history)}
+        self._names = Names()
+        self._origins: dict[Loss, Origin] = {}
+        for key, effects in history.items():
+            known = [effect for effect in effects if effect["effect"] not in ("opaque", "alter_model")]
+            touched = set().union(*(self._follow(key, effect) for effect in known))
+            for name in touched:
+                place = self._names.place(name)
+                origin = self._origins.get(place) if place else None
+                meanings = self.meanings.setdefault(name, [])
+                if (meanings[-1].origin if meanings else None) != origin:
+                    meanings.append(Meaning(key, origin))
+
+    def _follow(self, key: Key, effect: Effect) -> set[Name]:
+        """
+        Take over what an effect makes and renames, and return the names that it is about.
+
+        What is said in the state alone of a table or a column that is there is not done to
+        that; of another it tells what SQL beside it has done.
+        """
+        model = name_of(key[0], effect)[:2]
+        fields = [effect[part] for part in ("field", "to") if "field" in effect and part in effect]
+        before = self._names.places(model, *fields)
+        names = self._names
+        if not effect["state"]:
+            tables = {key: table for key, table in names.tables.items() if key == model}
+            names = Names(tables, {model: {**names.columns.get(model, {})}})
+        names._follow(key[0], effect)
+        after = names.places(renamed(model, key[0], effect)[:2], *fields)
+        moved: dict[Loss, Origin] = {}
+        for name, place in before.items():
+            now = after.get(renamed(name, key[0], effect), place)
+            if now != place and place in self._origins and (effect["database"] or now not in self._origins):
+                moved[now] = self._origins.pop(place)
+        self._origins.update(moved)
+        for place in after.values():
+            self._origins.setdefault(place, (key, place))
+        return {*before, *after}
+
+    def before(self, key: Key, name: Name) -> list[Meaning]:
+        """Return what a name had come to stand for when it was a migration's turn."""
+        meanings = self.meanings.get(name, [])
+        return [meaning for meaning in meanings if self._turns[meaning.since] < self._turns[key]]
+
+
+def reused(then: Lineage, now: Lineage, steps: Iterable[Key]) -> dict[Key, dict[Name, Reused]]:
+    """Return by step the names that stand for something else in its turn than when it was applied."""
+    origins: dict[Name, set[Any]] = {}
+    for name, meanings in (*then.meanings.items(), *now.meanings.items()):
+        origins.setdefault(name, set()).update(meaning.origin for meaning in meanings)
+    ambiguous = [name for name in origins if len(origins[name] - {None}) > 1]
+    found = {}
+    for step in steps:
+        others = {name: _reused(then.before(step, name), now.before(step, name)) for name in ambiguous}
+        # In another table every column is another one.
+        found[step] = {
+            name: other
+            for name, other in others.items()
+            if other and (len(name) == 2 or not others.get(name[:2]))
+        }
+    return {step: others for step, others in found.items() if others}
+
+
+def _reused(then: list[Meaning], now: list[Meaning]) -> Reused | None:
+    origins = [meanings[-1].origin for meanings in (then, now) if meanings]
+    if len(origins) < 2 or None in origins or origins[0] == origins[1]:
+        return None
+    last = max((at for at, meaning in enumerate(now) if meaning.origin == origins[0]), default=len(now) - 2)
+    return Reused(now[-1].since, now[last + 1].since, then[-1].since)
