@@ -3,18 +3,70 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 
 from django.db import transaction
 from django.db.migrations.recorder import MigrationRecorder
 
 from ..engine import capture
+from ..engine.loader import RewindLoader
 from ..exceptions import RewindError
-from ..inventory.renames import Adoptions
+from ..inventory.renames import renames
 from ..models import Event
+from ..schema.graph import closure, parents_in
 from ..storage.audit_log import AuditEntry, AuditLog
+from ..storage.store import Store
 from ..utils.types import Key, label
 
-__all__ = ["adopt"]
+
+class Adoptions:
+    """The missing migrations of a database that are on disk under another name, and what they wait for."""
+
+    def __init__(self, loader: RewindLoader) -> None:
+        self.loader = loader
+        self.snapshot = loader.snapshot
+        self.store = Store(loader.connection)
+
+    @property
+    def _applied(self) -> set[Key]:
+        return set(self.loader.applied_migrations)
+
+    @cached_property
+    def pairs(self) -> dict[Key, Key]:
+        """The files to adopt, by the missing migrations that they stand for."""
+        return renames(self.snapshot, self.store)
+
+    def waiting(self) -> dict[Key, list[Key]]:
+        """
+        Return the files that cannot be adopted yet, with what they depend on and is not applied.
+
+        Recorded as applied before its dependency, a migration is an inconsistent
+        history to Django.
+        """
+        waiting: dict[Key, list[Key]] = {}
+        while True:
+            ready = {*self._applied, *self.pairs.values()} - waiting.keys()
+            for key in self.pairs.values():
+                lacking = [parent for parent in self._parents(key) if parent not in ready]
+                if lacking and key not in waiting:
+                    waiting[key] = lacking
+                    break
+            else:
+                return waiting
+
+    def wanted_first(self) -> Key | None:
+        """Return a file that has to be applied before something can be adopted, if one can be."""
+        parents = parents_in(self.loader.graph)
+        renamed = set(self.pairs.values())
+        for wanted in self.waiting().values():
+            for key in wanted:
+                if key not in renamed and not closure([key], parents) & (renamed - self._applied):
+                    return key
+        return None
+
+    def _parents(self, key: Key) -> list[Key]:
+        node = self.loader.graph.node_map.get(key)
+        return [parent.key for parent in node.parents] if node else []
 
 
 def adopt(adoptions: Adoptions, *, warn: capture.Warn) -> list[tuple[Key, Key]]:
@@ -34,7 +86,7 @@ def adopt(adoptions: Adoptions, *, warn: capture.Warn) -> list[tuple[Key, Key]]:
             _move_record(adoptions, old, new)
             adoptions.store.retire(old)
         adoptions.store.redirect(dict(moved))
-        files = {adoptions.snapshot.applied[old]: adoptions.loader.disk_migrations[new] for old, new in moved}
+        files = {adoptions.snapshot.applied[old]: adoptions.loader.files[new] for old, new in moved}
         capture.adopt(adoptions.store.connection, files, warn=warn)
         _note(adoptions, moved)
     return moved

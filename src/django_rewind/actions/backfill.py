@@ -18,14 +18,13 @@ from django.apps import apps
 from django.conf import settings
 from django.core.management.base import CommandError
 from django.db import DatabaseError
-from django.db.migrations.exceptions import NodeNotFoundError
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 
 from .. import conf
 from ..engine.capture import Packing
 from ..git.repository import GitUnavailable, Repository
-from ..inventory.loader import RewindLoader
+from ..inventory.loader import loader_of
 from ..inventory.snapshot import FileStatus
 from ..models import Origin
 from ..sources.bundle.modules import Modules
@@ -81,19 +80,14 @@ class Backfill:
         self.app_labels = list(self.app_labels)
         self._repositories: dict[Path, Repository | str] = {}
         self._check_store()
-        loader = RewindLoader(self.connection, load=False)
-        try:
-            loader.build_graph()
-        except NodeNotFoundError:
-            # A file depends on one that is gone: perhaps on one that is looked for.
-            pass
+        loader = loader_of(self.connection)
         if not loader.store_is_ready:
             alias = self.connection.alias
             raise CommandError(
                 f"Nothing can be stored in the database '{alias}' yet: run "
                 f"'manage.py migrate --database {alias}' first."
             )
-        self.disk = loader.disk_migrations or {}
+        self.disk = loader.files
         self.snapshot = loader.snapshot
         self.records: Mapping[Key, Any] = MigrationRecorder(self.connection).applied_migrations()
         self._check_labels()

@@ -18,7 +18,7 @@ from django.db import transaction
 from django.db.migrations.recorder import MigrationRecorder
 
 from .. import conf
-from ..inventory.loader import RewindLoader, loader_of
+from ..inventory.loader import InventoryLoader, loader_of
 from ..models import Event, MigrationCode, MigrationCodeHistory, MigrationEvent, StoredContent
 from ..schema.graph import closure
 from ..storage.audit_log import AuditEntry, AuditLog
@@ -85,7 +85,7 @@ class Pruning(Tables):
             raise CommandError("django-rewind is switched off: set DJANGO_REWIND_ENABLED to True to prune.")
         self._check(loader_of(connection))
 
-    def _check(self, loader: RewindLoader) -> None:
+    def _check(self, loader: InventoryLoader) -> None:
         if not (loader.store_is_ready and self.audit_log.is_there()):
             alias = self.connection.alias
             raise CommandError(

@@ -21,6 +21,7 @@ from django.db.migrations.state import ModelState
 
 from ..engine import hooks
 from ..engine.halfway import how_far_back
+from ..engine.loader import RewindLoader
 from ..engine.plan import Lost, Plan
 from ..engine.planner import modified_rows, with_way_out
 from ..engine.preflight import check_reversible, losses_of
@@ -33,8 +34,6 @@ from ..exceptions import (
     RewindError,
     RewindInterrupted,
 )
-from ..inventory.loader import RewindLoader
-from ..inventory.renames import Adoptions
 from ..inventory.snapshot import WHY_SKIPPED, FileStatus
 from ..inventory.status import Status, statuses
 from ..schema.graph import children_in, closure, in_applied_order, parents_in
@@ -45,6 +44,7 @@ from ..sources.stored import StoredMigration, how_to_replace
 from ..storage.integrity import Damage
 from ..storage.store import Store
 from ..utils.types import Key, Steps, label
+from .adopt import Adoptions
 
 
 class Rewind:

@@ -59,7 +59,7 @@ def bind() -> None:
 
 
 def _bound() -> dict[str, type]:
-    from ..inventory.loader import RewindLoader
+    from .loader import RewindLoader
     from .recorder import RewindRecorder
 
     return {"MigrationLoader": RewindLoader, "MigrationRecorder": RewindRecorder}

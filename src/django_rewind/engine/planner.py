@@ -17,8 +17,7 @@ from ..exceptions import (
     StateNotBuilt,
 )
 from ..inventory.files import Edits
-from ..inventory.loader import RewindLoader
-from ..inventory.renames import Adoptions
+from ..inventory.renames import renames
 from ..inventory.snapshot import FileStatus
 from ..schema.effects import effects_of
 from ..schema.graph import children_in, closure, in_applied_order, parents_in
@@ -29,6 +28,7 @@ from ..sources.stored import StoredMigration, why_unusable
 from ..storage.store import Store
 from ..utils.types import Effect, Key, Steps, key_of, label
 from . import preflight
+from .loader import RewindLoader
 from .plan import Plan
 from .states import Simulation, in_order_of_states
 
@@ -77,15 +77,16 @@ def modified_rows(loader: RewindLoader, apps: Container[str]) -> list[StoredMigr
 
     A row that is not bound to its record never counts: another process may have applied other source.
     """
-    ids = loader.bound_ids()
-    on_disk = {key for key in ids if key[0] in apps and key in loader.graph and key not in loader.recovered}
-    if not on_disk or not loader.store_is_ready:
+    on_disk = [key for key in loader.applied_migrations if key[0] in apps and key in loader.graph]
+    if not loader.store_is_ready or all(key in loader.recovered for key in on_disk):
         return []
-    store = Store(loader.connection)
-    stored = store.rows()
-    applied = sorted(on_disk & stored.keys(), key=ids.__getitem__)
-    bound = [stored[key] for key in applied if stored[key].record_id == ids[key]]
-    return [stored[key] for key in Edits(store).among(bound)]
+    snapshot = loader.snapshot
+    bound = [
+        stored
+        for key in sorted(on_disk, key=snapshot.applied.__getitem__)
+        if key not in loader.recovered and (stored := snapshot.bound(key)) is not None
+    ]
+    return [snapshot.stored[key] for key in Edits(Store(loader.connection)).among(bound)]
 
 
 def _applied_versions(
@@ -338,7 +339,7 @@ class Preparation:
         """
         if not self.loader.has_missing:
             return
-        renamed = Adoptions(self.loader).pairs
+        renamed = renames(self.loader.snapshot, Store(self.loader.connection))
         applied_as = {file: missing for missing, file in renamed.items()}
         again = [key for key in map(key_of, steps) if key in applied_as]
         if not again:

@@ -20,7 +20,6 @@ from ..exceptions import (
     RewindError,
     UnknownColumns,
 )
-from ..inventory.loader import RewindLoader
 from ..inventory.snapshot import FileStatus, Snapshot
 from ..schema.effects import effects_of, operations_in
 from ..schema.lineage import Loss, Made, Names, conflict, thing
@@ -30,6 +29,7 @@ from ..sources.description import in_words, is_reversible
 from ..storage.tables import APP_LABEL
 from ..utils import compat
 from ..utils.types import Applied, Effect, Key, Steps, Target, key_of, label, some_names_of
+from .loader import RewindLoader
 from .plan import Lost, effects_of_step
 
 #: Where the counting of rows stops, so that it stays cheap in tables of any size.

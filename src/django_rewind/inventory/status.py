@@ -18,7 +18,7 @@ from django.template.defaultfilters import filesizeformat
 from .. import conf
 from ..exceptions import NotRecoverable
 from ..models import Origin
-from ..schema.graph import in_applied_order, parents_in
+from ..schema.graph import in_applied_order
 from ..sources.bundle.manifest import EMPTY_BUNDLE, Bundle
 from ..sources.signing import IN_SHORT, Verdict
 from ..sources.stored import StoredMigration
@@ -29,7 +29,7 @@ from ..utils.printable import in_local_time, printable_name
 from ..utils.types import Key, some_of
 from .files import Edits
 from .loader import loader_of
-from .renames import Adoptions
+from .renames import renames
 from .snapshot import DIFFERS, EDITED, NO_FILE, ON_DISK, FileStatus, Snapshot
 
 __all__ = ["Status", "statuses"]
@@ -217,7 +217,7 @@ class _Survey:
         self.forgotten = Baseline(connection).forgotten() if is_ready else set()
         self.edits = Edits(self.store)
         self.edited = set(self.edits.among(self._proven_with_file()))
-        self.adoptions = Adoptions(self.loader).pairs
+        self.adoptions = renames(self.snapshot, self.store)
         self.excluded = set(conf.excluded_apps())
 
     def _proven_with_file(self) -> Iterable[StoredMigration]:
@@ -229,7 +229,8 @@ class _Survey:
     def order(self) -> list[Key]:
         snapshot = self.snapshot
         keys = {*snapshot.files, *snapshot.applied, *snapshot.stored}
-        order = in_applied_order(keys, parents_in(self.loader.graph), snapshot.ids)
+        order = in_applied_order(keys, {key: snapshot.dependencies(key) for key in keys}, snapshot.ids)
+        order += sorted(keys.difference(order))
         return sorted(order, key=lambda key: (key[0], key not in snapshot.applied))
 
     def status(self, key: Key) -> Status:
@@ -246,7 +247,7 @@ class _Survey:
             on_disk=key in self.snapshot.files,
             standing=self.snapshot.without_file.get(key),
             stored=stored,
-            migration=self.loader.disk_migrations[key] if key in self.snapshot.files else None,
+            migration=self.loader.files.get(key),
             reason_against=self.snapshot.reason_against(key) if key in self.snapshot.applied else None,
             has_other_text=has_other_text,
             differs=differences(does_other=does_other, is_elsewhere=is_elsewhere),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from django_rewind.actions.adopt import Adoptions
 from django_rewind.engine.plan import Plan, PlanStep
-from django_rewind.inventory.renames import Adoptions
 from django_rewind.utils.types import label, names_of
 
 _ORIGINS = {"stored": "from stored code", "file": "from its file"}

@@ -180,7 +180,15 @@ def test_what_a_migrate_with_nothing_to_do_imports_of_us(shop, monkeypatch):
     )
     of_an_executor = {
         *("engine.executor", "engine.handover", "engine.messages", "engine.reconcile", "engine.recorder"),
-        *("exceptions", "inventory.loader", "management", "schema.graph", "signals"),
-        *("storage.facts", "storage.records", "storage.summary"),
+        *(
+            "exceptions",
+            "engine.loader",
+            "inventory.loader",
+            "inventory.squashes",
+            "management",
+            "schema.graph",
+            "signals",
+        ),
+        *("storage.records", "storage.summary"),
     }
     assert modules_in(shown.stdout) == ALWAYS | of_an_executor

@@ -6,10 +6,10 @@ import pytest
 from django.db import connection
 from django.db.migrations.recorder import MigrationRecorder
 
-from django_rewind.actions.adopt import adopt
+from django_rewind.actions.adopt import Adoptions, adopt
+from django_rewind.engine.loader import RewindLoader
 from django_rewind.exceptions import RewindError
-from django_rewind.inventory.loader import RewindLoader
-from django_rewind.inventory.renames import Adoptions, program
+from django_rewind.inventory.renames import program
 from django_rewind.models import MigrationCodeHistory
 from tests.support.fixtures import App, applied, columns, migrate, record_id, row
 from tests.support.helpers import add, create

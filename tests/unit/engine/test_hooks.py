@@ -15,9 +15,9 @@ from django.db.migrations.recorder import MigrationRecorder
 from django.test import override_settings
 
 from django_rewind.engine import hooks
+from django_rewind.engine.loader import RewindLoader
 from django_rewind.engine.recorder import RewindRecorder
 from django_rewind.engine.runner import Runner
-from django_rewind.inventory.loader import RewindLoader
 from tests.support.fixtures import applied, columns, migrate
 from tests.support.helpers import create, remove
 

@@ -114,7 +114,7 @@ def test_a_stored_and_proven_one_can_be_recovered():
     [
         (None, "is not stored in this database"),
         ({"record_id": 99}, "changed after it was signed"),
-        ({"proof": ""}, "changed after it was signed"),
+        ({"binding": ""}, "changed after it was signed"),
         ({"newest": 1}, "put back in the place of a newer"),
         ({"record_id": None}, "not proven to be what ran"),
         ({"signature": ""}, "not signed"),

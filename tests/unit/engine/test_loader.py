@@ -10,8 +10,8 @@ from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.recorder import MigrationRecorder
 from django.test.utils import CaptureQueriesContext
 
+from django_rewind.engine.loader import DiskMigrations, RewindLoader
 from django_rewind.exceptions import NotRecoverable
-from django_rewind.inventory.loader import DiskMigrations, RewindLoader
 from django_rewind.models import MigrationCode
 from django_rewind.sources.recovered import RecoveredMigration
 from django_rewind.storage.tables import APP_LABEL
