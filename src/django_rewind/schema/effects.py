@@ -53,7 +53,8 @@ def effects_in(listed: Iterable[Operation]) -> list[Effect]:
 def _effects(operation: Operation, *, in_database: bool = True, in_state: bool = True) -> Iterator[Effect]:
     effect = effect_of(operation)
     if effect is not None:
-        yield {**effect, "database": in_database, "state": in_state}
+        effect.update(database=in_database, state=in_state)
+        yield effect
     of_database, of_state = halves(operation)
     for inner in of_database or ():
         yield from _effects(inner, in_database=in_database, in_state=False)

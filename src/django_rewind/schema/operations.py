@@ -49,12 +49,10 @@ class Row:
 
 
 def row_of(operation: Operation) -> Row:
-    classes = type(operation).__mro__
-    return next(
-        _ROWS[cls.__name__]
-        for cls in classes
-        if cls.__module__.startswith("django.") and cls.__name__ in _ROWS
-    )
+    for cls in type(operation).__mro__:
+        if cls.__name__ in _ROWS and cls.__module__.startswith("django."):
+            return _ROWS[cls.__name__]
+    return _ROWS["Operation"]
 
 
 # Questions ------------------------------------------------------------------
@@ -205,7 +203,9 @@ def _column(name: str, field: Field[Any, Any]) -> dict[str, Any]:
 def _refers(field: Field[Any, Any]) -> list[list[str]]:
     """Return the models that a field points to, as [[app label, model], …]."""
     remote = getattr(field, "remote_field", None)
-    found = []
+    found: list[list[str]] = []
+    if remote is None:
+        return found
     for target in (getattr(remote, "model", None), getattr(remote, "through", None)):
         if isinstance(target, str):
             app_label, _, model = target.rpartition(".")
