@@ -14,7 +14,7 @@ from django.db.migrations.recorder import MigrationRecorder
 from ..backends import backend_for
 from ..exceptions import HowFar
 from ..schema.effects import flatten
-from ..sources.description import in_words
+from ..schema.operations import in_words
 from ..utils.types import Key, Steps, key_of, label
 from .preflight import target_before
 from .trail import Trail

@@ -15,9 +15,9 @@ from django.core.management.commands.migrate import Command as MigrateCommand
 from django.db.migrations import Migration
 
 from ..exceptions import RewindError
-from ..schema.effects import effects_of
+from ..schema.effects import effects_of, is_reversible
 from ..schema.lineage import thing
-from ..sources.description import in_words, is_reversible
+from ..schema.operations import in_words
 from ..sources.recovered import RecoveredMigration, source_of
 from ..utils.types import Effect, Key, Steps, key_of, label
 

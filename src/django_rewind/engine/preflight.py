@@ -21,11 +21,10 @@ from ..exceptions import (
     UnknownColumns,
 )
 from ..inventory.snapshot import FileStatus, Snapshot
-from ..schema.effects import effects_of, operations_in
+from ..schema.effects import effects_of, is_reversible, operations_in
 from ..schema.lineage import Loss, Made, Names, conflict, thing
 from ..schema.not_null import not_null_again
-from ..schema.operations import rebuilt_table
-from ..sources.description import in_words, is_reversible
+from ..schema.operations import in_words, rebuilt_table
 from ..storage.tables import APP_LABEL
 from ..utils import compat
 from ..utils.types import Applied, Effect, Key, Steps, Target, key_of, label, some_names_of

@@ -17,7 +17,7 @@ from django.db.migrations.operations.base import Operation
 from ..backends import backend_for
 from ..models import Event
 from ..schema.effects import made_alone
-from ..sources.description import in_words
+from ..schema.operations import in_words
 from ..storage.audit_log import AuditEntry, AuditLog
 from ..utils.types import Key, label
 

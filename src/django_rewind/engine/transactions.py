@@ -12,7 +12,7 @@ from django.db.migrations import Migration
 from ..backends import backend_for
 from ..exceptions import AtomicNotPossible, RewindError, RewindInterrupted
 from ..schema.effects import effects_in, flatten
-from ..sources.description import in_words
+from ..schema.operations import in_words
 from ..storage.audit_log import AuditEntry, AuditLog
 from ..utils.types import Key, key_of, label
 

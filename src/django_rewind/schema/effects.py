@@ -40,6 +40,14 @@ def flatten(listed: Iterable[Operation], *, database: bool) -> Iterator[Operatio
             yield from flatten(inner, database=database)
 
 
+def is_reversible(operation: Any) -> bool:
+    """Ask also what `SeparateDatabaseAndState` holds, whose own answer is always True."""
+    try:
+        return all(bool(inner.reversible) for inner in (operation, *flatten([operation], database=True)))
+    except Exception:  # noqa: BLE001 (Django asks for it when it goes back, and then it fails as well)
+        return False
+
+
 def effects_of(migration: Migration) -> list[Effect]:
     """Return what the migration does, in order, ready to be written as JSON."""
     return effects_in(migration.operations)

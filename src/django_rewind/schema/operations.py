@@ -63,6 +63,14 @@ def halves(operation: Operation) -> Halves:
     return row_of(operation).halves(operation)
 
 
+def in_words(operation: Any) -> str:
+    """Return what an operation says of itself, or else what it is."""
+    try:
+        return str(operation.describe())
+    except Exception:  # noqa: BLE001 (Django asks for it when it shows a plan, not when it runs one)
+        return type(operation).__name__
+
+
 def effect_of(operation: Operation) -> Effect | None:
     """Return what an operation does to models, tables and columns, ready to be written as JSON."""
     try:

@@ -20,7 +20,8 @@ from django.conf import settings
 from django.db.migrations import Migration
 from django.db.migrations.loader import MigrationLoader
 
-from ..schema.effects import are_effects, effects_in, effects_of, flatten, is_name_of_model
+from ..schema.effects import are_effects, effects_in, effects_of, is_name_of_model, is_reversible
+from ..schema.operations import in_words
 from ..utils.printable import why
 from ..utils.syntax import LONGEST_TO_COMPARE
 from ..utils.types import Effect, Key
@@ -209,22 +210,6 @@ def _describe_operation(operation: Any) -> dict[str, Any]:
     except Exception:  # noqa: BLE001, S110 (Django asks for these when it shows a plan, not when it runs one)
         pass
     return described
-
-
-def in_words(operation: Any) -> str:
-    """Return what an operation says of itself, or else what it is."""
-    try:
-        return str(operation.describe())
-    except Exception:  # noqa: BLE001 (Django asks for it when it shows a plan, not when it runs one)
-        return type(operation).__name__
-
-
-def is_reversible(operation: Any) -> bool:
-    """Ask also what `SeparateDatabaseAndState` holds, whose own answer is always True."""
-    try:
-        return all(bool(inner.reversible) for inner in (operation, *flatten([operation], database=True)))
-    except Exception:  # noqa: BLE001 (Django asks for it when it goes back, and then it fails as well)
-        return False
 
 
 def _docstring(code: Any) -> str | None:
