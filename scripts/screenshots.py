@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 ROOT = Path(__file__).resolve().parent.parent
-DOCUMENTED = {"list-light-wide", "detail-light-wide", "detail-dark-wide", "picture-light-wide"}
+DOCUMENTED = {"list-light-wide", "detail-light-wide", "detail-dark-wide", "graph-light-wide"}
 WIDTHS = {"wide": 1440, "narrow": 420}
 
 if TYPE_CHECKING:

@@ -189,8 +189,8 @@ def pages() -> dict[str, str]:
         "list": f"{LIST}?app_label=shop",
         "detail": f"{LIST}{pks['0004_refund']}/change/",
         "diff": f"{LIST}{pks['0002_price']}/change/",
-        "picture": f"{LIST}picture/shop/",
-        "overview": f"{LIST}picture/",
+        "graph": f"{LIST}graph/shop/",
+        "overview": f"{LIST}graph/",
     }
 
 

@@ -37,7 +37,7 @@ def walk(shown) -> list[str]:
 def test_the_picture_is_walked_through(browser, width):
     """From top to bottom; what is in focus is marked and in sight, and Enter opens it."""
     with browser.page(width=width) as page:
-        shown = page.open("picture")
+        shown = page.open("graph")
         names = walk(shown)
         assert names == [
             "shop.0001_initial: applied",
@@ -61,23 +61,23 @@ def test_the_picture_is_walked_through(browser, width):
 def test_all_apps_lead_to_their_own(page):
     """And from there on to a page, and back to the place in the picture."""
     # All apps are drawn without reading a file: that one was edited is known once it was read.
-    page.open("picture")
+    page.open("graph")
     shown = page.open("overview")
     names = walk(shown)
     assert "shop: 4 applied, 1 edited, 1 missing, 1 not applied" in names
     shown.get_by_role("link", name="shop: 4").press("Enter")
-    shown.wait_for_url("**/picture/shop/")
+    shown.wait_for_url("**/graph/shop/")
     shown.get_by_role("link", name="shop.0004_refund").press("Enter")
     shown.wait_for_url("**/change/**")
     shown.get_by_role("link", name="The picture").press("Enter")
-    shown.wait_for_url("**/picture/shop/#m*")
+    shown.wait_for_url("**/graph/shop/#m*")
     assert shown.locator(":target title").text_content() == "shop.0004_refund: applied, missing"
     wait_until_in_sight(shown, ":target")
 
 
 def test_the_picture_can_be_had_as_a_table(page):
     """It is opened, and its links are the same."""
-    shown = page.open("picture")
+    shown = page.open("graph")
     summary = shown.get_by_text("The picture as a table")
     table = shown.locator(".rewind-as-text table")
     assert not table.is_visible()

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-PAGES = ["list", "detail", "diff", "picture", "overview"]
+PAGES = ["list", "detail", "diff", "graph", "overview"]
 
 
 @pytest.mark.parametrize(
@@ -36,11 +36,11 @@ def test_names_and_states_are_read_in_their_order(browser):
     """From right to left too: a name that begins with digits is not torn apart, nor a sign from its word."""
     with browser.page(language="he") as page:
         found = {}
-        for name in ("list", "detail", "picture"):
+        for name in ("list", "detail", "graph"):
             shown = page.open(name)
             shown.evaluate("() => document.querySelectorAll('details').forEach(one => { one.open = true; })")
             found[name] = shown.evaluate(REORDERED)
-    assert found == {"list": [], "detail": [], "picture": []}
+    assert found == {"list": [], "detail": [], "graph": []}
 
 
 # Names whose first letter is right of their last, and states that lie across one another.

@@ -93,7 +93,7 @@ def test_the_pages_are_translated(client, shop, settings, language, word):
     client.force_login(get_user_model().objects.create_superuser("somebody", password="x"))
     pk = row(shop.key("0001_initial")).pk
     with translation.override(language):
-        for address in (LIST, f"{LIST}{pk}/change/", f"{LIST}picture/", f"{LIST}picture/shop/"):
+        for address in (LIST, f"{LIST}{pk}/change/", f"{LIST}graph/", f"{LIST}graph/shop/"):
             assert word in client.get(address).content.decode()
 
 

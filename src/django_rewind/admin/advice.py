@@ -17,8 +17,6 @@ from django_rewind.utils.printable import printable_name
 from .changelist import Known
 from .states import SETTLED, FileState, Knowledge
 
-__all__ = ["Advice", "Command", "advice"]
-
 
 @dataclass(frozen=True)
 class Command:
@@ -40,21 +38,15 @@ class Advice:
 
 def advice(known: Known, alias: str) -> Advice:
     """Return what is to be said of a stored migration in a database."""
-    verdict = known.stored.strict_verdict
-    is_sound = verdict is Verdict.VERIFIED
-    sentences = [
-        *_on_file(known),
-        *([] if is_sound else _on_signature(verdict)),
-        *_on_verification(known, alias),
-    ]
-    commands = [*([] if is_sound else _to_trust(known)), *_to_act(known)]
+    commands = [*_to_trust(known), *_to_act(known)]
     if any(part.startswith("-") for part in known.key):
         # To be copied: a name that somebody made up must not be an option.
         commands = []
     has_problem = known.verified is not None and bool(known.verified.problem) and known.is_applied
+    is_sound = known.stored.strict_verdict is Verdict.VERIFIED
     return Advice(
-        sentences=sentences,
-        commands=[Command(what_for, _line(words, alias)) for what_for, words in commands],
+        sentences=[*_on_file(known), *_on_signature(known), *_on_verification(known, alias)],
+        commands=[Command(what_for, _line(words, alias)) for what_for, *words in commands],
         is_urgent=known.state not in SETTLED or not is_sound or has_problem,
     )
 
@@ -99,57 +91,54 @@ def _meaning(state: FileState) -> str:
     }[state]
 
 
-def _on_signature(verdict: Verdict) -> Iterator[str]:
-    yield _("Its signature says: %(verdict)s.") % {"verdict": Knowledge[verdict.name].label}
+def _on_signature(known: Known) -> Iterator[str]:
+    verdict = known.stored.strict_verdict
+    if verdict is not Verdict.VERIFIED:
+        yield _("Its signature says: %(verdict)s.") % {"verdict": Knowledge[verdict.name].label}
     if verdict in (Verdict.SIGNATURE_MISMATCH, Verdict.REPLAYED_REVISION):
         yield _("It is never used like that.")
 
 
 def _on_verification(known: Known, alias: str) -> Iterator[str]:
-    if known.verified is None:
+    verified = known.verified
+    if verified is None:
         yield _("Whether it can be recovered has not been verified as it is now.")
-    elif known.verified.problem:
-        yield _("When it was verified last it could not be recovered: %(problem)s") % {
-            "problem": known.verified.problem
-        }
-        if known.verified.next_step:
-            yield on_database(known.verified.next_step, alias)
+    elif verified.problem:
+        problem = {"problem": verified.problem}
+        yield _("When it was verified last it could not be recovered: %(problem)s") % problem
+        if verified.next_step:
+            yield on_database(verified.next_step, alias)
     else:
         yield _("When it was verified last it could be recovered.")
 
 
-_Words = tuple[str, list[str]]
-
-
-def _to_trust(known: Known) -> Iterator[_Words]:
+def _to_trust(known: Known) -> Iterator[tuple[str, ...]]:
+    """Yield what can be done about a signature, each with the words of the command."""
     verdict = known.stored.strict_verdict
     if verdict in (Verdict.UNKNOWN_KEY, Verdict.UNSIGNED):
-        yield _("Look at it and sign it"), ["verify_migrations", "--sign", *known.key]
-    elif verdict is not Verdict.NO_KEY:
-        yield _("Replace it by its file"), ["backfill_migration_code", known.key[0]]
-        yield _("Look for it in git"), ["backfill_migration_code", known.key[0], "--from-git"]
+        yield _("Look at it and sign it"), "verify_migrations", "--sign", *known.key
+    elif verdict in (Verdict.SIGNATURE_MISMATCH, Verdict.REPLAYED_REVISION):
+        yield _("Replace it by its file"), "backfill_migration_code", known.key[0]
+        yield _("Look for it in git"), "backfill_migration_code", known.key[0], "--from-git"
 
 
-def _to_act(known: Known) -> Iterator[_Words]:
-    app_label, name = known.key
-    if known.state is FileState.MISSING:
-        yield _("See what undoing would do"), ["rewind", "--plan"]
-        yield _("Undo what has no file"), ["rewind"]
-    if known.state in (FileState.MISSING, FileState.IN_USE, FileState.BASELINE, FileState.NO_FILE):
-        yield _("Write its file again"), ["restore_migrations", app_label, name]
-    if known.state is FileState.REMOVED_APP:
-        yield _("See what undoing would do"), ["rewind", "--plan", "--include-stale-apps"]
-    if known.state in (FileState.EDITED, FileState.DIFFERS):
-        yield _("See what its file would do otherwise"), ["verify_migrations", app_label, "--diff"]
-        yield _("Undo what ran and apply the file"), ["rewind", "--redo", app_label, name]
-        yield (
-            _("Accept the file in the place of what ran"),
-            ["verify_migrations", "--accept", app_label, name],
-        )
+def _to_act(known: Known) -> Iterator[tuple[str, ...]]:
+    state, app_label = known.state, known.key[0]
+    if state is FileState.MISSING:
+        yield _("See what undoing would do"), "rewind", "--plan"
+        yield _("Undo what has no file"), "rewind"
+    if state in (FileState.MISSING, FileState.IN_USE, FileState.BASELINE, FileState.NO_FILE):
+        yield _("Write its file again"), "restore_migrations", *known.key
+    if state is FileState.REMOVED_APP:
+        yield _("See what undoing would do"), "rewind", "--plan", "--include-stale-apps"
+    if state in (FileState.EDITED, FileState.DIFFERS):
+        yield _("See what its file would do otherwise"), "verify_migrations", app_label, "--diff"
+        yield _("Undo what ran and apply the file"), "rewind", "--redo", *known.key
+        yield _("Accept the file in the place of what ran"), "verify_migrations", "--accept", *known.key
     elif known.verified is None and known.is_applied:
-        yield _("Verify it"), ["verify_migrations", app_label]
-    if known.state is FileState.ON_DISK and not known.is_applied:
-        yield _("Apply it"), ["migrate", app_label, name]
+        yield _("Verify it"), "verify_migrations", app_label
+    if state is FileState.ON_DISK and not known.is_applied:
+        yield _("Apply it"), "migrate", *known.key
 
 
 def _line(words: list[Any], alias: str) -> str:

@@ -17,12 +17,9 @@ from django_rewind.storage.store import as_stored
 from django_rewind.storage.verifications import Verification
 from django_rewind.utils.types import Key
 
-from .addresses import overview_address
-from .databases import alias_of, in_database, survey_of
+from .databases import address_of, alias_of, in_database, survey_of
 from .states import FileState, sign_of
 from .survey import Survey
-
-__all__ = ["Count", "Known", "StoredMigrationsList", "known_of"]
 
 
 @dataclass(frozen=True)
@@ -67,8 +64,8 @@ class StoredMigrationsList(ChangeList):
         return in_database(super().url_for_result(result), self.alias)
 
     @property
-    def picture(self) -> str:
-        return overview_address(self.alias, self.model_admin.admin_site.name)
+    def graph(self) -> str:
+        return address_of("graph", alias=self.alias, admin_name=self.model_admin.admin_site.name)
 
     @cached_property
     def counts(self) -> list[Count]:
@@ -77,14 +74,18 @@ class StoredMigrationsList(ChangeList):
         states = Counter(survey.state(key) for key in survey.stored)
         applied = sum(survey.is_applied(key) for key in survey.stored)
         unseen = states.pop(None, 0)
-        found = [
+        counts = [
             self._count(len(survey.stored), _("stored")),
             self._count(applied, _("applied"), "applied", applied="yes"),
-            *(self._count(states[one], one.label, one, file=one.value) for one in FileState if states[one]),
+            *(
+                self._count(states[state], state.label, state, file=state.value)
+                for state in FileState
+                if states[state]
+            ),
         ]
         if unseen:
-            found.append(self._count(unseen, _("not compared with their files yet"), file="edited"))
-        return found
+            counts.append(self._count(unseen, _("not compared with their files yet"), file="edited"))
+        return counts
 
     def _count(self, number: int, word: Any, state: str = "", **filters: str) -> Count:
         return Count(number, word, in_database("", self.alias, **filters) or "?", state)

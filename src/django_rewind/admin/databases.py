@@ -1,4 +1,4 @@
-"""Which database a request looks at."""
+"""Which database a request looks at, and addresses that stay with it."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ from urllib.parse import urlencode
 
 from django.db import connections, router
 from django.http import HttpRequest
+from django.urls import reverse
 
 from django_rewind.models import MigrationCode
 from django_rewind.storage.store import Store
 
 from .survey import Survey
-
-__all__ = ["DATABASE", "alias_of", "aliases", "connection_of", "in_database", "survey_of"]
 
 # The parameter in an address.
 DATABASE = "database"
@@ -33,19 +32,16 @@ def _by_default() -> str:
 
 def aliases() -> list[str]:
     """Return the databases to choose from; none where there is no choice."""
-    found = [alias for alias in connections if Store(connections[alias]).is_allowed]
-    return found if len(found) > 1 else []
-
-
-def connection_of(request: HttpRequest) -> Any:
-    return connections[alias_of(request)]
+    allowed = [alias for alias in connections if Store(connections[alias]).is_allowed]
+    return allowed if len(allowed) > 1 else []
 
 
 def survey_of(request: HttpRequest) -> Survey:
     """Return what is known of the database, read once for a request."""
-    name = f"_rewind_survey_{alias_of(request)}"
+    alias = alias_of(request)
+    name = f"_rewind_survey_{alias}"
     if not hasattr(request, name):
-        setattr(request, name, Survey(connection_of(request)))
+        setattr(request, name, Survey(connections[alias]))
     survey: Survey = getattr(request, name)
     return survey
 
@@ -54,3 +50,9 @@ def in_database(address: str, alias: str, **values: object) -> str:
     """Return an address in the admin that stays with the database."""
     query = {**({} if alias == _by_default() else {DATABASE: alias}), **values}
     return f"{address}?{urlencode(query)}" if query else address
+
+
+def address_of(page: str, *args: Any, alias: str, admin_name: str) -> str:
+    """Return the address of a page: "changelist", "change" of a row, "graph" of all apps, "app"."""
+    name = f"admin:django_rewind_migrationcode_{page}"
+    return in_database(reverse(name, args=args, current_app=admin_name), alias)

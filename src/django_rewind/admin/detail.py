@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -19,16 +19,14 @@ from django_rewind.storage.audit_log import AuditLog
 from django_rewind.utils.printable import printable, printable_name
 from django_rewind.utils.types import Key, label
 
-from .addresses import address_of, app_address
 from .advice import Advice, advice
 from .changelist import Known, known_of
+from .databases import address_of
+from .diff import Row, TooLong, rows_of
+from .formats import applied_as_html, moment, origin, signature
 from .highlight import highlighted
-from .sidebyside import Row, TooLong, rows_of
 from .states import FileState, as_html
 from .survey import Survey
-from .words import moment, provenance, signature
-
-__all__ = ["Detail"]
 
 # What of the contents that go with a migration is shown on its page, in bytes.
 _LONGEST_CONTENT = 200_000
@@ -42,8 +40,8 @@ class Linked:
     """Another migration, with its page if it is stored."""
 
     name: str
-    address: str
-    state: SafeString | str
+    address: str = ""
+    state: SafeString | str = ""
 
 
 @dataclass(frozen=True)
@@ -87,14 +85,7 @@ class Comparison:
 
 
 class Detail:
-    """
-    One stored migration.
-
-    Args:
-        row: as it was read.
-        survey: of its database.
-        wanted: which texts to compare, as the address says: from, to.
-    """
+    """One stored migration, and which of its texts to compare, as the address says: from, to."""
 
     def __init__(self, row: MigrationCode, survey: Survey, wanted: tuple[str, str], admin_name: str) -> None:
         self.row = row
@@ -110,15 +101,13 @@ class Detail:
     @cached_property
     def known(self) -> Known:
         """What is known of it, with what it needs, which the list does not look at."""
-        known = self._with_text(known_of(self.row, self.survey))
-        return replace(known, state=self._state(known))
-
-    def _with_text(self, known: Known) -> Known:
-        """The list does not read texts either; of another one than was verified nothing is known."""
+        known = known_of(self.row, self.survey)
+        # The list does not read texts either; of another one than was verified nothing is known.
         stored, verified = known.stored.with_text(self.text), known.verified
         if stored.has_other_text and verified is not None and not verified.problem:
             verified = None
-        return replace(known, stored=stored, verified=verified)
+        known = replace(known, stored=stored, verified=verified)
+        return replace(known, state=self._state(known))
 
     def _state(self, known: Known) -> FileState:
         summary = self.survey.stored.get(self.key)
@@ -130,10 +119,9 @@ class Detail:
         if self.survey.disk.is_as_stored(summary) and not edits.changes.is_bundle_modified(known.stored):
             return FileState.ON_DISK
         verified = known.verified
-        is_of_now = verified is not None and verified.file_digest == edits.fingerprint(
-            known.stored, self.file_text or ""
-        )
-        if verified is None or verified.problem or not is_of_now:
+        if verified is None or verified.problem:
+            return FileState.EDITED
+        if verified.file_digest != edits.fingerprint(known.stored, self.file_text or ""):
             return FileState.EDITED
         return FileState.DIFFERS if verified.differs else FileState.ON_DISK
 
@@ -143,9 +131,7 @@ class Detail:
 
     @property
     def is_applied(self) -> SafeString:
-        if not self.known.is_applied:
-            return as_html("unapplied", _("not applied"))
-        return as_html("applied", _("applied"))
+        return applied_as_html(self.known.is_applied)
 
     @cached_property
     def advice(self) -> Advice:
@@ -165,23 +151,21 @@ class Detail:
             (_("record"), str(record.pk) if record else "-"),
             (_("proven for the record"), str(stored.record_id or "-")),
             (_("stored at"), moment(stored.stored_at)),
-            (_("provenance"), provenance(stored.origin)),
+            (_("provenance"), origin(stored.origin)),
             (_("signature"), signature(stored.strict_verdict)),
             (_("key fingerprint"), printable_name(stored.key_fingerprint) or "-"),
             (_("serial number"), str(stored.serial)),
             (_("digest"), printable_name(stored.digest)),
             (_("verified last"), moment(verified.verified_at) if verified else "-"),
-            *self._versions(),
+            *((name, printable_name(value)) for name, value in self._versions if value),
         ]
 
-    def _versions(self) -> Iterator[tuple[str, str]]:
-        if self.metadata is not None:
-            if self.metadata.django:
-                yield "Django", printable_name(self.metadata.django)
-            if self.metadata.python:
-                yield "Python", printable_name(self.metadata.python)
-            if self.metadata.commit:
-                yield _("commit"), printable_name(self.metadata.commit)
+    @property
+    def _versions(self) -> list[tuple[str, str]]:
+        metadata = self.metadata
+        if metadata is None:
+            return []
+        return [("Django", metadata.django), ("Python", metadata.python), (_("commit"), metadata.commit)]
 
     @cached_property
     def metadata(self) -> Metadata | None:
@@ -207,16 +191,18 @@ class Detail:
 
     @cached_property
     def earlier(self) -> list[EarlierRevision]:
-        return [one for one in self.survey.store.earlier(self.key[0]) if one.stored.key == self.key]
+        return [
+            revision for revision in self.survey.store.earlier(self.key[0]) if revision.stored.key == self.key
+        ]
 
     @cached_property
     def _choices(self) -> dict[str, str]:
         """The texts that there are, by what stands for them in an address."""
-        found = {str(one.pk): _replaced(one) for one in self.earlier}
-        found[STORED] = _("stored now")
+        choices = {str(revision.pk): _replaced(revision) for revision in self.earlier}
+        choices[STORED] = _("stored now")
         if self.key in self.survey.disk.keys:
-            found[FILE] = _("the file")
-        return found
+            choices[FILE] = _("the file")
+        return choices
 
     @cached_property
     def _compared(self) -> tuple[str, str] | None:
@@ -250,8 +236,11 @@ class Detail:
         return (self.file_text or "") if choice == FILE else self.survey.store.earlier_text(int(choice))
 
     @property
-    def picture(self) -> str:
-        return f"{app_address(self.key[0], self.alias, self.admin_name)}#m{self.row.pk}"
+    def graph(self) -> str:
+        return f"{self._address('app', self.key[0])}#m{self.row.pk}"
+
+    def _address(self, page: str, *args: Any) -> str:
+        return address_of(page, *args, alias=self.alias, admin_name=self.admin_name)
 
     # Relations --------------------------------------------------------------
 
@@ -265,21 +254,21 @@ class Detail:
 
     @property
     def dependents(self) -> list[Linked]:
-        found = self.survey.store.mentioning(self.key[1])
-        return self._linked(sorted(key for key, stored in found.items() if self.key in _parents(stored)))
+        mentioning = self.survey.store.mentioning(self.key[1])
+        return self._linked(sorted(key for key, stored in mentioning.items() if self.key in _parents(stored)))
 
     def _linked(self, keys: Iterable[Key]) -> list[Linked]:
         keys = list(keys)
         self.survey.compare(keys)
-        return [Linked(label(key), self._address(key), self._state_of(key)) for key in keys]
+        return [self._link(key) for key in keys]
 
-    def _address(self, key: Key) -> str:
+    def _link(self, key: Key) -> Linked:
         stored = self.survey.stored.get(key)
-        return address_of(stored.pk, self.alias, self.admin_name) if stored else ""
-
-    def _state_of(self, key: Key) -> SafeString | str:
-        state = self.survey.state(key) if key in self.survey.stored else None
-        return as_html(state.value, state.label) if state else ""
+        if stored is None:
+            return Linked(label(key))
+        state = self.survey.state(key)
+        word = as_html(state.value, state.label) if state else ""
+        return Linked(label(key), self._address("change", stored.pk), word)
 
     # What goes with it ------------------------------------------------------
 
@@ -287,16 +276,17 @@ class Detail:
     def contents(self) -> list[Content]:
         bundle = self.metadata.bundle if self.metadata else None
         members = bundle.members if bundle else []
-        shown = [one.digest for one in members if one.size <= _LONGEST_CONTENT]
+        shown = [member.digest for member in members if member.size <= _LONGEST_CONTENT]
         contents = self.survey.store.contents(shown) if shown else {}
-        return [Content(one, printable_name(one.name), _content(contents.get(one.digest))) for one in members]
+        return [
+            Content(member, printable_name(member.name), _content(contents.get(member.digest)))
+            for member in members
+        ]
 
     @property
     def left_out(self) -> list[tuple[str, str]]:
-        found = self.metadata.bundle.left_out if self.metadata else {}
-        return [(printable_name(name), printable(why)) for name, why in found.items()]
-
-    # AuditLog -----------------------------------------------------------------
+        left_out = self.metadata.bundle.left_out if self.metadata else {}
+        return [(printable_name(name), printable(why)) for name, why in left_out.items()]
 
     @property
     def timeline(self) -> list[Moment]:
@@ -310,8 +300,9 @@ def _parents(stored: Any) -> list[Key]:
         return []
 
 
-def _replaced(one: EarlierRevision) -> str:
-    values = {"digest": printable_name(one.stored.digest)[:12], "moment": moment(one.replaced_at)}
+def _replaced(revision: EarlierRevision) -> str:
+    digest = printable_name(revision.stored.digest)[:12]
+    values = {"digest": digest, "moment": moment(revision.replaced_at)}
     return _("%(digest)s, replaced %(moment)s") % values
 
 
@@ -332,17 +323,13 @@ def _moment(event: MigrationEvent) -> Moment:
         what.append(_("from stored code"))
     if isinstance(event.seconds, float):
         what.append(_("in %(seconds).3f s") % {"seconds": event.seconds})
+    git = " ".join(filter(None, [event.branch, event.commit[:10]]))
+    text = _("text %(digest)s") % {"digest": event.digest[:12]} if event.digest else ""
+    versions = f"Django {event.django}, Python {event.python}"
     return Moment(
         at=moment(event.at),
         what=", ".join(what),
         who=printable_name("@".join(filter(None, [event.os_user, event.host]))),
-        circumstances=_circumstances(event),
+        circumstances=printable_name("; ".join(filter(None, [git, versions, text]))),
         detail=printable(event.detail),
     )
-
-
-def _circumstances(event: MigrationEvent) -> str:
-    git = " ".join(filter(None, [event.branch, event.commit[:10]]))
-    text = _("text %(digest)s") % {"digest": event.digest[:12]} if event.digest else ""
-    versions = f"Django {event.django}, Python {event.python}"
-    return printable_name("; ".join(filter(None, [git, versions, text])))

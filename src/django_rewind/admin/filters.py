@@ -17,8 +17,6 @@ from django_rewind.utils.types import Key
 from .databases import DATABASE, alias_of, aliases, survey_of
 from .states import FileState
 
-__all__ = ["FILTERS"]
-
 
 class _Filter(admin.SimpleListFilter):
     """A filter that knows which migrations it lets through."""
@@ -38,11 +36,7 @@ class _Filter(admin.SimpleListFilter):
 
 
 def only(queryset: Any, pks: Iterable[int]) -> Any:
-    """
-    Return the rows with these numbers.
-
-    Written out: as parameters they would be more than a statement takes on SQLite.
-    """
+    # Written out: as parameters they would be more than a statement takes on SQLite.
     numbers = ", ".join(str(int(pk)) for pk in pks)
     if not numbers:
         return queryset.none()
@@ -137,16 +131,16 @@ _TOLD_BY_TEXT = (FileState.ON_DISK, FileState.EDITED, FileState.DIFFERS, FileSta
 _TOLD_BY_WHAT_IS_MADE = (FileState.MISSING, FileState.IN_USE, FileState.SUPERSEDED, FileState.BASELINE)
 
 
-class ProvenanceFilter(_Filter):
+class OriginFilter(_Filter):
     title = _("provenance")
     parameter_name = "provenance"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
-        there = {one.origin for one in survey_of(request).stored.values()}
-        return [(value, word) for value, word in Origin.choices if value in there]
+        origins = {stored.origin for stored in survey_of(request).stored.values()}
+        return [(value, word) for value, word in Origin.choices if value in origins]
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
         return queryset if self.value() is None else queryset.filter(provenance=self.value())
 
 
-FILTERS: list[Any] = [DatabaseFilter, AppFilter, AppliedFilter, FileFilter, ProvenanceFilter]
+FILTERS: list[Any] = [DatabaseFilter, AppFilter, AppliedFilter, FileFilter, OriginFilter]

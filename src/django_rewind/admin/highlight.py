@@ -18,8 +18,6 @@ from django.utils.safestring import SafeString, mark_safe
 from django_rewind.utils.printable import printable
 from django_rewind.utils.syntax import LONGEST_TO_COMPARE
 
-__all__ = ["highlighted", "lines_of"]
-
 # A part of a line: where it begins and ends, and its class.
 _Part = tuple[int, int, str]
 

@@ -21,16 +21,13 @@ from django_rewind.models import MigrationCode
 from django_rewind.utils.printable import printable_name
 from django_rewind.utils.types import label
 
-from .addresses import changelist_address, overview_address
 from .changelist import StoredMigrationsList
-from .databases import alias_of, aliases, survey_of
+from .databases import address_of, alias_of, aliases, survey_of
 from .detail import Detail
 from .filters import FILTERS
-from .picture import AppPicture, Overview
+from .formats import applied_as_html, moment, origin, signature
+from .graph import AppGraph, Overview
 from .states import as_html
-from .words import moment, provenance, signature
-
-__all__ = ["MigrationCodeAdmin"]
 
 
 class MigrationCodeAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
@@ -78,8 +75,8 @@ class MigrationCodeAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         """Return a row, whatever it holds; None where there is none."""
         if not (object_id.isascii() and object_id.isdigit() and int(object_id) < 2**63):
             return None
-        found = survey_of(request).store.shown(self.get_queryset(request).filter(pk=object_id))
-        return found[0] if found else None
+        rows = survey_of(request).store.shown(self.get_queryset(request).filter(pk=object_id))
+        return rows[0] if rows else None
 
     def get_fields(self, request: HttpRequest, obj: Any | None = None) -> Any:
         # The page has a template of its own, and no form.
@@ -96,47 +93,45 @@ class MigrationCodeAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         context.update(detail=detail, original=name, title=name, subtitle=None, database=detail.alias)
         return super().render_change_form(request, context, *args, **kwargs)
 
-    # The picture ------------------------------------------------------------
+    # The graph --------------------------------------------------------------
 
     def get_urls(self) -> list[Any]:
         pages = [
-            path("picture/", self.picture_view, name="django_rewind_migrationcode_picture"),
-            path("picture/<path:app_label>/", self.app_view, name="django_rewind_migrationcode_app"),
+            path("graph/", self.overview_view, name="django_rewind_migrationcode_graph"),
+            path("graph/<path:app_label>/", self.app_view, name="django_rewind_migrationcode_app"),
         ]
         for page in pages:
             page.callback = self.admin_site.admin_view(page.callback)
         return [*pages, *super().get_urls()]
 
-    def picture_view(self, request: HttpRequest) -> HttpResponse:
-        """Show all apps of a database."""
-        return self._picture(request, "overview", Overview(survey_of(request), self.admin_site.name))
+    def overview_view(self, request: HttpRequest) -> HttpResponse:
+        return self._graph(request, "overview", Overview(survey_of(request), self.admin_site.name))
 
     def app_view(self, request: HttpRequest, app_label: str) -> HttpResponse:
-        """Show the migrations of an app."""
-        picture = AppPicture(survey_of(request), app_label, self.admin_site.name)
-        if not picture.keys:
+        graph = AppGraph(survey_of(request), app_label, self.admin_site.name)
+        if not graph.keys:
             raise Http404(_("There is no migration of such an app."))
-        return self._picture(request, "app", picture)
+        return self._graph(request, "app", graph)
 
-    def _picture(self, request: HttpRequest, template: str, picture: Overview | AppPicture) -> HttpResponse:
+    def _graph(self, request: HttpRequest, template: str, graph: Overview | AppGraph) -> HttpResponse:
         if not self.has_view_permission(request):
             raise PermissionDenied
-        alias = alias_of(request)
+        alias, name = alias_of(request), self.admin_site.name
         context = {
             **self.admin_site.each_context(request),
-            "title": picture.title,
+            "title": graph.title,
             "cl": {"opts": self.opts},
             "opts": self.opts,
             "media": self.media,
             # Without it Django's template has a style in it, which a strict policy forbids.
             "actions_on_top": True,
-            "picture": picture,
+            "graph": graph,
             "alias": alias,
             "aliases": aliases(),
-            "overview": overview_address(alias, self.admin_site.name),
-            "changelist": changelist_address(alias, self.admin_site.name),
+            "overview": address_of("graph", alias=alias, admin_name=name),
+            "changelist": address_of("changelist", alias=alias, admin_name=name),
         }
-        request.current_app = self.admin_site.name
+        request.current_app = name
         return TemplateResponse(request, f"admin/django_rewind/{template}.html", context)
 
     # Who may do what --------------------------------------------------------
@@ -163,8 +158,7 @@ class MigrationCodeAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     @admin.display(description=_("applied"))
     def applied(self, row: Any) -> SafeString:
-        is_applied = row.known.is_applied
-        return as_html("applied", _("applied")) if is_applied else as_html("unapplied", _("not applied"))
+        return applied_as_html(row.known.is_applied)
 
     @admin.display(description=_("file"))
     def file(self, row: Any) -> SafeString:
@@ -174,7 +168,7 @@ class MigrationCodeAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def where_from(self, row: Any) -> SafeString:
         # In one word, as the commands have it.
         return format_html(
-            '<span title="{}">{}</span>', provenance(row.provenance), printable_name(row.provenance)
+            '<span title="{}">{}</span>', origin(row.provenance), printable_name(row.provenance)
         )
 
     @admin.display(description=_("size"), ordering="characters")

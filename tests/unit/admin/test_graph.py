@@ -16,14 +16,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from django_rewind.admin import disk
-from django_rewind.admin.lanes import lanes_of
+from django_rewind.admin.layout import layout_of
 from django_rewind.models import MigrationCode
 from tests.support.fixtures import applied, forget_modules, migrate, row
 from tests.support.helpers import add, create
 
 pytestmark = pytest.mark.deep
 
-OVERVIEW = "/admin/django_rewind/migrationcode/picture/"
+OVERVIEW = "/admin/django_rewind/migrationcode/graph/"
 SVG = "{http://www.w3.org/2000/svg}"
 
 on_databases = pytest.mark.django_db(transaction=True, databases=["default", "other"])
@@ -195,16 +195,16 @@ def keys(*names: str) -> list[tuple[str, str]]:
 def test_a_chain_is_one_lane():
     """From top to bottom."""
     a, b, c = keys("a", "b", "c")
-    lanes = lanes_of([a, b, c], {b: [a], c: [b]})
-    assert (set(lanes.of.values()), lanes.width) == ({0}, 1)
+    layout = layout_of([a, b, c], {b: [a], c: [b]})
+    assert (set(layout.columns.values()), layout.width) == ({0}, 1)
 
 
 def test_a_lane_is_used_again():
     """A branch that was brought back leaves its place to the next."""
     a, b, c, d, e, f, g = keys(*"abcdefg")
-    lanes = lanes_of([a, b, c, d, e, f, g], {b: [a], c: [a], d: [b, c], e: [d], f: [d], g: [e, f]})
-    assert [lanes.of[key] for key in (a, b, c, d, e, f, g)] == [0, 0, 1, 0, 0, 1, 0]
-    assert lanes.width == 2
+    layout = layout_of([a, b, c, d, e, f, g], {b: [a], c: [a], d: [b, c], e: [d], f: [d], g: [e, f]})
+    assert [layout.columns[key] for key in (a, b, c, d, e, f, g)] == [0, 0, 1, 0, 0, 1, 0]
+    assert layout.width == 2
 
 
 any_graph = st.integers(1, 25).flatmap(
@@ -218,13 +218,13 @@ def test_no_line_goes_through_a_migration_or_along_another_line(graph):
     """Whatever hangs on what."""
     order = keys(*map(str, range(len(graph))))
     parents = {order[at]: [order[one] for one in before if one != at] for at, before in enumerate(graph)}
-    lanes = lanes_of(order, parents)
+    layout = layout_of(order, parents)
     taken: dict[tuple[int, int], object] = {}
-    for edge in lanes.edges:
-        for number in range(lanes.rows[edge.parent] + 1, lanes.rows[edge.child]):
-            assert taken.setdefault((number, edge.lane), edge) is edge
+    for edge in layout.edges:
+        for number in range(layout.rows[edge.parent] + 1, layout.rows[edge.child]):
+            assert taken.setdefault((number, edge.column), edge) is edge
     for key in order:
-        assert (lanes.rows[key], lanes.of[key]) not in taken
-    assert {(edge.parent, edge.child) for edge in lanes.edges} == {
+        assert (layout.rows[key], layout.columns[key]) not in taken
+    assert {(edge.parent, edge.child) for edge in layout.edges} == {
         (parent, key) for key in order for parent in parents[key]
     }

@@ -48,7 +48,7 @@ def superuser(client):
 
 def addresses() -> list[str]:
     pks = [row(("shop", name)).pk for name in ("0001_initial", "0002_a")]
-    return [LIST, *(f"{LIST}{pk}/change/" for pk in pks), f"{LIST}picture/", f"{LIST}picture/shop/"]
+    return [LIST, *(f"{LIST}{pk}/change/" for pk in pks), f"{LIST}graph/", f"{LIST}graph/shop/"]
 
 
 def test_nothing_is_inline(superuser, shop):
@@ -140,7 +140,7 @@ def test_the_list_says_where_nothing_is_stored(superuser, shop):
     from tests.support.fixtures import hidden
 
     with hidden("django_migrations_code", "other"):
-        for address in (LIST, f"{LIST}picture/", f"{LIST}picture/shop/"):
+        for address in (LIST, f"{LIST}graph/", f"{LIST}graph/shop/"):
             page = superuser.get(f"{address}?database=other")
             assert page.status_code == 200
         assert "has no tables of django-rewind" in superuser.get(f"{LIST}?database=other").content.decode()
@@ -148,5 +148,5 @@ def test_the_list_says_where_nothing_is_stored(superuser, shop):
 
 def test_the_addresses_have_names():
     """As others may link to them."""
-    assert reverse("admin:django_rewind_migrationcode_picture") == f"{LIST}picture/"
-    assert reverse("admin:django_rewind_migrationcode_app", args=["shop"]) == f"{LIST}picture/shop/"
+    assert reverse("admin:django_rewind_migrationcode_graph") == f"{LIST}graph/"
+    assert reverse("admin:django_rewind_migrationcode_app", args=["shop"]) == f"{LIST}graph/shop/"

@@ -1,9 +1,10 @@
-"""The migrations of an app as a graph, and all apps as an overview, to be drawn as SVG by the server."""
+"""The migrations of an app as a graph, and all apps as an overview, drawn as SVG by the server."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -12,28 +13,46 @@ from django.utils.translation import ngettext
 
 from django_rewind.schema.graph import in_applied_order
 from django_rewind.sources.description import Metadata, parse
-from django_rewind.sources.stored import StoredMigration
 from django_rewind.utils.printable import in_short, printable_name
 from django_rewind.utils.types import Key, label
 
-from .addresses import address_of, app_address
-from .lanes import Edge, Lanes, lanes_of
+from .databases import address_of
+from .layout import Edge, Layout, layout_of
 from .states import FileState, sign_of
 from .survey import Survey
 
-__all__ = ["AppPicture", "Overview"]
-
-# In units of the picture, which are pixels.
+# In units of the graph, which are pixels.
 _ROW = 32
-_LANE = 26
+_COLUMN = 26
 _LETTER = 8.2
 _LONGEST_LABEL = 80
 _WIDTH_OF_BAR = 480
 
+_ORDER = [
+    "applied",
+    *(state for state in FileState.values if state not in ("on-disk", "no-file")),
+    "unapplied",
+    "no-file",
+]
+
+
+def _shown_state(survey: Survey, key: Key) -> str:
+    """Return what a migration is drawn as: its file status, or whether it is applied where that says no more."""
+    state = survey.state(key) or FileState.ON_DISK
+    if state is FileState.ON_DISK:
+        return "applied" if survey.is_applied(key) else "unapplied"
+    return str(state.value)
+
+
+def _word(state: str) -> str:
+    if state in ("applied", "unapplied"):
+        return _("applied") if state == "applied" else _("not applied")
+    return str(FileState(state).label)
+
 
 @dataclass(frozen=True)
 class Node:
-    """A migration in the picture."""
+    """A migration in the graph."""
 
     name: str
     title: str
@@ -51,7 +70,7 @@ class Node:
     elsewhere: list[str]
 
 
-class AppPicture:
+class AppGraph:
     """
     The graph of one app in one database.
 
@@ -63,78 +82,71 @@ class AppPicture:
         self.survey = survey
         self.app_label = app_label
         self.admin_name = admin_name
-        self.alias: str = survey.connection.alias
         self.keys = [key for key in survey.keys if key[0] == app_label]
+        self.title = printable_name(app_label)
         survey.compare(self.keys)
         survey.read([app_label])
-
-    @property
-    def title(self) -> str:
-        return printable_name(self.app_label)
 
     @cached_property
     def _metadata(self) -> dict[Key, Metadata]:
         """What is known of each; those of which nothing can be read are left out."""
-        stored = self.survey.store.of_apps([self.app_label]) if self.survey.has_store else {}
-        found = {key: self._of(key, stored.get(key)) for key in self.keys}
-        return {key: metadata for key, metadata in found.items() if metadata is not None}
-
-    def _of(self, key: Key, stored: StoredMigration | None) -> Metadata | None:
-        try:
-            if stored is None or self._is_another_file(key):
-                return parse(self.survey.disk.text(key) or "")
-            return stored.metadata
-        except ValueError:
-            return None
-
-    def _is_another_file(self, key: Key) -> bool:
-        """Say whether the file is what will be applied, and is not what is stored."""
-        return key in self.survey.disk.keys and not self.survey.is_applied(key)
+        survey = self.survey
+        stored = survey.store.of_apps([self.app_label]) if survey.has_store else {}
+        metadata = {}
+        for key in self.keys:
+            # A file that is not applied yet is what will be, whatever is stored.
+            is_file = key not in stored or (key in survey.disk.keys and not survey.is_applied(key))
+            with suppress(ValueError):
+                metadata[key] = parse(survey.disk.text(key) or "") if is_file else stored[key].metadata
+        return metadata
 
     @cached_property
     def _parents(self) -> dict[Key, list[Key]]:
         return {key: [*metadata.dependencies, *metadata.replaces] for key, metadata in self._metadata.items()}
 
     @cached_property
-    def _lanes(self) -> Lanes:
+    def _layout(self) -> Layout:
         ids = {key: record.pk for key, record in self.survey.records.items() if key[0] == self.app_label}
         order = in_applied_order(self.keys, self._parents, ids)
         # What is part of a circle has no place in an order; it is shown all the same.
-        left = [key for key in self.keys if key not in set(order)]
-        return lanes_of([*order, *left], self._parents)
+        rest = [key for key in self.keys if key not in set(order)]
+        return layout_of([*order, *rest], self._parents)
 
     # What is drawn ----------------------------------------------------------
 
     @cached_property
     def nodes(self) -> list[Node]:
-        return [self._node(key) for key in self._lanes.rows]
+        return [self._node(key) for key in self._layout.rows]
 
     def _node(self, key: Key) -> Node:
-        state = self.survey.state(key) or FileState.ON_DISK
-        is_applied = self.survey.is_applied(key)
-        shape = ("applied" if is_applied else "unapplied") if state is FileState.ON_DISK else state.value
-        words = ", ".join(self._words(key, state, is_applied))
+        state = _shown_state(self.survey, key)
+        words = ", ".join(self._words(key, state))
         parents = self._parents.get(key, [])
         stored = self.survey.stored.get(key)
+        x, y = self._point(key)
         return Node(
             name=in_short(printable_name(key[1]), _LONGEST_LABEL),
             title=f"{label(key)}: {words}",
             words=words,
-            sign=sign_of(shape),
-            state=shape,
-            is_applied=is_applied,
-            address=address_of(stored.pk, self.alias, self.admin_name) if stored else "",
+            sign=sign_of(state),
+            state=state,
+            is_applied=self.survey.is_applied(key),
+            address=self._address(stored.pk) if stored else "",
             pk=stored.pk if stored else None,
-            x=self._x(self._lanes.of[key]),
-            y=self._y(key),
-            depends_on=[printable_name(one[1]) for one in parents if one[0] == key[0]],
-            elsewhere=[label(one) for one in parents if one[0] != key[0]],
+            x=x,
+            y=y,
+            depends_on=[printable_name(parent[1]) for parent in parents if parent[0] == key[0]],
+            elsewhere=[label(parent) for parent in parents if parent[0] != key[0]],
         )
 
-    def _words(self, key: Key, state: FileState, is_applied: bool) -> Iterator[str]:
-        yield _("applied") if is_applied else _("not applied")
-        if state is not FileState.ON_DISK:
-            yield str(state.label)
+    def _address(self, pk: int) -> str:
+        alias = self.survey.connection.alias
+        return address_of("change", pk, alias=alias, admin_name=self.admin_name)
+
+    def _words(self, key: Key, state: str) -> Iterator[str]:
+        yield _("applied") if self.survey.is_applied(key) else _("not applied")
+        if state not in ("applied", "unapplied"):
+            yield _word(state)
         if key not in self.survey.stored:
             yield _("not stored")
         metadata = self._metadata.get(key)
@@ -145,26 +157,25 @@ class AppPicture:
     @cached_property
     def lines(self) -> list[str]:
         """The lines between the nodes, as SVG has paths."""
-        return [self._path(edge) for edge in self._lanes.edges]
+        return [self._path(edge) for edge in self._layout.edges]
 
     def _path(self, edge: Edge) -> str:
-        x1, y1 = self._x(self._lanes.of[edge.parent]), self._y(edge.parent)
-        x2, y2 = self._x(self._lanes.of[edge.child]), self._y(edge.child)
-        x = self._x(edge.lane)
+        (x1, y1), (x2, y2) = self._point(edge.parent), self._point(edge.child)
+        x = self._x(edge.column)
         if y2 - y1 <= _ROW:
             return f"M{x1} {y1}{_bend(x1, y1, x2, y2)}"
         return f"M{x1} {y1}{_bend(x1, y1, x, y1 + _ROW)}L{x} {y2 - _ROW}{_bend(x, y2 - _ROW, x2, y2)}"
 
-    @staticmethod
-    def _x(lane: int) -> int:
-        return _LANE // 2 + 6 + lane * _LANE
+    def _point(self, key: Key) -> tuple[int, int]:
+        return self._x(self._layout.columns[key]), _ROW // 2 + self._layout.rows[key] * _ROW
 
-    def _y(self, key: Key) -> int:
-        return _ROW // 2 + self._lanes.rows[key] * _ROW
+    @staticmethod
+    def _x(column: int) -> int:
+        return _COLUMN // 2 + 6 + column * _COLUMN
 
     @cached_property
     def text_x(self) -> int:
-        return self._x(self._lanes.width) + 4
+        return self._x(self._layout.width) + 4
 
     @cached_property
     def width(self) -> int:
@@ -177,7 +188,7 @@ class AppPicture:
 
     @property
     def description(self) -> str:
-        """The picture in a sentence, for those who do not see it."""
+        """The graph in a sentence, for those who do not see it."""
         words = Counter(node.words for node in self.nodes)
         return "; ".join(f"{number} {word}" for word, number in words.most_common())
 
@@ -216,7 +227,7 @@ class Bar:
 
     @property
     def words(self) -> str:
-        return ", ".join(f"{one.number} {one.word}" for one in self.segments)
+        return ", ".join(f"{segment.number} {segment.word}" for segment in self.segments)
 
 
 class Overview:
@@ -225,25 +236,15 @@ class Overview:
     def __init__(self, survey: Survey, admin_name: str) -> None:
         self.survey = survey
         self.admin_name = admin_name
-        self.alias: str = survey.connection.alias
-
-    @property
-    def title(self) -> str:
-        return _("Migrations of all apps")
+        self.title = _("Migrations of all apps")
 
     @cached_property
     def bars(self) -> list[Bar]:
         counts: dict[str, Counter[str]] = {}
         for key in self.survey.keys:
-            counts.setdefault(key[0], Counter())[self._state(key)] += 1
-        most = max((sum(one.values()) for one in counts.values()), default=1)
+            counts.setdefault(key[0], Counter())[_shown_state(self.survey, key)] += 1
+        most = max((sum(count.values()) for count in counts.values()), default=1)
         return [self._bar(row, app, counts[app], most) for row, app in enumerate(sorted(counts))]
-
-    def _state(self, key: Key) -> str:
-        state = self.survey.state(key) or FileState.ON_DISK
-        if state is FileState.ON_DISK:
-            return "applied" if self.survey.is_applied(key) else "unapplied"
-        return str(state.value)
 
     def _bar(self, row: int, app_label: str, counts: Counter[str], most: int) -> Bar:
         segments: list[Segment] = []
@@ -252,7 +253,8 @@ class Overview:
             width = round(counts[state] / most * _WIDTH_OF_BAR, 2)
             segments.append(Segment(state, _word(state), sign_of(state), counts[state], x, width))
             x += width
-        page = app_address(app_label, self.alias, self.admin_name)
+        alias = self.survey.connection.alias
+        page = address_of("app", app_label, alias=alias, admin_name=self.admin_name)
         return Bar(printable_name(app_label), page, sum(counts.values()), segments, row * _ROW)
 
     @cached_property
@@ -272,17 +274,3 @@ class Overview:
     def legend(self) -> list[tuple[str, str, str]]:
         there = {segment.state for bar in self.bars for segment in bar.segments}
         return [(state, sign_of(state), _word(state)) for state in _ORDER if state in there]
-
-
-_ORDER = [
-    "applied",
-    *(one for one in FileState.values if one not in ("on-disk", "no-file")),
-    "unapplied",
-    "no-file",
-]
-
-
-def _word(state: str) -> str:
-    if state in ("applied", "unapplied"):
-        return _("applied") if state == "applied" else _("not applied")
-    return str(FileState(state).label)

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.template.defaultfilters import date
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
 
 from django_rewind.models import Origin
 from django_rewind.sources.signing import Verdict
@@ -13,7 +14,9 @@ from django_rewind.utils.printable import in_local_time, printable_name
 
 from .states import Knowledge, as_html
 
-__all__ = ["moment", "provenance", "signature"]
+
+def applied_as_html(is_applied: bool) -> SafeString:
+    return as_html("applied", _("applied")) if is_applied else as_html("unapplied", _("not applied"))
 
 
 def moment(value: Any, form: str = "DATETIME_FORMAT") -> str:
@@ -21,8 +24,8 @@ def moment(value: Any, form: str = "DATETIME_FORMAT") -> str:
     return date(in_local_time(value), form) if value else "-"
 
 
-def provenance(value: str) -> str:
-    """Return where a text came from."""
+def origin(value: str) -> str:
+    """Return where a stored source came from."""
     return str(dict(Origin.choices).get(value, printable_name(value)))
 
 
