@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -15,6 +14,7 @@ from . import conf
 from .sources import signing
 from .sources.signing import Verdict
 from .storage.tables import APP_LABEL
+from .utils.frames import ask_callers
 from .utils.types import Key, some_names_of
 
 __all__ = [
@@ -112,15 +112,10 @@ def _within_migrate() -> bool:
     """
     # Not imported for the purpose: every process that checks would pay for it.
     module = sys.modules.get("django.core.management.commands.migrate")
-    # From the caller on: a frame that is asked for its own names keeps itself alive, and all above it.
-    here = inspect.currentframe() if module else None
-    frame = here.f_back if here else None
-    del here
-    while frame is not None and module is not None:
-        if isinstance(frame.f_locals.get("self"), module.Command):
-            return True
-        frame = frame.f_back
-    return False
+    if module is None:
+        return False
+    command = module.Command
+    return bool(ask_callers(lambda names: isinstance(names.get("self"), command) or None))
 
 
 def _on_database(alias: str) -> Iterator[CheckMessage]:

@@ -99,3 +99,45 @@ def test_only_one_module_asks_for_the_class_of_an_operation():
         if isinstance(getattr(node, part, None), str) and getattr(node, part) in classes
     }
     assert asking == {"schema/operations.py"}
+
+
+#: Private names of Django's that its documentation tells of, and of Python's own classes.
+DOCUMENTED = {"_base_manager", "_default_manager", "_meta", "_fields", "_replace"}
+
+
+def test_only_compat_touches_private_parts():
+    """A private name that we use elsewhere is one that we have given."""
+    given, used = set(), set()
+    for name, node in nodes_outside("utils"):
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            given.add(node.name)
+        elif isinstance(node, (ast.Attribute, ast.Name)) and isinstance(node.ctx, ast.Store):
+            given.add(node.attr if isinstance(node, ast.Attribute) else node.id)
+        elif isinstance(node, ast.Attribute) and re.match("_[a-z]", node.attr):
+            used.add((name, node.attr))
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("getattr", "hasattr", "setattr"):
+            used |= {(name, text) for text in re.findall(r"'(_[a-z]\w+)'", ast.unparse(node.args[1]))}
+    assert {(name, used) for name, used in used if used not in given | DOCUMENTED} == set()
+
+
+def test_only_utils_look_into_frames():
+    """Where Django hands a fact to nobody, it is read from the functions that are running."""
+    looking = {
+        name
+        for name, node in nodes_outside("utils")
+        if isinstance(node, ast.Attribute)
+        and node.attr in ("_getframe", "currentframe", "f_back", "f_locals")
+    }
+    assert looking == set()
+
+
+def test_only_the_engine_knows_the_executor():
+    """Others are handed one that has the hooks."""
+    knowing = {
+        name
+        for name, node in nodes_outside("engine")
+        if isinstance(node, ast.ImportFrom)
+        and (node.module or "").startswith("django.db.migrations")
+        and {"executor", "MigrationExecutor"} & {alias.name for alias in node.names}
+    }
+    assert knowing == set()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 from django.db.migrations import Migration
@@ -21,6 +22,7 @@ from ..schema.graph import children_in, closure, parents_in
 from ..sources.stored import StoredMigration
 from ..storage.store import Store
 from ..storage.tables import APP_LABEL
+from ..utils import compat
 from ..utils.types import Key, key_of, label
 from .rewind import Rewind
 
@@ -147,7 +149,7 @@ class Redo:
         stays = set(self.loader.applied_migrations) - undone
         kept = [migration for migration in order if key_of(migration) in stays]
         Simulation(
-            self.rewind.executor._create_project_state,
+            partial(compat.project_state, self.rewind.executor),
             parents,
             self.loader.record_ids,
             rebuilds=backend_for(self.rewind.connection).rebuilds_tables,

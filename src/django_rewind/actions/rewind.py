@@ -16,7 +16,6 @@ from django.apps import apps
 from django.core.management.base import CommandError
 from django.core.management.sql import emit_post_migrate_signal, emit_pre_migrate_signal
 from django.db.migrations.exceptions import AmbiguityError
-from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.state import ModelState
 
 from ..engine import hooks
@@ -43,6 +42,7 @@ from ..sources.recovered import RecoveredMigration
 from ..sources.stored import StoredMigration, how_to_replace
 from ..storage.integrity import Damage
 from ..storage.store import Store
+from ..utils import compat
 from ..utils.types import Key, Steps, label
 from .adopt import Adoptions
 
@@ -67,7 +67,7 @@ class Rewind:
         removed_apps: Iterable[str] | None = (),
     ) -> None:
         self.connection = connection
-        self.executor: Any = MigrationExecutor(connection, progress)
+        self.executor: Any = hooks.make_executor(connection, progress)
         if not isinstance(self.executor.loader, RewindLoader):
             raise CommandError("django-rewind is switched off: set DJANGO_REWIND_ENABLED to True to rewind.")
         self.loader: RewindLoader = self.executor.loader
@@ -405,7 +405,7 @@ class Rewind:
                 # Stored code is loaded by now.
                 check_atomic(self.connection, [migration for migration, _ in steps])
         self.begins()
-        state = self.executor._create_project_state(with_applied_migrations=True)
+        state = compat.project_state(self.executor, with_applied_migrations=True)
         emit_pre_migrate_signal(verbosity, interactive, alias, stdout=stdout, apps=state.apps, plan=steps)
         state = self.executor.migrate([], plan=steps, state=state.clone(), fake=plan.fake)
         state.clear_delayed_apps_cache()

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from typing import Any
 
 from django.db.migrations import Migration
-from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.recorder import MigrationRecorder
 
 from ..backends import backend_for
@@ -90,7 +89,7 @@ class _Collector:
     def _records_of(self, state: Any, migration: Migration, editor: Any) -> list[str]:
         """Return what deletes the records of a step: Django and the hooks say which."""
         self.recorder.unrecorded.clear()
-        MigrationExecutor.unapply_migration(self.executor, state, migration, fake=True)
+        type(self.executor).unapply_migration(self.executor, state, migration, fake=True)
         quote = self.connection.ops.quote_name
         table = quote(MigrationRecorder.Migration._meta.db_table)
         return [

@@ -110,6 +110,11 @@ def _handing_to(wrapper: Callable[..., Any]) -> Callable[[Any], Callable[..., An
     return wrap
 
 
+def make_executor(connection: Any, progress: Callable[..., None] | None = None) -> Any:
+    """Return an executor of Django's for a database, with everything that is hooked into it."""
+    return MigrationExecutor(connection, progress)
+
+
 def runner_of(executor: Any) -> Runner:
     """Return the runner that stands beside this executor, for as long as it lives."""
     from .runner import Runner

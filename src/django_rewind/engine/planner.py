@@ -26,6 +26,7 @@ from ..sources.compare import same_operations
 from ..sources.recovered import RecoveredMigration
 from ..sources.stored import StoredMigration, why_unusable
 from ..storage.store import Store
+from ..utils import compat
 from ..utils.types import Effect, Key, Steps, key_of, label
 from . import preflight
 from .loader import RewindLoader
@@ -455,7 +456,7 @@ class Preparation:
         )
 
     def _empty_state(self) -> Any:
-        return self.executor._create_project_state()
+        return compat.project_state(self.executor)
 
     def _has_to_look_for_columns(self) -> bool:
         apps = {app_label for app_label, _ in self.plan.keys}

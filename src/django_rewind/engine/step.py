@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +16,7 @@ from ..models import Event
 from ..sources.recovered import RecoveredMigration, source_of
 from ..sources.stored import StoredMigration, StoredRevision
 from ..storage.audit_log import AuditEntry, AuditLog
+from ..utils.frames import ask_callers
 from ..utils.types import Key, key_of, label
 
 __all__ = ["Step", "is_a_question", "note_refusal", "soft_applied_is_faked"]
@@ -128,10 +128,11 @@ def is_a_question(executor: Any) -> bool:
     of the command tell, which are in no other place than the frame of its `handle`.
     """
     command = getattr(executor.progress_callback, "__self__", None)
-    frame = sys._getframe()
-    while command is not None and frame.f_back is not None:
-        frame = frame.f_back
-        options = frame.f_locals.get("options") if frame.f_locals.get("self") is command else None
+
+    def only_shows(names: Mapping[str, Any]) -> bool | None:
+        options = names.get("options") if names.get("self") is command else None
         if isinstance(options, dict) and "plan" in options:
             return any(options.get(name) for name in ("plan", "check_unapplied", "check", "sql"))
-    return True
+        return None
+
+    return command is None or ask_callers(only_shows) is not False

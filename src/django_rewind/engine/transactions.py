@@ -14,6 +14,7 @@ from ..exceptions import AtomicNotPossible, RewindError, RewindInterrupted
 from ..schema.effects import effects_in, flatten
 from ..schema.operations import in_words
 from ..storage.audit_log import AuditEntry, AuditLog
+from ..utils import compat
 from ..utils.types import Key, key_of, label
 
 __all__ = ["STOPS", "Whole", "check_atomic", "one_transaction"]
@@ -50,8 +51,7 @@ def check_atomic(connection: Any, migrations: Iterable[Migration]) -> None:
 
 
 def _joins(connection: Any, operation: Any) -> bool:
-    # The mark of NotInTransactionMixin, whose module needs PostgreSQL's driver.
-    if hasattr(operation, "_ensure_not_in_transaction"):
+    if compat.refuses_transactions(operation):
         return False
     # Until Django 4.2, of SQLite before 3.26 (django/db/backends/sqlite3/features.py).
     renames_at_all = getattr(connection.features, "supports_atomic_references_rename", True)

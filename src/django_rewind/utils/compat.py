@@ -1,12 +1,10 @@
-"""Every branch on Django's version, each with the version in sight."""
+"""Every branch on Django's version, and every touch of its private parts, each with its place in sight."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import django
-
-__all__ = ["HAS_PRUNE", "SQLITE_ADDS_NULLABLE_COLUMNS", "effective_default"]
 
 # Django 4.0: "ALTER TABLE ADD COLUMN" for nullable columns on SQLite
 # (django/db/backends/sqlite3/schema.py, add_field()); before that a rebuild.
@@ -17,6 +15,11 @@ SQLITE_ADDS_NULLABLE_COLUMNS = django.VERSION >= (4, 0)
 HAS_PRUNE = django.VERSION >= (4, 1)
 
 
+def project_state(executor: Any, *, with_applied_migrations: bool = False) -> Any:
+    """Return an executor's project state (django/db/migrations/executor.py), empty or of what is applied."""
+    return executor._create_project_state(with_applied_migrations=with_applied_migrations)
+
+
 def effective_default(connection: Any, field: Any) -> Any:
     """
     Return what `add_field` fills the rows of a table with (django/db/backends/base/schema.py).
@@ -24,3 +27,26 @@ def effective_default(connection: Any, field: Any) -> Any:
     Not as the database would be given it: to write a key down, Django asks the model that it points to.
     """
     return connection.SchemaEditorClass._effective_default(field)
+
+
+def refuses_transactions(operation: Any) -> bool:
+    """Return whether an operation is one of those that PostgreSQL executes in no transaction."""
+    # The mark of NotInTransactionMixin (django/contrib/postgres/operations.py), whose module needs a driver.
+    return hasattr(operation, "_ensure_not_in_transaction")
+
+
+def class_of_manager(manager: Any) -> tuple[type, tuple[Any, ...] | None]:
+    """
+    Return the class whose path `manager.deconstruct()` returns, and the arguments for it.
+
+    The class of a manager that `QuerySet.as_manager()` has made is the query set, without arguments
+    (django/db/models/manager.py).
+    """
+    if getattr(manager, "_built_with_asmanager", False):
+        return manager._queryset_class, None
+    return type(manager), manager._constructor_args
+
+
+def is_called_from_command_line(command: Any) -> bool:
+    """Return whether manage.py runs a command, not another program (django/core/management/base.py)."""
+    return getattr(command, "_called_from_command_line", False)

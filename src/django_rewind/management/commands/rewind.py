@@ -26,6 +26,7 @@ from django_rewind.management.rewind_text import lines, lines_of_adoption, quest
 from django_rewind.management.trusting import asking_for_trust
 from django_rewind.storage.tables import APP_LABEL
 from django_rewind.utils.advice import on_database
+from django_rewind.utils.compat import is_called_from_command_line
 from django_rewind.utils.types import label
 
 _ADD_MIGRATE = "Add --migrate to apply first what is not applied, or migrate to that and adopt again."
@@ -299,9 +300,7 @@ class Command(ReportingCommand):
         except RewindInterrupted as stop:
             # The line of the step that failed has no end yet.
             self._head("")
-            if isinstance(stop.error, KeyboardInterrupt) and not getattr(
-                self, "_called_from_command_line", False
-            ):
+            if isinstance(stop.error, KeyboardInterrupt) and not is_called_from_command_line(self):
                 # It is not for us to keep the program that called from hearing of it.
                 self.stderr.write(on_database(str(stop), self.options["database"]))
                 raise stop.error from None

@@ -11,9 +11,9 @@ from typing import Any, Protocol
 from weakref import WeakValueDictionary
 
 from django.db.migrations.operations.base import Operation
-from django.db.models.manager import BaseManager
 
 from ...schema.effects import flatten
+from ...utils.compat import class_of_manager
 from .modules import root_of
 
 
@@ -82,29 +82,21 @@ def make_managers_importable(operations: Iterable[Operation]) -> None:
     """
     for operation in flatten(operations, database=False):
         for _, manager in getattr(operation, "managers", None) or ():
-            cls = manager._queryset_class if _is_from_queryset(manager) else type(manager)
+            cls, arguments = class_of_manager(manager)
             if getattr(sys.modules.get(cls.__module__), cls.__name__, None) is not cls:
                 name = f"{cls.__name__}_{id(cls):x}"
                 _by_path[name] = cls
-                manager.deconstruct = _Deconstruct(manager, f"{__name__}.{name}")
+                manager.deconstruct = _Deconstruct(arguments, f"{__name__}.{name}")
 
 
 class _Deconstruct:
     """What `manager.deconstruct()` returns, with a path that leads to the stored class."""
 
-    def __init__(self, manager: Any, path: str) -> None:
-        if _is_from_queryset(manager):
-            self._parts: tuple[Any, ...] = (True, None, path, None, None)
-        else:
-            args, kwargs = manager._constructor_args
-            self._parts = (False, path, None, args, kwargs)
+    def __init__(self, arguments: tuple[Any, ...] | None, path: str) -> None:
+        self._parts = (True, None, path, None, None) if arguments is None else (False, path, None, *arguments)
 
     def __call__(self) -> tuple[Any, ...]:
         return self._parts
-
-
-def _is_from_queryset(manager: BaseManager[Any]) -> bool:
-    return bool(getattr(manager, "_built_with_asmanager", False))
 
 
 # Functions that import by name, or that read what lies beside a module --------
