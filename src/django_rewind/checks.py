@@ -13,9 +13,8 @@ from django.db import OperationalError, connections
 from . import conf
 from .sources import signing
 from .sources.signing import Verdict
-from .storage.tables import APP_LABEL
 from .utils.frames import ask_callers
-from .utils.types import Key, some_names_of
+from .utils.types import APP_LABEL, Key, some_names_of
 
 __all__ = [
     "check_databases",

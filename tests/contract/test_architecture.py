@@ -101,8 +101,8 @@ def test_only_one_module_asks_for_the_class_of_an_operation():
     assert asking == {"schema/operations.py"}
 
 
-#: Private names of Django's that its documentation tells of, and of Python's own classes.
-DOCUMENTED = {"_base_manager", "_default_manager", "_meta", "_fields", "_replace"}
+#: Private names that Django's documentation tells of, and those of Python's own classes.
+DOCUMENTED = {"_base_manager", "_default_manager", "_meta", "_actions", "_fields", "_replace"}
 
 
 def test_only_compat_touches_private_parts():

@@ -22,8 +22,8 @@ from ..inventory.loader import InventoryLoader, loader_of
 from ..models import Event, MigrationCode, MigrationCodeHistory, MigrationEvent, StoredContent
 from ..schema.graph import closure
 from ..storage.audit_log import AuditEntry, AuditLog
-from ..storage.tables import APP_LABEL, Tables, in_batches
-from ..utils.types import Key
+from ..storage.tables import Tables, in_batches
+from ..utils.types import APP_LABEL, Key
 
 __all__ = ["Leftovers", "Pruning"]
 

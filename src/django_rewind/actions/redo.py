@@ -21,9 +21,8 @@ from ..models import Origin
 from ..schema.graph import children_in, closure, parents_in
 from ..sources.stored import StoredMigration
 from ..storage.store import Store
-from ..storage.tables import APP_LABEL
 from ..utils import compat
-from ..utils.types import Key, key_of, label
+from ..utils.types import APP_LABEL, Key, key_of, label
 from .rewind import Rewind
 
 

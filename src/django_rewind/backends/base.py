@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.db import DatabaseError
 from django.db.migrations import Migration
 
-from .locks import DatabaseLock
+if TYPE_CHECKING:
+    from .locks import DatabaseLock
 
 
 class Backend:

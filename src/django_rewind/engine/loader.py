@@ -18,8 +18,7 @@ from .. import conf
 from ..exceptions import NotRecoverable
 from ..inventory.loader import InventoryLoader
 from ..schema.graph import closure
-from ..storage.tables import APP_LABEL
-from ..utils.types import Applied, Key
+from ..utils.types import APP_LABEL, Applied, Key
 
 if TYPE_CHECKING:
     # Executed by the few processes that have something to recover, not by every one

@@ -12,8 +12,8 @@ from typing import Any
 
 from django.db import Error
 
-from ..backends import DatabaseLock, backend_for
-from ..backends.locks import process_in_words
+from ..backends import backend_for
+from ..backends.locks import DatabaseLock, process_in_words
 from ..exceptions import LockLost, LockTimeout, LockWaitCancelled
 from ..models import Event
 from ..storage.audit_log import AuditEntry, AuditLog

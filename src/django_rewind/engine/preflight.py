@@ -25,9 +25,8 @@ from ..schema.effects import effects_of, is_reversible, operations_in
 from ..schema.lineage import Loss, Made, Names, conflict, thing
 from ..schema.not_null import not_null_again
 from ..schema.operations import in_words, rebuilt_table
-from ..storage.tables import APP_LABEL
 from ..utils import compat
-from ..utils.types import Applied, Effect, Key, Steps, Target, key_of, label, some_names_of
+from ..utils.types import APP_LABEL, Applied, Effect, Key, Steps, Target, key_of, label, some_names_of
 from .loader import RewindLoader
 from .plan import Lost, effects_of_step
 

@@ -12,8 +12,7 @@ from django.db.migrations.recorder import MigrationRecorder
 
 from ..backends import backend_for
 from ..models import Event
-from ..storage.tables import APP_LABEL
-from ..utils.types import Key
+from ..utils.types import APP_LABEL, Key
 
 if TYPE_CHECKING:
     # Executed where something is recorded, which most runs do not.

@@ -14,8 +14,8 @@ from ..backends import backend_for
 from ..exceptions import RewindError
 from ..schema.graph import children_in, closure, parents_in
 from ..signals import announce, around_step, post_capture, pre_capture, report
-from ..storage.tables import APP_LABEL, all_of_ours
-from ..utils.types import Key, Steps, Target, key_of, label
+from ..storage.tables import all_of_ours
+from ..utils.types import APP_LABEL, Key, Steps, Target, key_of, label
 from .handover import forget_outcome, hand_over
 from .loader import RewindLoader
 from .messages import Messages

@@ -11,10 +11,9 @@ from django.db.models import Model, QuerySet
 
 from ..backends import backend_for
 from ..utils.printable import why
-from ..utils.types import Key
+from ..utils.types import APP_LABEL, Key
 
 __all__ = [
-    "APP_LABEL",
     "Tables",
     "all_of_ours",
     "as_number",
@@ -23,8 +22,6 @@ __all__ = [
 ]
 
 _Value = TypeVar("_Value")
-
-APP_LABEL = "django_rewind"
 
 
 class Unreadable(CommandError):

@@ -9,6 +9,8 @@ from django.db.migrations import Migration
 
 from .printable import printable_name
 
+APP_LABEL = "django_rewind"
+
 # (app label, migration name), as Django's graph and recorder have it.
 Key = tuple[str, str]
 

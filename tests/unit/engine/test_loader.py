@@ -14,7 +14,7 @@ from django_rewind.engine.loader import DiskMigrations, RewindLoader
 from django_rewind.exceptions import NotRecoverable
 from django_rewind.models import MigrationCode
 from django_rewind.sources.recovered import RecoveredMigration
-from django_rewind.storage.tables import APP_LABEL
+from django_rewind.utils.types import APP_LABEL
 from tests.support.fixtures import applied, chain_of_three, columns, in_memory, migrate, store_anew
 from tests.support.helpers import create
 

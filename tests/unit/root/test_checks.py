@@ -13,7 +13,7 @@ from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 
 from django_rewind.models import MigrationCode
-from django_rewind.storage.tables import APP_LABEL
+from django_rewind.utils.types import APP_LABEL
 from tests.support.fixtures import App, migrate, row, store_anew
 from tests.support.helpers import add, create
 

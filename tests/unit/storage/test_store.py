@@ -28,7 +28,7 @@ from django_rewind.sources.stored import NewSource, StoredRevision
 from django_rewind.storage.audit_log import AuditEntry, AuditLog
 from django_rewind.storage.facts import Baseline
 from django_rewind.storage.store import LAST_SERIAL, Store
-from django_rewind.storage.tables import APP_LABEL
+from django_rewind.utils.types import APP_LABEL
 from tests.support.fixtures import hidden, in_memory, record_id, row
 
 KEY = ("shop", "0001_initial")

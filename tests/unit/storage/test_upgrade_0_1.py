@@ -19,8 +19,8 @@ from django.test.utils import CaptureQueriesContext
 from django_rewind.models import BaselineMigration, MigrationCode, MigrationCodeHistory, Origin
 from django_rewind.sources.signing import Verdict
 from django_rewind.storage.store import Store
-from django_rewind.storage.tables import APP_LABEL
 from django_rewind.storage.upgrade_0_1 import sign_inherited
+from django_rewind.utils.types import APP_LABEL
 from tests.support.fixtures import applied, columns, migrate, record_id, row, store_anew
 from tests.support.helpers import add, create
 from tests.unit.sources.test_description import CLASS

@@ -24,10 +24,9 @@ from django_rewind.management.reporting import ReportingCommand
 from django_rewind.management.rewind_options import add_arguments, in_words, only_shows, refuse_nonsense
 from django_rewind.management.rewind_text import lines, lines_of_adoption, question, remarks
 from django_rewind.management.trusting import asking_for_trust
-from django_rewind.storage.tables import APP_LABEL
 from django_rewind.utils.advice import on_database
 from django_rewind.utils.compat import is_called_from_command_line
-from django_rewind.utils.types import label
+from django_rewind.utils.types import APP_LABEL, label
 
 _ADD_MIGRATE = "Add --migrate to apply first what is not applied, or migrate to that and adopt again."
 
