@@ -50,9 +50,9 @@ def forget_earlier_runs(*, sender: Any, using: str, **kwargs: Any) -> None:
 
     forget_outcome(connections[using])
     if conf.locks_migrate() and conf.in_force():
-        from .engine import turn
+        from .engine import lock
 
-        turn.announce(using, kwargs.get("plan"))
+        lock.announce(using, kwargs.get("plan"))
 
 
 def reconcile_after_migrate(*, sender: Any, using: str, **kwargs: Any) -> None:

@@ -15,13 +15,9 @@ One of a ``post_`` signal comes too late for that: what it raises is logged.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import partial
 from typing import Any
 
 from django.apps import apps
-from django.db import transaction
 from django.dispatch import Signal
 
 from .utils.types import Key, label
@@ -44,23 +40,6 @@ pre_capture = Signal()
 
 #: Sent when the source is stored, and before the first operation of the run.
 post_capture = Signal()
-
-
-@contextmanager
-def around_step(migration: Key, *, using: str, source: str, is_part: bool = False) -> Iterator[None]:
-    """
-    Announce that a migration is undone, and that it has been.
-
-    Args:
-        is_part: whether it is committed with others: it has been undone only then.
-    """
-    announce(pre_rewind_step, migration, using=using, source=source)
-    yield
-    tell = partial(report, post_rewind_step, migration, using=using, source=source)
-    if is_part:
-        transaction.on_commit(tell, using=using)
-    else:
-        tell()
 
 
 def announce(signal: Signal, migration: Key, *, using: str, source: str) -> None:

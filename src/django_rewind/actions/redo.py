@@ -12,7 +12,7 @@ from django.db.migrations.graph import MigrationGraph
 
 from ..backends import backend_for
 from ..engine import preflight
-from ..engine.halfway import Records, how_far_back
+from ..engine.progress import Records, how_far_back
 from ..engine.states import Simulation
 from ..engine.transactions import STOPS
 from ..exceptions import HowFar, RedoNotPossible, RewindError, RewindInterrupted
@@ -207,14 +207,14 @@ class Redo:
 
     def _how_far_back(self) -> tuple[HowFar, list[str]]:
         runner, changes = self.rewind.runner, self.rewind.executor.recorder.changes
-        back = how_far_back(self.rewind.connection, self.plan.migrations, changes, runner.watch)
+        back = how_far_back(self.rewind.connection, self.plan.migrations, changes, runner.progress)
         waiting = [key for key in self.plan.applies if key in back.undone]
         again = [_again(key) for key in self.goals if key not in back.undone]
         then = [f"'manage.py migrate {app_label} {name}'" for app_label, name in waiting[-1:]]
         return back._replace(not_applied=waiting), [*again, *then]
 
     def _how_far_forward(self, forward: Rewind) -> tuple[HowFar, list[str]]:
-        connection, watch = forward.connection, forward.runner.watch
+        connection, progress = forward.connection, forward.runner.progress
         records = Records(connection, (), forward.executor.recorder.changes)
         applied = [key for key in self.plan.applies if key in records.keys]
         waiting = [key for key in self.plan.applies if key not in applied]
@@ -222,7 +222,7 @@ class Redo:
             undone=self.plan.keys,
             applied=applied,
             not_applied=waiting,
-            halfway=watch.lines(connection) if watch and watch.key in waiting else [],
+            halfway=progress.lines(connection) if progress and progress.key in waiting else [],
             is_certain=records.is_certain,
         )
         return how_far, [_again(key) for key in self._first_of(waiting)]

@@ -19,11 +19,11 @@ from django.db.migrations.exceptions import AmbiguityError
 from django.db.migrations.state import ModelState
 
 from ..engine import hooks
-from ..engine.halfway import how_far_back
 from ..engine.loader import RewindLoader
 from ..engine.plan import Lost, Plan
 from ..engine.planner import modified_rows, with_way_out
 from ..engine.preflight import check_reversible, losses_of
+from ..engine.progress import how_far_back
 from ..engine.transactions import STOPS, check_atomic
 from ..exceptions import (
     BlockedRewind,
@@ -373,7 +373,7 @@ class Rewind:
         except STOPS as error:
             changes = self.executor.recorder.changes
             how_far = how_far_back(
-                self.connection, plan.migrations, changes, self.runner.watch, fake=plan.fake
+                self.connection, plan.migrations, changes, self.runner.progress, fake=plan.fake
             )
             if isinstance(error, RewindError) and not how_far.undone:
                 raise

@@ -20,7 +20,6 @@ from ..engine.plan import Plan
 from ..engine.recorder import RewindRecorder
 from ..exceptions import RewindError, SqlNotAvailable
 from ..sources.recovered import source_of
-from ..storage.audit_log import AuditEntry
 from ..utils.types import Key, key_of, label
 from .rewind import Rewind
 
@@ -114,9 +113,6 @@ class _Notes(RewindRecorder):
 
     def record_unapplied(self, app: str, name: str) -> None:
         self.unrecorded.append((app, name))
-
-    def try_to_note(self, happening: AuditEntry) -> None:
-        """Nothing has been run."""
 
 
 def _refuse_to_change(

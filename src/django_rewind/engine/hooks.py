@@ -174,8 +174,7 @@ def _apply_migration(
     """The first step of a run is where its sources have to be stored; what our own would make may be there."""
     takes_up = runner.takes_up(migration, fake=fake)
     fake = fake or takes_up
-    watched = runner.watching(migration, backwards=False, fake=fake)
-    with runner.applying(migration, fake=fake, fake_initial=fake_initial), watched:
+    with runner.journal.step(migration, backwards=False, fake=fake, fake_initial=fake_initial):
         after = call(state, migration, fake=fake, fake_initial=fake_initial)
     return migration.mutate_state(after) if takes_up else after
 
@@ -184,7 +183,7 @@ def _unapply_migration(
     runner: Runner, call: Callable[..., Any], state: Any, migration: Any, fake: bool = False
 ) -> Any:
     """Django deletes the record after the schema's transaction."""
-    with runner.unapplying(migration, fake=fake):
+    with runner.journal.step(migration, backwards=True, fake=fake):
         return call(state, migration, fake=fake)
 
 

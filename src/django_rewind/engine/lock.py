@@ -1,4 +1,4 @@
-"""One rewind at a time: the lock of a database, waiting for it, and which ones this process has."""
+"""One run at a time: the lock of a database, which ones this process has, and the turn of a `migrate`."""
 
 from __future__ import annotations
 
@@ -10,14 +10,22 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from django.apps import apps
 from django.db import Error
+from django.db.migrations import Migration
+from django.db.migrations.recorder import MigrationRecorder
+from django.db.models.signals import post_migrate
 
+from .. import conf
 from ..backends import backend_for
 from ..backends.locks import DatabaseLock, process_in_words
-from ..exceptions import LockLost, LockTimeout, LockWaitCancelled
+from ..exceptions import LockLost, LockTimeout, LockWaitCancelled, PlanOutdated
 from ..models import Event
+from ..schema.graph import children_in, parents_in
 from ..storage.audit_log import AuditEntry, AuditLog
 from ..storage.tables import Unreadable
+from ..utils.types import Key, Steps, key_of
+from .loader import RewindLoader
 
 # Seconds between two attempts: short at first, since most runs are.
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 0.5
@@ -175,3 +183,127 @@ class Lock:
         connection = self.connection
         if not connection.in_atomic_block and connection.connection and not connection.is_usable():
             connection.close()
+
+
+# By alias, the plan of which `pre_migrate` has told: its command sends `post_migrate` too.
+_announced: dict[str, Any] = {}
+# By alias, the turns that last until the receivers of `post_migrate` have run.
+_lasting: dict[str, Turn] = {}
+
+
+def announce(alias: str, plan: Any) -> None:
+    """Take note that a command is about to run a plan, and to send `post_migrate` after it."""
+    _announced[alias] = plan
+
+
+class Turn:
+    """
+    Wait for the turn of a run, take out of its plan what others have done, and end it.
+
+    The executor has read what is applied before the lock was ours, so it is read
+    again. Where a command runs, its receivers of `post_migrate` belong to the turn:
+    two processes that make content types at once get into each other's way.
+    """
+
+    def __init__(self, connection: Any, steps: Steps, say: Callable[[str], None]) -> None:
+        self.steps = steps
+        self.alias: str = connection.alias
+        self._say_line = say
+        self.lock = Lock(connection, self._say, conf.lock_migrate_timeout())
+
+    def _say(self, line: str) -> None:
+        # Among the lines of `migrate`.
+        self._say_line(f"  {line}")
+
+    def __enter__(self) -> None:
+        # A command that failed after its run, in this process, has never ended its turn.
+        _end(self.alias)
+        self.lock.take()
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        is_of_a_command = _announced.pop(self.alias, None) is self.steps
+        # Where it was held before, whoever holds it does so for longer.
+        if kind is None and is_of_a_command and not self.lock.was_held:
+            _lasting[self.alias] = self
+            post_migrate.connect(_end_after_the_last, dispatch_uid="django_rewind.turn")
+        else:
+            self.lock.release()
+
+    # Catching up ------------------------------------------------------------
+
+    def is_late(self, loader: RewindLoader) -> bool:
+        """
+        Say whether another process has changed the records while this one waited.
+
+        Squashed migrations that count as applied stand there themselves.
+        """
+        if self.lock.was_held:
+            return False
+        seen: dict[Key, Any] = dict(loader.applied_migrations)
+        beside = {*loader.replacements, *(key for key, of in seen.items() if isinstance(of, Migration))}
+        now = MigrationRecorder(self.lock.connection).applied_migrations()
+        return _ids(seen, beside) != _ids(now, beside)
+
+    def catch_up(self, loader: Any, steps: Steps) -> Steps:
+        """
+        Build the graph of now, and return what is left of a plan.
+
+        The plan itself is shortened, too: it is what `post_migrate` tells of.
+
+        Raises:
+            PlanOutdated: what is left does not fit what is applied now.
+        """
+        loader.build_graph()
+        for migration, _ in steps:
+            # The migrations of the plan: others have added operations to them.
+            key = key_of(migration)
+            if type(loader.graph.nodes.get(key)) is type(migration) and key not in loader.recovered:
+                loader.graph.nodes[key] = loader.disk_migrations[key] = migration
+        left = _left(loader, steps)
+        if steps and not left:
+            self._say(
+                "Nothing to unapply: another process has unapplied it."
+                if steps[0][1]
+                else "No migrations to apply: another process has applied them."
+            )
+        if isinstance(steps, list):
+            steps[:] = left
+        return left
+
+
+def _left(loader: Any, steps: Steps) -> Steps:
+    graph, applied = loader.graph, loader.applied_migrations
+    keys = [
+        (key, backwards)
+        for key, backwards in ((key_of(migration), backwards) for migration, backwards in steps)
+        if (key in applied) is backwards
+    ]
+    left = {key for key, _ in keys}
+    parents, children = parents_in(graph), children_in(graph)
+    for key, backwards in keys:
+        if backwards:
+            fits = all(child in left for child in children.get(key, ()) if child in applied)
+        else:
+            fits = all(parent in left or parent in applied for parent in parents.get(key, ()))
+        if key not in graph.nodes or not fits:
+            raise PlanOutdated(key)
+    return [(graph.nodes[key], backwards) for key, backwards in keys]
+
+
+def _ids(applied: dict[Key, Any], without: set[Key]) -> dict[Key, int]:
+    return {key: record.pk for key, record in applied.items() if key not in without}
+
+
+def _end_after_the_last(*, sender: Any, using: str, **kwargs: Any) -> None:
+    """Connected last, so that it is called last for each app."""
+    with_models = [config for config in apps.get_app_configs() if config.models_module is not None]
+    if sender is with_models[-1]:
+        _end(using)
+
+
+def _end(alias: str) -> None:
+    turn = _lasting.pop(alias, None)
+    if not _lasting:
+        post_migrate.disconnect(dispatch_uid="django_rewind.turn")
+    if turn is not None:
+        turn.lock.release()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 from django.core.management.base import BaseCommand
 
+from ..utils.frames import ask_callers
 from ..utils.printable import printable
-
-__all__ = ["Messages"]
 
 logger = logging.getLogger("django_rewind")
 
@@ -24,6 +24,24 @@ class Messages:
     def _command(self) -> BaseCommand | None:
         owner = getattr(self.executor.progress_callback, "__self__", None)
         return owner if isinstance(owner, BaseCommand) else None
+
+    @property
+    def is_question(self) -> bool:
+        """
+        Whether a plan is made only to be shown, or nobody knows what for.
+
+        `migrate --plan` and `--check` plan as a run does, with the same calls: only the options
+        of the command tell, which are in no other place than the frame of its `handle`.
+        """
+        command = getattr(self.executor.progress_callback, "__self__", None)
+
+        def only_shows(names: Mapping[str, Any]) -> bool | None:
+            options = names.get("options") if names.get("self") is command else None
+            if isinstance(options, dict) and "plan" in options:
+                return any(options.get(name) for name in ("plan", "check_unapplied", "check", "sql"))
+            return None
+
+        return command is None or ask_callers(only_shows) is not False
 
     def _printable(self, line: str) -> str:
         # A run of which there is nothing to say does without.

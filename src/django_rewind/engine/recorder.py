@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -18,18 +18,16 @@ if TYPE_CHECKING:
     # Executed where something is recorded, which most runs do not.
     from ..sources.stored import StoredRevision
     from ..storage.audit_log import AuditEntry, AuditLog
-    from .step import Step
-
-__all__ = ["RewindRecorder"]
+    from .journal import Step
 
 
 class RewindRecorder(MigrationRecorder):
     """
-    Prove the captured source of a migration by the id of its record, and write the ledger.
+    Bind the captured source of a migration to its record, and write the audit log.
 
     It is done where the record is made or deleted, so that all of it is committed
     together. A process without us records under another id: then what is stored is
-    unproven.
+    not bound to it.
     """
 
     def __init__(self, connection: Any) -> None:
@@ -42,12 +40,12 @@ class RewindRecorder(MigrationRecorder):
         self.step: Step | None = None
         self._is_running = False
         # None: nobody has looked since our own migrations have changed.
-        self._has_ledger: bool | None = None
+        self._has_audit_log: bool | None = None
         # Whether a commit that comes later would have the last word on constraints.
         self.checks_constraints = False
 
     @cached_property
-    def ledger(self) -> AuditLog:
+    def audit_log(self) -> AuditLog:
         from ..storage.audit_log import AuditLog
 
         return AuditLog(self.connection)
@@ -56,23 +54,23 @@ class RewindRecorder(MigrationRecorder):
         from ..storage.store import Store
 
         key = (app, name)
-        keeps_ledger = self.keeps_ledger(key)
-        with self._together(keeps_ledger or key in self.captured):
+        keeps_audit_log = self.keeps_audit_log(key)
+        with self._together(keeps_audit_log or key in self.captured):
             super().record_applied(app, name)
-            kept = Store(self.connection).prove(key) if key in self.captured else None
-            if keeps_ledger:
-                self.ledger.note_newest(self._applied(key, kept))
+            stored = Store(self.connection).prove(key) if key in self.captured else None
+            if keeps_audit_log:
+                self.audit_log.note_newest(self._applied(key, stored))
             self._check_constraints()
         self.captured.discard(key)
         self.changes[key] = True
 
     def record_unapplied(self, app: str, name: str) -> None:
         key = (app, name)
-        record_id = self.newest(key) if self.keeps_ledger(key) else None
+        record_id = self.newest(key) if self.keeps_audit_log(key) else None
         with self._together(record_id is not None):
             super().record_unapplied(app, name)
             if record_id is not None:
-                self.ledger.note([self._unapplied(key, record_id)])
+                self.audit_log.note([self._unapplied(key, record_id)])
             self._check_constraints()
         self.changes[key] = False
 
@@ -98,19 +96,19 @@ class RewindRecorder(MigrationRecorder):
         if self.checks_constraints and not backend_for(self.connection).editor_checks_constraints:
             self.connection.check_constraints()
 
-    # The ledger -------------------------------------------------------------
+    # The audit log ----------------------------------------------------------
 
-    def keeps_ledger(self, key: Key) -> bool:
-        """Look for the ledger once, and again where our own migrations make or drop it."""
-        if self._has_ledger is None or key[0] == APP_LABEL:
-            self._has_ledger = self.ledger.is_kept()
-        return self._has_ledger
+    def keeps_audit_log(self, key: Key) -> bool:
+        """Look for the audit log once, and again where our own migrations make or drop it."""
+        if self._has_audit_log is None or key[0] == APP_LABEL:
+            self._has_audit_log = self.audit_log.is_kept()
+        return self._has_audit_log
 
-    def _applied(self, key: Key, kept: StoredRevision | None) -> AuditEntry:
+    def _applied(self, key: Key, stored: StoredRevision | None) -> AuditEntry:
         from ..storage.audit_log import AuditEntry
 
         if self.step is not None:
-            return self.step.record(key, kept=kept)
+            return self.step.record(key, stored=stored)
         if self._is_running:
             return AuditEntry(Event.APPLIED, key, detail="all that it replaces is applied")
         return AuditEntry(Event.MARKED_APPLIED, key, detail="recorded outside of a run")
@@ -130,27 +128,3 @@ class RewindRecorder(MigrationRecorder):
             yield
         finally:
             self._is_running = False
-
-    @contextmanager
-    def during(self, step: Step, failures: list[AuditEntry] | None = None) -> Iterator[None]:
-        """
-        Say of the records made and deleted meanwhile that they are of this step, or that it failed.
-
-        Args:
-            failures: takes that it failed, where a transaction around it would take back what is written.
-        """
-        self.step = step
-        try:
-            yield
-        except BaseException as error:
-            # Whatever else goes wrong, this is the error to hear of.
-            with suppress(Exception):
-                failure = step.failure(error)
-                self.try_to_note(failure) if failures is None else failures.append(failure)
-            raise
-        finally:
-            self.step = None
-
-    def try_to_note(self, happening: AuditEntry) -> None:
-        """Append what went wrong to the ledger, if that can be done."""
-        self.ledger.try_to_note([happening])

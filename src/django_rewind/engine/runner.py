@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from django.db.migrations import Migration
 from django.db.migrations.executor import MigrationExecutor
 
 from .. import conf
-from ..backends import backend_for
 from ..exceptions import RewindError
 from ..schema.graph import children_in, closure, parents_in
-from ..signals import announce, around_step, post_capture, pre_capture, report
-from ..storage.tables import all_of_ours
 from ..utils.types import APP_LABEL, Key, Steps, Target, key_of, label
 from .handover import forget_outcome, hand_over
 from .loader import RewindLoader
@@ -22,9 +19,9 @@ from .messages import Messages
 
 if TYPE_CHECKING:
     # Most runs have nothing to do: what a step takes is executed by those that have one.
-    from .halfway import Watch
+    from .journal import Journal
     from .plan import Plan
-    from .step import Step
+    from .progress import Progress
     from .transactions import Whole
 
 
@@ -53,11 +50,9 @@ class Runner:
         self.by_file: frozenset[Key] = frozenset()
         # The transaction around everything, where there is one.
         self.whole: Whole | None = None
-        # The operations of the step that is under way, or in which the run has stopped.
-        self.watch: Watch | None = None
         self.plan: Plan | None = None
+        self._journal: Journal | None = None
         self._has_begun = False
-        self._has_captured = False
         # Whether our own migrations have nothing to make.
         self._takes_up = False
 
@@ -105,9 +100,7 @@ class Runner:
         What is not loaded would be taken for what it is not, and be trimmed by that.
         """
         is_overridden = type(self.executor).migration_plan is not MigrationExecutor.migration_plan
-        from .step import is_a_question
-
-        return is_overridden and not is_a_question(self.executor)
+        return is_overridden and not self.messages.is_question
 
     # States -----------------------------------------------------------------
 
@@ -201,12 +194,14 @@ class Runner:
         if not conf.locks_migrate():
             yield steps, state
             return
-        from .turn import Turn
+        from .lock import Turn
 
-        turn = Turn(self, steps)
+        turn = Turn(self.connection, steps, self.messages.say)
         with turn:
             with self.noting_refusals():
-                steps, state = turn.caught_up(targets, steps, state)
+                if turn.is_late(self.loader):
+                    self.forget_stored_code()
+                    steps, state = self.planned(targets, turn.catch_up(self.loader, steps)), None
             yield steps, state
 
     def begin(self, steps: Steps, *, fake: bool, fake_initial: bool) -> Steps:
@@ -217,14 +212,15 @@ class Runner:
             RewindError: the run cannot be finished; nothing has been changed.
         """
         forget_outcome(self.connection)
-        self._has_captured = False
-        self.watch = None
+        self._journal = None
         if self.plan is None or self.plan.keys != [key_of(migration) for migration, _ in steps]:
             # Another package has trimmed the plan, or made its own.
             self.planned([], steps)
+        self._has_begun = True
         plan = self.plan
         if plan is None:
             return steps
+        self._has_begun = False
         plan.fake, plan.fake_initial = fake, fake_initial
         if fake or fake_initial:
             # Prepared before anybody knew that; more is allowed now.
@@ -253,7 +249,7 @@ class Runner:
         plan = self._way_back
         if plan is None or plan.fake:
             return
-        has_begun = self.watch is not None or bool(self.executor.recorder.changes)
+        has_begun = self.progress is not None or bool(self.executor.recorder.changes)
         if isinstance(error, Exception) and not isinstance(error, RewindError) and not has_begun:
             from .planner import Preparation
 
@@ -264,10 +260,10 @@ class Runner:
         plan = self._way_back
         if plan is None or self.is_rewind:
             return
-        from .halfway import how_far_back
+        from .progress import how_far_back
 
         changes = self.executor.recorder.changes
-        how_far = how_far_back(self.connection, plan.migrations, changes, self.watch, fake=plan.fake)
+        how_far = how_far_back(self.connection, plan.migrations, changes, self.progress, fake=plan.fake)
         for line in [*how_far.lines, *([_THE_SAME_AGAIN] if how_far.not_undone else [])]:
             self.messages.warn(line)
 
@@ -295,7 +291,7 @@ class Runner:
     @contextmanager
     def noting_refusals(self, *, of_a_run: bool = True) -> Iterator[None]:
         """
-        Have the ledger say of a run that it was refused, once, and the error which database it is about.
+        Have the audit log say of a run that it was refused, once, and the error which database it is about.
 
         Args:
             of_a_run: whether it is known that what is planned will run; else the command says so.
@@ -304,33 +300,30 @@ class Runner:
             yield
         except RewindError as error:
             from ..utils.advice import name_database
-            from .step import is_a_question, note_refusal
+            from .journal import note_refusal
 
             name_database(error, self.connection.alias)
-            if of_a_run or not is_a_question(self.executor):
+            if of_a_run or not self.messages.is_question:
                 note_refusal(self.connection, error)
             raise
 
     # Steps ------------------------------------------------------------------
 
-    @contextmanager
-    def applying(self, migration: Migration, *, fake: bool, fake_initial: bool) -> Iterator[None]:
-        """
-        Have what has to be stored before a step stored, and the ledger say what came of it.
+    @property
+    def journal(self) -> Journal:
+        """The journal of this run; for steps that are called by themselves, a new one each."""
+        if self._journal is None or not self._has_begun:
+            from .journal import Journal
 
-        Raises:
-            LockLost: nothing of this step has been done.
-        """
-        from .lock import check_held
-        from .step import Step, soft_applied_is_faked
+            self._journal = Journal(
+                self.executor, self.messages, self.plan, is_rewind=self.is_rewind, whole=self.whole
+            )
+        return self._journal
 
-        check_held()
-        step = Step.forwards(migration, fake=fake)
-        looks = fake_initial and not fake
-        observing = soft_applied_is_faked(self.executor, step) if looks else nullcontext()
-        with self._noted(step), observing:
-            self.before_apply(migration, fake=fake)
-            yield
+    @property
+    def progress(self) -> Progress | None:
+        """How far the step has come that is under way, or in which the run has stopped."""
+        return self._journal.progress if self._journal else None
 
     def takes_up(self, migration: Migration, *, fake: bool) -> bool:
         """
@@ -347,155 +340,6 @@ class Runner:
         if not any(app_label == APP_LABEL for app_label, _ in known):
             self._takes_up = Store(self.connection).is_complete
         return self._takes_up
-
-    def _noted(self, step: Step) -> AbstractContextManager[None]:
-        failures = None if self.whole is None else self.whole.failures
-        during: AbstractContextManager[None] = self.executor.recorder.during(step, failures)
-        return during
-
-    def before_apply(self, migration: Migration, *, fake: bool) -> None:
-        """Capture everything that this run applies, before its first operation."""
-        if self._has_captured or not self._store_is_ready():
-            return
-        forwards = [one for one, backwards in self.plan.migrations if not backwards] if self.plan else []
-        self._has_captured = bool(forwards)
-        recorded = self.executor.recorder.changes
-        self._capture([one for one in forwards or [migration] if not recorded.get(key_of(one))], fake=fake)
-
-    def _capture(self, migrations: list[Migration], *, fake: bool) -> None:
-        from . import capture
-
-        excluded = conf.excluded_apps()
-        keys = [key_of(migration) for migration in migrations if migration.app_label not in excluded]
-        for key in keys:
-            announce(pre_capture, key, using=self.connection.alias, source="file")
-        stored = capture.capture(self.connection, migrations, fake=fake, warn=self.messages.warn)
-        self.executor.recorder.captured |= stored
-        for key in keys:
-            if key in stored:
-                report(post_capture, key, using=self.connection.alias, source="file")
-
-    def _store_is_ready(self) -> bool:
-        """Our own migrations may have been applied by this very run."""
-        changes = self.executor.recorder.changes
-        gone = {key for key, is_applied in changes.items() if not is_applied}
-        return all_of_ours(self.loader.disk_migrations, {*self.loader.applied_migrations, *changes} - gone)
-
-    @contextmanager
-    def unapplying(self, migration: Migration, *, fake: bool) -> Iterator[None]:
-        """
-        Commit a step of ours together with its record, where that can be.
-
-        Django deletes the record after the transaction of the schema. Other records
-        that stand and fall with this one go with it.
-
-        Raises:
-            LockLost: nothing of this step has been done.
-        """
-        from .lock import check_held
-        from .step import Step
-
-        check_held()
-        step = Step.backwards(migration, fake=fake, is_rewind=self.is_rewind)
-        with (
-            self._noted(step),
-            self.watching(migration, backwards=True, fake=fake),
-            self._leaving_a_trail(step),
-            self._announced(migration, fake=fake),
-            self._one_transaction(migration, fake=fake),
-        ):
-            yield
-            for key in self._records_that_follow(migration):
-                self.executor.recorder.record_unapplied(*key)
-
-    @contextmanager
-    def watching(self, migration: Migration, *, backwards: bool, fake: bool) -> Iterator[None]:
-        """Know how far a step has come when it stops."""
-        if self.whole is not None:
-            self.whole.at = key_of(migration)
-        if fake or not self._is_ours():
-            yield
-        else:
-            from .halfway import Watch
-
-            self.watch = Watch(migration, backwards=backwards)
-            with self.watch.watching():
-                yield
-            self.watch = None
-        if self.whole is not None:
-            self.whole.at = None
-
-    @contextmanager
-    def _leaving_a_trail(self, step: Step) -> Iterator[None]:
-        """Go on where an earlier run has left a step, where its database takes nothing back."""
-        from .trail import Trail
-
-        recorder = self.executor.recorder
-        is_whole = backend_for(self.connection).rolls_back(step.migration)
-        if self.watch is None or is_whole or not recorder.keeps_ledger(step.key):
-            yield
-            return
-        trail = Trail(
-            recorder.ledger,
-            step.key,
-            record_id=recorder.newest(step.key),
-            digest=step.digest,
-            operations=self.watch.operations,
-            warn=self.messages.warn,
-        )
-        if trail.undone_before:
-            undone = f"{trail.undone_before} of its {len(trail.operations)} operations are undone already"
-            self.messages.say(f"  Going on with {label(step.key)}: {undone}")
-        self.watch.trail = trail
-        with trail.followed():
-            yield
-
-    def _is_ours(self) -> bool:
-        """Without stored code among the steps of a run, Django is Django."""
-        return self.is_rewind or (self.plan is not None and self.plan.has_stored_steps)
-
-    def _announced(self, migration: Migration, *, fake: bool) -> AbstractContextManager[None]:
-        if fake or not self._is_ours():
-            return nullcontext()
-        from ..sources.recovered import source_of
-
-        return around_step(
-            key_of(migration),
-            using=self.connection.alias,
-            source=source_of(migration),
-            is_part=self.whole is not None,
-        )
-
-    def _records_that_follow(self, migration: Migration) -> set[Key]:
-        from ..sources.recovered import RecoveredMigration
-
-        key = key_of(migration)
-        followers = set(self.loader.snapshot.followers.get(key, ())) if self.loader.has_missing else set()
-        if isinstance(migration, RecoveredMigration) and migration.replaces:
-            # Django 3.2 unrecords only what an unapplied squashed migration replaces.
-            followers.add(key)
-        if self.plan and self.plan.involves_stored_code and not self.loader.replace_migrations:
-            # It went back through the originals; what stands for them goes too.
-            for squashed, other in self.loader.replacements.items():
-                is_applied = squashed in self.loader.applied_migrations
-                if is_applied and key in {tuple(original) for original in other.replaces}:
-                    followers.add(squashed)
-        return followers
-
-    @contextmanager
-    def _one_transaction(self, migration: Migration, *, fake: bool) -> Iterator[None]:
-        from .transactions import one_transaction
-
-        if fake or not backend_for(self.connection).rolls_back(migration) or not self._is_ours():
-            yield
-            return
-        recorder = self.executor.recorder
-        recorder.checks_constraints = True
-        try:
-            with one_transaction(self.connection):
-                yield
-        finally:
-            recorder.checks_constraints = False
 
 
 _THE_SAME_AGAIN = "When what stopped it is mended, the same command goes on from there."

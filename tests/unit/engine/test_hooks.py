@@ -15,9 +15,11 @@ from django.db.migrations.recorder import MigrationRecorder
 from django.test import override_settings
 
 from django_rewind.engine import hooks
+from django_rewind.engine.journal import Journal
 from django_rewind.engine.loader import RewindLoader
 from django_rewind.engine.recorder import RewindRecorder
 from django_rewind.engine.runner import Runner
+from django_rewind.utils.types import key_of
 from tests.support.fixtures import applied, columns, migrate
 from tests.support.helpers import create, remove
 
@@ -174,14 +176,6 @@ def test_other_users_of_the_loader_see_djangos():
         ("ordered", lambda executor: executor.migration_plan([("auth", "0001_initial")], clean_start=True)),
         ("begin", lambda executor: executor.migrate([])),
         ("end", lambda executor: executor.migrate([])),
-        (
-            "before_apply",
-            lambda executor: executor.apply_migration(None, executor.loader.graph.nodes[KEY], fake=True),
-        ),
-        (
-            "unapplying",
-            lambda executor: executor.unapply_migration(None, executor.loader.graph.nodes[KEY], fake=True),
-        ),
     ],
 )
 def test_each_hook_is_called(monkeypatch, method, call):
@@ -196,6 +190,23 @@ def test_each_hook_is_called(monkeypatch, method, call):
     monkeypatch.setattr(Runner, method, listening)
     call(MigrationExecutor(connection))
     assert called == [method]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("method, backwards", [("apply_migration", False), ("unapply_migration", True)])
+def test_each_step_goes_through_the_journal(monkeypatch, method, backwards):
+    """By the executor of this Django, as it records the step."""
+    executor = MigrationExecutor(connection)
+    steps = []
+    original = Journal.step
+
+    def listening(self, migration, **kwargs):
+        steps.append((key_of(migration), kwargs["backwards"], kwargs["fake"]))
+        return original(self, migration, **kwargs)
+
+    monkeypatch.setattr(Journal, "step", listening)
+    getattr(executor, method)(None, executor.loader.graph.nodes[KEY], fake=True)
+    assert steps == [(KEY, backwards, True)]
 
 
 KEY = ("auth", "0001_initial")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import pytest
 from django.db import DatabaseError, connection, connections, transaction
+from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.recorder import MigrationRecorder
 from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 
+from django_rewind.engine import hooks
+from django_rewind.engine.journal import note_refusal
+from django_rewind.engine.messages import Messages
 from django_rewind.engine.recorder import RewindRecorder
-from django_rewind.engine.step import Step, is_a_question, note_refusal
 from django_rewind.exceptions import NotRecoverable, RewindError
 from django_rewind.git.environment import circumstances
 from django_rewind.models import Event, MigrationEvent
@@ -238,11 +241,13 @@ def test_a_failure_that_cannot_be_told(app):
         def __str__(self):
             raise RuntimeError("no words")
 
-    recorder = RewindRecorder(connection)
-    step = Step.forwards(in_memory("shop.0001_initial"), fake=False)
-    with pytest.raises(Speechless), recorder.during(step):
+    journal = hooks.runner_of(MigrationExecutor(connection)).journal
+    with (
+        pytest.raises(Speechless),
+        journal.step(in_memory("shop.0001_initial"), backwards=False, fake=True),
+    ):
         raise Speechless
-    assert recorder.step is None
+    assert journal.recorder.step is None
 
 
 def test_a_refusal_is_noted_once():
@@ -269,4 +274,4 @@ def test_a_plan_of_nobody():
     class Executor:
         progress_callback = None
 
-    assert is_a_question(Executor())
+    assert Messages(Executor()).is_question

@@ -12,9 +12,9 @@ from django_rewind.actions.adopt import adopt
 from django_rewind.actions.redo import Redo, redo_modified, redo_one
 from django_rewind.actions.rewind import Rewind
 from django_rewind.actions.sql import sql_of
+from django_rewind.engine.journal import note_refusal
 from django_rewind.engine.lock import Lock
 from django_rewind.engine.plan import Plan
-from django_rewind.engine.step import note_refusal
 from django_rewind.engine.transactions import Whole, check_atomic
 from django_rewind.exceptions import UNCHANGED, NotInitialized, RewindError, RewindInterrupted
 from django_rewind.management.asking import agrees

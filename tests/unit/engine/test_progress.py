@@ -8,7 +8,7 @@ import pytest
 from django.db import migrations
 from django.db.migrations.state import ProjectState
 
-from django_rewind.engine.halfway import Watch
+from django_rewind.engine.progress import Progress
 from django_rewind.exceptions import AtomicNotPossible, HowFar, RewindInterrupted
 from django_rewind.management.interrupts import Terminated, heeding_termination
 from tests.support.fixtures import add, create, in_memory
@@ -48,12 +48,12 @@ WAYS_OUT = (
 )
 
 
-def run(watch):
+def run(progress):
     """Undo or apply as Django does."""
-    method = "database_backwards" if watch.backwards else "database_forwards"
-    listed = watch.migration.operations
-    with watch.watching():
-        for operation in reversed(listed) if watch.backwards else listed:
+    method = "database_backwards" if progress.backwards else "database_forwards"
+    listed = progress.migration.operations
+    with progress.watching():
+        for operation in reversed(listed) if progress.backwards else listed:
             getattr(operation, method)("shop", None, ProjectState(), ProjectState())
 
 
@@ -61,12 +61,14 @@ def test_each_operation_by_itself():
     """Also what SeparateDatabaseAndState does to the database; its state does not count."""
     inner = [Noop("b"), Noop("c", ValueError("no")), Noop("d")]
     apart = migrations.SeparateDatabaseAndState(inner, [create("Till")])
-    watch = Watch(in_memory("shop.0002_x", Noop("a"), apart, Noop("e"), after="shop.0001_y"), backwards=True)
+    progress = Progress(
+        in_memory("shop.0002_x", Noop("a"), apart, Noop("e"), after="shop.0001_y"), backwards=True
+    )
 
     with pytest.raises(ValueError, match="no"):
-        run(watch)
+        run(progress)
 
-    assert watch.lines(Connection) == [
+    assert progress.lines(Connection) == [
         "shop.0002_x is half-way, for Sample takes back no schema change:",
         "  Undone: e; d",
         "  Stopped in: c",
@@ -80,14 +82,16 @@ def test_each_operation_by_itself():
 def test_the_same_operation_twice(backwards):
     """It is counted as often as it runs."""
     twice = Noop("twice")
-    watch = Watch(in_memory("shop.0002_x", twice, Noop("stop", ValueError("no")), twice), backwards=backwards)
+    progress = Progress(
+        in_memory("shop.0002_x", twice, Noop("stop", ValueError("no")), twice), backwards=backwards
+    )
 
     with pytest.raises(ValueError, match="no"):
-        run(watch)
+        run(progress)
 
     done = "Undone" if backwards else "Applied"
-    assert f"  {done}: twice" in watch.lines(Connection)
-    assert f"  Not {done.lower()}: twice" in watch.lines(Connection)
+    assert f"  {done}: twice" in progress.lines(Connection)
+    assert f"  Not {done.lower()}: twice" in progress.lines(Connection)
 
 
 @pytest.mark.parametrize("error", [None, ValueError("no"), KeyboardInterrupt()])
@@ -97,7 +101,7 @@ def test_nothing_is_left_behind(error):
     wrapped.database_backwards = before = lambda *args: None
 
     with pytest.raises(type(error)) if error else heeding_termination():
-        run(Watch(in_memory("shop.0002_x", plain, wrapped), backwards=True))
+        run(Progress(in_memory("shop.0002_x", plain, wrapped), backwards=True))
 
     assert "database_backwards" not in vars(plain)
     assert vars(wrapped)["database_backwards"] is before
@@ -105,17 +109,17 @@ def test_nothing_is_left_behind(error):
 
 def test_nothing_to_say():
     """A step that has not begun is not half-way."""
-    assert Watch(in_memory("shop.0002_x", add("product", "x")), backwards=True).lines(Connection) == []
+    assert Progress(in_memory("shop.0002_x", add("product", "x")), backwards=True).lines(Connection) == []
 
 
 def test_a_target_that_nobody_can_name():
     """Where two migrations of the app come before, the target is left open; where none does, it is zero."""
     stop = Noop("a", ValueError("no"))
     for after, target in (["shop.0001_a", "shop.0001_b"], "<the one before it>"), ([], "zero"):
-        watch = Watch(in_memory("shop.0002_x", stop, after=after), backwards=True)
+        progress = Progress(in_memory("shop.0002_x", stop, after=after), backwards=True)
         with pytest.raises(ValueError, match="no"):
-            run(watch)
-        assert f"'manage.py rewind shop {target} --fake" in watch.lines(Connection)[-1]
+            run(progress)
+        assert f"'manage.py rewind shop {target} --fake" in progress.lines(Connection)[-1]
 
 
 def test_of_an_error_that_claims_that_nothing_was_changed():
