@@ -311,7 +311,7 @@ def _going(snapshot: Snapshot, applied: Applied, steps: Steps) -> Iterator[tuple
             for earlier in made:
                 earlier.follow(key[0], effect)
             if key in unapplied:
-                made += Made.by_effect(key, effect, names)
+                made += [Made(key, name) for name in names.made(key[0], effect)]
             names.follow(key[0], [effect])
     for table_or_column in made:
         loss = names.place(table_or_column.name)

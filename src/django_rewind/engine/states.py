@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db.migrations import Migration
-from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import ProjectState
 from django.db.models import Field
 
@@ -80,14 +79,14 @@ class Simulation:
         others: dict[Key, dict[Name, Reused]] = {}
         try:
             before = self.run(kept, undone)
-            others = self._names_reused([*kept, *undone], undone)
+            others = self.names_reused([*kept, *undone], undone)
             if others:
                 raise self._name_reused(others, kept, undone)
             return [*kept, *undone], before
         except (StateNotBuilt, NameReused):
             models = {step: {name for name in names if len(name) == 2} for step, names in others.items()}
             order = with_movers_later(self.empty, kept, undone, models)
-            if order is not None and not self._names_reused(order, undone):
+            if order is not None and not self.names_reused(order, undone):
                 with suppress(StateNotBuilt):
                     # What is there when everything is undone has to hold as well.
                     self.run(kept, [])
@@ -95,12 +94,37 @@ class Simulation:
                     return order, self.run(order[:first], order[first:])
             raise
 
-    def _names_reused(self, order: list[Migration], undone: list[Migration]) -> dict[Key, dict[Name, Reused]]:
-        migrations = {key_of(migration): migration for migration in order}
-        as_applied = in_applied_order(migrations, self.parents, self.ids)
-        return names_reused(
-            self.empty, as_applied, migrations, undone, lambda key: closure([key], self.parents)
-        )
+    def names_reused(self, order: list[Migration], undone: list[Migration]) -> dict[Key, dict[Name, Reused]]:
+        """
+        Return by step the names that it uses and that stand for another table or column than when it was applied.
+
+        Args:
+            order: what is applied, in the order in which states are built.
+            undone: the steps.
+        """
+        effects = {key_of(migration): effects_of(migration) for migration in order}
+        as_applied = in_applied_order(effects, self.parents, self.ids)
+        if as_applied == list(effects):
+            return {}
+        then, now = Lineage({key: effects[key] for key in as_applied}), Lineage(effects)
+        others = reused(then, now, map(key_of, undone))
+        if not others:
+            return {}
+        state = self.empty()
+        for migration in order:
+            key = key_of(migration)
+            if key in others:
+                used = names_used(migration, state)
+                # Nobody can look into what is given models: it may use all that it depends on.
+                is_opaque = any(map(uses_models, operations_in(migration, database=True)))
+                known = closure([key], self.parents) if is_opaque else ()
+                others[key] = {
+                    name: other
+                    for name, other in others[key].items()
+                    if name in used or other.known_since in known
+                }
+            state = migration.mutate_state(state, preserve=False)
+        return {key: names for key, names in others.items() if names}
 
     @staticmethod
     def _name_reused(
@@ -155,7 +179,8 @@ class Simulation:
                 state = migration.mutate_state(state, preserve=False)
                 done.append(migration)
         except Exception as error:
-            others = [key_of(one) for one in done if _contradicts(one, culprit)]
+            used = (culprit.app_label, effects_of(culprit))
+            others = [key_of(one) for one in done if conflict((one.app_label, effects_of(one)), used)]
             suspects = others or self.suspects
             raise StateNotBuilt(key_of(step or culprit), key_of(culprit), error, suspects) from error
         return before
@@ -170,45 +195,6 @@ class Simulation:
         except Exception:  # noqa: BLE001 (whatever an operation raises)
             return False
         return True
-
-
-def names_reused(
-    empty: Callable[[], Any],
-    as_applied: list[Key],
-    order: Mapping[Key, Migration],
-    undone: Iterable[Migration],
-    ancestors: Callable[[Key], Collection[Key]],
-) -> dict[Key, dict[Name, Reused]]:
-    """
-    Return by step the names that it uses and that stand for another table or column than when it was applied.
-
-    Args:
-        empty: returns a state without any migration.
-        as_applied: what is applied, in that order.
-        order: the same in the order in which states are built.
-        undone: the steps.
-        ancestors: returns what a migration depends on, however far.
-    """
-    if as_applied == list(order):
-        return {}
-    effects = {key: effects_of(migration) for key, migration in order.items()}
-    others = reused(Lineage({key: effects[key] for key in as_applied}), Lineage(effects), map(key_of, undone))
-    if not others:
-        return {}
-    state = empty()
-    for key, migration in order.items():
-        if key in others:
-            used = names_used(migration, state)
-            # Nobody can look into what is given models: it may use all that it depends on.
-            is_opaque = any(map(uses_models, operations_in(migration, database=True)))
-            known = ancestors(key) if is_opaque else ()
-            others[key] = {
-                name: other
-                for name, other in others[key].items()
-                if name in used or other.known_since in known
-            }
-        state = migration.mutate_state(state, preserve=False)
-    return {key: names for key, names in others.items() if names}
 
 
 # What operations find and leave ---------------------------------------------
@@ -261,7 +247,14 @@ def _look_for_fields(migration: Migration, state: Any) -> None:
         inner = list(flatten([operation], database=True))
         within = state if inner == [operation] else _unrendered(state)
         for one in inner:
-            _find_fields(one, app_label, within)
+            model, names = fields_named(one)
+            # That there is no such model, or no such state, is said in building the states.
+            with suppress(LookupError, ValueError):
+                # The model itself is asked: it may inherit a field, or have its primary key from Django.
+                if not has_fields(within, app_label, model, names):
+                    meta = within.apps.get_model(app_label, model)._meta
+                    for name in names:
+                        meta.get_field(name)
             if one is not operation:
                 one.state_forwards(app_label, within)
         operation.state_forwards(app_label, state)
@@ -270,20 +263,6 @@ def _look_for_fields(migration: Migration, state: Any) -> None:
 def _unrendered(state: Any) -> ProjectState:
     models = {key: model_state.clone() for key, model_state in state.models.items()}
     return ProjectState(models=models, real_apps=state.real_apps)
-
-
-def _find_fields(operation: Operation, app_label: str, state: ProjectState) -> None:
-    """Ask the model itself: it may inherit a field, or have its primary key from Django."""
-    model, names = fields_named(operation)
-    if has_fields(state, app_label, model, names):
-        return
-    try:
-        found = state.apps.get_model(app_label, model)
-    except (LookupError, ValueError):
-        # That there is no such model, or no such state, is said in building the states.
-        return
-    for name in names:
-        found._meta.get_field(name)
 
 
 def _look_for_models(migration: Migration, state: Any, *, backwards: bool, rebuilds: bool) -> None:
@@ -306,12 +285,6 @@ def _look_for_models(migration: Migration, state: Any, *, backwards: bool, rebui
             for target in targets(one, app_label):
                 if target not in known and target[0] not in state.real_apps:
                     raise ValueError(f"Related model '{'.'.join(target)}' cannot be resolved")
-
-
-def _contradicts(earlier: Migration, later: Migration) -> bool:
-    """Say whether a migration took away or renamed what a later one works on."""
-    of_earlier = (earlier.app_label, effects_of(earlier))
-    return conflict(of_earlier, (later.app_label, effects_of(later))) is not None
 
 
 # Models that were moved to another app ---------------------------------------
@@ -339,7 +312,6 @@ def with_movers_later(
     by now, that model comes later, too.
 
     Args:
-        empty: returns a state without any migration.
         kept: what is applied and stays, in order.
         undone: the steps in the order of application.
         others: by step, the models under whose names something that is kept has made others.
@@ -349,11 +321,18 @@ def with_movers_later(
     """
     try:
         behind = _movers(empty(), kept, undone, others)
+        if not behind:
+            return None
         order = [migration for migration in kept if key_of(migration) not in behind]
         for step in undone:
-            order += [step, *(one for one in kept if behind.get(key_of(one)) == key_of(step))]
+            order += [step, *(mover for mover in kept if behind.get(key_of(mover)) == key_of(step))]
         again = {model for models in others.values() for model in models}
-        return order if behind and _is_true(empty, order, kept, undone, again) else None
+        true = _states(empty(), [*kept, *undone], undone)
+        built = _states(empty(), order, undone)
+        (rest,) = _states(empty(), [migration for migration in order if migration not in undone], [])
+        is_same = rest == true[0] and built[-1] == true[-1] and not again & _pointed_to(rest)
+        is_true = is_same and all(_is_true(*states, again) for states in zip(undone, built, true))
+        return order if is_true else None
     except Exception:  # noqa: BLE001 (whatever an operation, or a field of somebody's own, raises)
         return None
 
@@ -369,100 +348,77 @@ def _movers(
         taken.update(dict.fromkeys(before - set(state.models), place))
     behind = {}
     for step in undone:
-        unknown = {target for key in state.models for target in _targets(state.models, key)} - set(
-            state.models
-        )
+        unknown = _pointed_to(state.models) - state.models.keys()
         for model in {*unknown, *others.get(key_of(step), ())} & taken.keys():
             for migration in kept[taken[model] :]:
-                if any(
-                    model == (migration.app_label, effect.get("model")) for effect in effects_of(migration)
-                ):
+                if model in {(migration.app_label, effect.get("model")) for effect in effects_of(migration)}:
                     behind[key_of(migration)] = key_of(step)
         state = step.mutate_state(state, preserve=False)
     return behind
 
 
-def _states(state: Any, order: Iterable[Migration], steps: Iterable[Migration]) -> list[Models]:
+def _states(state: Any, order: Iterable[Migration], steps: list[Migration]) -> list[Models]:
     """Return the models before each of the steps, and at last those behind everything."""
-    keys = {key_of(step) for step in steps}
-    found = []
+    models = []
     for migration in order:
-        is_step = key_of(migration) in keys
+        is_step = migration in steps
         if is_step:
-            found.append(state.models)
+            models.append(state.models)
         state = migration.mutate_state(state, preserve=is_step)
-    return [*found, state.models]
+    return [*models, state.models]
+
+
+def _is_true(step: Migration, built: Models, true: Models, again: set[Key]) -> bool:
+    """
+    Say whether the models before a step are those in which the database really is.
+
+    Some may have a second name, and some not be there yet, where the step changes neither them
+    nor what they point to, however far: when a key is changed, the tables that point to it
+    follow, and one with two names would be changed twice.
+    """
+    hidden = {key for key in again if built.get(key) != true.get(key)}
+    twice = built.keys() - true.keys() | hidden
+    worked_on = {(step.app_label, effect.get("model")) for effect in effects_of(step) if effect["database"]}
+
+    def is_changed(key: Key, models: Models) -> bool:
+        return bool(closure([key], {one: _targets(models, one) for one in models}) & worked_on)
+
+    return (
+        {key: built[key] for key in built if key not in twice}
+        == {key: true[key] for key in true if key not in hidden}
+        and all(_is_second_name(key, built, true) and not is_changed(key, built) for key in twice)
+        and not any(is_changed(key, true) for key in hidden)
+    )
+
+
+def _is_second_name(key: Key, built: Models, true: Models) -> bool:
+    """Say whether there is a table as a model has it, under another model."""
+    table, columns = _table(built, key), _columns(built, key).items()
+    return any(_table(true, other) == table and columns <= _columns(true, other).items() for other in true)
+
+
+def _pointed_to(models: Models) -> set[Key]:
+    return {target for key in models for target in _targets(models, key)}
 
 
 def _targets(models: Models, key: Key) -> set[Key]:
     fields = models[key].fields.values() if key in models else ()
-    return {target for one in fields for target in targets(one, key[0])}
-
-
-def _is_true(
-    empty: Callable[[], Any],
-    order: list[Migration],
-    kept: list[Migration],
-    undone: list[Migration],
-    again: set[Key],
-) -> bool:
-    """Say whether the states of an order are those in which the database really is."""
-    true = _states(empty(), [*kept, *undone], undone)
-    said = _states(empty(), order, undone)
-    (rest,) = _states(empty(), [migration for migration in order if migration not in undone], [])
-    is_same = (
-        rest == true[0]
-        and said[-1] == true[-1]
-        and not again & {target for key in rest for target in _targets(rest, key)}
-    )
-    return is_same and all(_is_true_before(*one, again) for one in zip(undone, said, true))
-
-
-def _is_true_before(step: Migration, said: Models, true: Models, again: set[Key]) -> bool:
-    """Say the same of the models before a step, of which some may have a second name, and some not be there yet."""
-    hidden = {key for key in again if said.get(key) != true.get(key)}
-    twice = said.keys() - true.keys() | hidden
-    return (
-        {key: said[key] for key in said if key not in twice}
-        == {key: true[key] for key in true if key not in hidden}
-        and all(_is_second_name(key, said, true) and not _is_changed_with(key, said, step) for key in twice)
-        and not any(_is_changed_with(key, true, step) for key in hidden)
-    )
-
-
-def _is_second_name(key: Key, said: Models, true: Models) -> bool:
-    """Say whether there is a table as a model has it, under another model."""
-    same = [other for other in true if _table(true, other) == _table(said, key)]
-    return any(_columns(said, key).items() <= _columns(true, other).items() for other in same)
-
-
-def _is_changed_with(key: Key, models: Models, step: Migration) -> bool:
-    """
-    Say whether a step works on the model, or on one that it points to, however far.
-
-    When that has its key changed, the tables that point there are changed as well, and
-    one with two names would be changed twice.
-    """
-    edges = {one: _targets(models, one) for one in models}
-    worked_on = {(step.app_label, one.get("model")) for one in effects_of(step) if one["database"]}
-    return bool(closure([key], edges) & worked_on)
+    return {target for field in fields for target in targets(field, key[0])}
 
 
 def _table(models: Models, key: Key) -> str:
     return str(models[key].options.get("db_table") or f"{key[0]}_{key[1]}")
 
 
-def _columns(models: Models, key: Key) -> dict[str, str]:
+def _columns(models: Models, key: Key) -> dict[str, Any]:
     """Return the fields with their columns, and which is the key; of what can be pointed to, all that it is."""
-    fields = models[key].fields
-    keys = [name for name, one in fields.items() if one.primary_key]
-    return {"": str(keys), **{name: _column(models, key[0], one) for name, one in fields.items()}}
-
-
-def _column(models: Models, app_label: str, one: Field[Any, Any]) -> str:
-    if not one.unique:
-        return str(one.db_column)
-    _, path, args, kwargs = one.deconstruct()
-    of_column = {name: kwargs[name] for name in sorted(kwargs) if name not in _NOT_OF_THE_COLUMN}
-    tables = [_table(models, target) if target in models else target for target in targets(one, app_label)]
-    return repr((path, args, of_column, tables))
+    columns: dict[str, Any] = {"": [name for name, field in models[key].fields.items() if field.primary_key]}
+    for name, field in models[key].fields.items():
+        columns[name] = field.db_column
+        if field.unique:
+            _, path, args, kwargs = field.deconstruct()
+            of_column = {part: kwargs[part] for part in sorted(kwargs) if part not in _NOT_OF_THE_COLUMN}
+            related = targets(field, key[0])
+            tables = [_table(models, target) if target in models else target for target in related]
+            columns[name] = repr((path, args, of_column, tables))
+    return columns

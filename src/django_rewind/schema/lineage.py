@@ -34,32 +34,7 @@ def thing(place: Loss) -> str:
 # Names ----------------------------------------------------------------------
 
 
-def name_of(app_label: str, effect: Effect) -> Name:
-    """Return the model or the field that an effect is about."""
-    return (
-        (app_label, effect["model"], effect["field"]) if "field" in effect else (app_label, effect["model"])
-    )
-
-
-def _needs(app_label: str, effect: Effect) -> set[Name]:
-    """Return the models and fields that have to be there for an effect."""
-    if effect["effect"] == "opaque":
-        return set()
-    needed: set[Name] = {(app or app_label, model) for app, model in effect.get("refers", ())}
-    if effect["effect"] != "create_model":
-        needed.add((app_label, effect["model"]))
-    if effect["effect"] in ("alter_field", "remove_field", "rename_field"):
-        needed.add(name_of(app_label, effect))
-    return needed
-
-
-def _makes(app_label: str, effect: Effect) -> set[Name]:
-    if effect["effect"] in ("create_model", "add_field"):
-        return {name_of(app_label, effect)}
-    if effect["effect"] in ("rename_model", "rename_field"):
-        return {renamed(name_of(app_label, effect), app_label, effect)}
-    return set()
-
+_MAKES = {"create_model": "creates", "add_field": "adds"}
 
 # What leaves nothing under the name that it is about.
 _TAKES_AWAY = {
@@ -68,6 +43,12 @@ _TAKES_AWAY = {
     "remove_field": "removes",
     "rename_field": "renames",
 }
+
+
+def name_of(app_label: str, effect: Effect) -> Name:
+    """Return the model or the field that an effect is about."""
+    model = (app_label, effect["model"])
+    return (*model, effect["field"]) if "field" in effect else model
 
 
 def renamed(name: Name, app_label: str, effect: Effect) -> Name:
@@ -79,22 +60,30 @@ def renamed(name: Name, app_label: str, effect: Effect) -> Name:
     return name
 
 
+def _needs(app_label: str, effect: Effect) -> set[Name]:
+    """Return the models and fields that have to be there for an effect."""
+    if effect["effect"] == "opaque":
+        return set()
+    needed: set[Name] = {(app or app_label, model) for app, model in effect.get("refers", ())}
+    if effect["effect"] != "create_model":
+        needed.add((app_label, effect["model"]))
+    return needed if effect["effect"] in _MAKES else {*needed, name_of(app_label, effect)}
+
+
 def _in_words(name: Name) -> str:
     return f"the {'field' if len(name) == 3 else 'model'} '{'.'.join(name[1:])}'"
 
 
 def conflict(step: tuple[str, list[Effect]], missing: tuple[str, list[Effect]]) -> str | None:
     """Return what a step takes away or makes again of what a missing migration uses, to stand behind its name."""
-    made = {name for effect in missing[1] for name in _makes(missing[0], effect)}
+    made = {name_of(missing[0], effect) for effect in missing[1] if effect["effect"] in _MAKES}
     used = made.union(*(_needs(missing[0], effect) for effect in missing[1]))
     for effect in step[1]:
-        if effect["effect"] == "opaque":
-            continue
-        name = name_of(step[0], effect)
-        if effect["effect"] in _TAKES_AWAY and name in used:
-            return f"{_TAKES_AWAY[effect['effect']]} {_in_words(name)}"
-        if effect["effect"] in ("create_model", "add_field") and name in made:
-            return f"{'creates' if len(name) == 2 else 'adds'} {_in_words(name)} again"
+        kind = effect["effect"]
+        if kind in _TAKES_AWAY and name_of(step[0], effect) in used:
+            return f"{_TAKES_AWAY[kind]} {_in_words(name_of(step[0], effect))}"
+        if kind in _MAKES and name_of(step[0], effect) in made:
+            return f"{_MAKES[kind]} {_in_words(name_of(step[0], effect))} again"
     return None
 
 
@@ -153,16 +142,11 @@ def taken_away(
         left_out: those of them that are in no state.
     """
     gone: dict[Name, Key] = {}
-
-    def follow(key: Key, effect: Effect) -> None:
-        if key in left_out and effect["effect"] in {*_TAKES_AWAY, "alter_table"}:
-            gone[name_of(key[0], effect)] = key
-        for name in _makes(key[0], effect):
-            gone.pop(name, None)
-
     for key, effects in applied:
         for effect in filter(_is_in_database, effects):
-            follow(key, effect)
+            if key in left_out and effect["effect"] in {*_TAKES_AWAY, "alter_table"}:
+                gone[name_of(key[0], effect)] = key
+            _take_back(gone, key[0], effect)
     for migration in steps:
         key = key_of(migration)
         for operation in operations_in(migration, database=True):
@@ -171,8 +155,15 @@ def taken_away(
             for effect in effects_in([operation]):
                 needed += _needs(key[0], effect)
             yield from ((key, gone[name], _in_words(name)) for name in needed if name in gone)
-            for effect in effects_in([operation]):
-                follow(key, effect)
+            for effect in filter(_is_in_database, effects_in([operation])):
+                _take_back(gone, key[0], effect)
+
+
+def _take_back(gone: dict[Name, Key], app_label: str, effect: Effect) -> None:
+    """Forget that a name is gone under which an effect makes something."""
+    name = name_of(app_label, effect)
+    if effect["effect"] in _MAKES or renamed(name, app_label, effect) != name:
+        gone.pop(renamed(name, app_label, effect), None)
 
 
 def _is_in_database(effect: Effect) -> bool:
@@ -190,21 +181,6 @@ class Made:
 
     by: Key
     name: Name
-
-    @classmethod
-    def by_effect(cls, key: Key, effect: Effect, before: Names) -> Iterator[Made]:
-        """Yield what one effect of a migration makes in the database."""
-        if not _is_in_database(effect):
-            return
-        if before.is_ordered_by(key[0], effect):
-            yield cls(key, (key[0], effect["model"], ORDER))
-        elif effect["effect"] == "add_field":
-            yield cls(key, name_of(key[0], effect))
-        elif effect["effect"] == "create_model" and not effect["without_table"]:
-            yield cls(key, name_of(key[0], effect))
-            for name, column in effect["fields"].items():
-                if column.get("many_to_many"):
-                    yield cls(key, (key[0], effect["model"], name))
 
     def follow(self, app_label: str, effect: Effect) -> None:
         """Take over what a later effect renames."""
@@ -226,12 +202,6 @@ class Names:
 
     tables: dict[Key, str] = field(default_factory=dict)
     columns: dict[Key, dict[str, Any]] = field(default_factory=dict)
-
-    def is_ordered_by(self, app_label: str, effect: Effect) -> bool:
-        """Say whether an effect gives a model the column of its order, which it has not had before."""
-        if effect["effect"] != "alter_order" or not effect["by"]:
-            return False
-        return ORDER not in self.columns.get((app_label, effect["model"]), {})
 
     def table(self, app_label: str, model: str) -> str:
         return self.tables.get((app_label, model)) or default_table(app_label, model)
@@ -260,26 +230,37 @@ class Names:
 
     def needed_by(self, app_label: str, effects: Iterable[Effect]) -> set[Loss]:
         """Return the tables and columns of the models that these effects are about."""
-        names = [
-            renamed(name_of(app_label, effect), app_label, effect) for effect in effects if "model" in effect
-        ]
-        return {place for model in {name[:2] for name in names} for place in self.places(model).values()}
+        known = (effect for effect in effects if effect["effect"] != "opaque")
+        models = {renamed(name_of(app_label, effect), app_label, effect)[:2] for effect in known}
+        return {place for model in models for place in self.places(model).values()}
+
+    def made(self, app_label: str, effect: Effect) -> list[Name]:
+        """Return the models and fields whose tables and columns an effect makes in the database."""
+        if not _is_in_database(effect) or effect.get("without_table"):
+            return []
+        name = name_of(app_label, effect)
+        if effect["effect"] == "create_model":
+            between = (field for field, column in effect["fields"].items() if column.get("many_to_many"))
+            return [name, *((*name[:2], field) for field in between)]
+        if effect["effect"] == "alter_order" and effect["by"]:
+            # Ordered by something else, the column stays.
+            return [] if ORDER in self.columns.get(name[:2], {}) else [(*name[:2], ORDER)]
+        return [name] if effect["effect"] == "add_field" else []
 
     def losses(self, app_label: str, effects: Iterable[Effect]) -> list[Loss]:
         """Return what disappears from the database when these effects are reversed."""
         lost: list[Loss] = []
-        for effect in filter(_is_in_database, effects):
-            name = name_of(app_label, effect)
-            if effect["effect"] == "create_model":
-                made = Names()
-                made._follow(app_label, effect)
-                lost += [place for place in made.places(name[:2]).values() if place[1] is None]
-            elif effect["effect"] == "add_field":
-                made = Names({name[:2]: self.table(*name[:2])}, {name[:2]: {effect["field"]: effect}})
-                lost += [place for made_name, place in made.places(name[:2]).items() if made_name == name]
-            elif self.is_ordered_by(app_label, effect):
-                lost.append((self.table(*name[:2]), ORDER))
+        for effect in effects:
+            for name in self.made(app_label, effect):
+                after = self._of(name[:2])
+                after._follow(app_label, effect)
+                lost += filter(None, [after.place(name)])
         return lost
+
+    def _of(self, model: Key) -> Names:
+        """Return the names of one model alone, which can be followed apart."""
+        tables = {model: self.tables[model]} if model in self.tables else {}
+        return Names(tables, {model: {**self.columns.get(model, {})}})
 
     def step(self, app_label: str, effect: Effect) -> tuple[set[Loss], set[Loss]]:
         """Follow one effect and return what it takes away and what it makes, by name."""
@@ -400,8 +381,7 @@ class Lineage:
         before = self._names.places(model, *fields)
         names = self._names
         if not effect["state"]:
-            tables = {key: table for key, table in names.tables.items() if key == model}
-            names = Names(tables, {model: {**names.columns.get(model, {})}})
+            names = names._of(model)
         names._follow(key[0], effect)
         after = names.places(renamed(model, key[0], effect)[:2], *fields)
         moved: dict[Loss, Origin] = {}

@@ -7,7 +7,7 @@ import pytest
 from django.db import migrations, models
 from django.db.migrations.state import ProjectState
 
-from django_rewind.engine.states import names_reused
+from django_rewind.engine.states import Simulation
 from django_rewind.utils.types import key_of
 from tests.support.fixtures import add, create, in_memory
 
@@ -46,8 +46,9 @@ RUNS = in_memory("cart.0002", migrations.RunPython(nothing, nothing))
 
 
 def reused(as_applied: list[object], order: list[object], undone: list[object], known: object) -> object:
-    keys, by_key = [key_of(one) for one in as_applied], {key_of(one): one for one in order}
-    return names_reused(ProjectState, keys, by_key, undone, lambda key: known)
+    ids = {key_of(migration): number for number, migration in enumerate(as_applied)}
+    parents = {key_of(step): [key for key in known if ids[key] < ids[key_of(step)]] for step in undone}
+    return Simulation(ProjectState, parents, ids, rebuilds=False).names_reused(order, undone)
 
 
 def found(undone: list[object], *kept: object, below: tuple[object, ...] = ()) -> list[str]:

@@ -580,6 +580,14 @@ def test_what_was_renamed_is_left_under_its_new_name():
     assert found["shop", "1"][2]["refers"] == [["shop", "item"]]
 
 
+def test_what_was_renamed_and_removed_is_in_the_way_of_nothing():
+    """Neither name is there any more."""
+    one = in_memory("shop.1", migrations.RenameField("Product", "a", "b"))
+    two = in_memory("shop.2", migrations.RemoveField("Product", "b"))
+    found = lasting((("shop", name), effects_of(of)) for name, of in (("1", one), ("2", two)))
+    assert conflict(("shop", effects(add("Product", "b"))), ("shop", found["shop", "1"])) is None
+
+
 def test_what_was_removed_from_the_state_alone_is_left():
     """The column is still in the database."""
     gone = migrations.SeparateDatabaseAndState([], [migrations.RemoveField("Product", "a")])
