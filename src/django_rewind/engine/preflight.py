@@ -24,7 +24,7 @@ from ..inventory.snapshot import FileStatus, Snapshot
 from ..schema.effects import effects_of, is_reversible, operations_in
 from ..schema.lineage import Loss, Made, Names, conflict, thing
 from ..schema.not_null import not_null_again
-from ..schema.operations import in_words, rebuilt_table
+from ..schema.operations import in_words, rebuilt_models
 from ..utils import compat
 from ..utils.types import APP_LABEL, Applied, Effect, Key, Steps, Target, key_of, label, some_names_of
 from .loader import RewindLoader
@@ -128,24 +128,26 @@ def check_unknown_columns(
     unknown = _unknown_columns(connection, state, {app_label for app_label, _ in causes})
     for migration in steps:
         for operation in operations_in(migration, database=True):
-            table = rebuilt_table(state, migration.app_label, operation, backwards=backwards)
-            if table in unknown:
+            rebuilt = rebuilt_models(state, migration.app_label, operation, backwards=backwards)
+            for model in sorted(rebuilt & unknown.keys()):
                 related = [key for key in causes if key[0] == migration.app_label] or causes
-                raise UnknownColumns(key_of(migration), table, unknown[table], related)
+                raise UnknownColumns(key_of(migration), *unknown[model], related)
 
 
-def _unknown_columns(connection: Any, state: Any, app_labels: set[str]) -> dict[str, set[str]]:
+def _unknown_columns(connection: Any, state: Any, app_labels: set[str]) -> dict[Key, tuple[str, set[str]]]:
+    """Return the tables of models with the columns that the state does not know."""
     found = {}
     with connection.cursor() as cursor:
         tables = set(connection.introspection.table_names(cursor))
         for model in state.apps.get_models():
-            table = model._meta.db_table
-            if model._meta.app_label not in app_labels or table not in tables:
+            options = model._meta
+            if options.app_label not in app_labels or options.db_table not in tables or options.proxy:
                 continue
-            actual = {column.name for column in connection.introspection.get_table_description(cursor, table)}
-            rest = actual - {column.column for column in model._meta.local_concrete_fields}
+            described = connection.introspection.get_table_description(cursor, options.db_table)
+            rest = {column.name for column in described}
+            rest -= {column.column for column in options.local_concrete_fields}
             if rest:
-                found[table] = rest
+                found[(options.app_label, options.model_name)] = (options.db_table, rest)
     return found
 
 

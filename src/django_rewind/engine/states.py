@@ -29,7 +29,7 @@ from ..schema.operations import (
     has_fields,
     indexes_handled,
     model_named,
-    rebuilt_table,
+    rebuilt_models,
     targets,
     uses_models,
 )
@@ -277,14 +277,15 @@ def _look_for_models(migration: Migration, state: Any, *, backwards: bool, rebui
     app_label = migration.app_label
     known = {*state.models, *models_made(migration)}
     for operation in operations_in(migration, database=True):
-        fields = fields_handled(operation, state, app_label, backwards=backwards)
-        if rebuilds and rebuilt_table(state, app_label, operation, backwards=backwards):
-            model_state = state.models.get((app_label, model_named(operation)))
-            fields += model_state.fields.values() if model_state else []
-        for one in fields:
-            for target in targets(one, app_label):
-                if target not in known and target[0] not in state.real_apps:
-                    raise ValueError(f"Related model '{'.'.join(target)}' cannot be resolved")
+        fields = [(app_label, fields_handled(operation, state, app_label, backwards=backwards))]
+        if rebuilds:
+            rebuilt = rebuilt_models(state, app_label, operation, backwards=backwards)
+            fields += [(model[0], state.models[model].fields.values()) for model in sorted(rebuilt)]
+        for target in (
+            target for app, of_app in fields for field in of_app for target in targets(field, app)
+        ):
+            if target not in known and target[0] not in state.real_apps:
+                raise ValueError(f"Related model '{'.'.join(target)}' cannot be resolved")
 
 
 # Models that were moved to another app ---------------------------------------

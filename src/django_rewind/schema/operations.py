@@ -43,6 +43,8 @@ class Row:
     indexes: Callable[[Any, Mapping[str, Any]], list[Any]] = lambda *args: []
     # Whether SQLite may rebuild the table of its model for it, forwards or backwards.
     rebuilds: Callable[[Any, bool], bool] = lambda *args: True
+    # Whether it may then rebuild the tables that point to it as well; from the fields that are handled.
+    rebuilds_related: Callable[[Fields], bool] = lambda fields: False
     # Whether reversing it may use any model that the migration knows.
     uses_models: Callable[[Any], bool] = lambda operation: False
     halves: Callable[[Any], Halves] = lambda operation: (None, None)
@@ -140,12 +142,26 @@ def default_table(first: str, second: str) -> str:
     return truncate_name(f"{first}_{second}", connection.ops.max_name_length())
 
 
-def rebuilt_table(state: Any, app_label: str, operation: Operation, *, backwards: bool) -> str:
-    """Return the table that SQLite may rebuild for an operation, or an empty string."""
-    model_state = state.models.get((app_label, model_named(operation)))
-    if model_state is None or not row_of(operation).rebuilds(operation, backwards):
-        return ""
-    return model_state.options.get("db_table") or default_table(app_label, model_state.name_lower)
+def rebuilt_models(state: Any, app_label: str, operation: Operation, *, backwards: bool) -> set[Key]:
+    """Return the models whose tables SQLite may rebuild for an operation."""
+    row, effect = row_of(operation), effect_of(operation) or {}
+    # Of a model that is renamed, the state may know the other name.
+    names: tuple[Any, ...] = (
+        model_named(operation),
+        effect.get("to") if effect.get("effect") == "rename_model" else None,
+    )
+    models = {(app_label, name) for name in names if (app_label, name) in state.models}
+    if not models or not row.rebuilds(operation, backwards):
+        return set()
+    if row.rebuilds_related(fields_handled(operation, state, app_label, backwards=backwards)):
+        models |= {
+            key
+            for key, model_state in state.models.items()
+            if any(
+                target in models for field in model_state.fields.values() for target in targets(field, key[0])
+            )
+        }
+    return models
 
 
 # Effects --------------------------------------------------------------------
@@ -296,7 +312,10 @@ _ROWS = {
     "FieldOperation": _ALTERS,
     "AddField": Row(_sets_field("add_field"), fields=_its_field, rebuilds=_rebuilds_for_column),
     "AlterField": Row(
-        _sets_field("alter_field"), needs=lambda operation: [operation.name], fields=_its_field
+        _sets_field("alter_field"),
+        needs=lambda operation: [operation.name],
+        fields=_its_field,
+        rebuilds_related=lambda fields: any(field.unique for field in fields),
     ),
     "RemoveField": Row(
         lambda operation: _on(operation.model_name, "remove_field", field=operation.name.lower()),
@@ -331,7 +350,8 @@ _ROWS = {
         rebuilds=_never,
     ),
     "RenameModel": Row(
-        lambda operation: _on(operation.old_name, "rename_model", to=operation.new_name.lower())
+        lambda operation: _on(operation.old_name, "rename_model", to=operation.new_name.lower()),
+        rebuilds_related=lambda fields: True,
     ),
     "AlterModelTable": Row(
         lambda operation: _on(operation.name, "alter_table", table=operation.table), rebuilds=_never

@@ -19,7 +19,7 @@ from django_rewind.schema.operations import (
     fields_handled,
     fields_named,
     indexes_handled,
-    rebuilt_table,
+    rebuilt_models,
     uses_models,
 )
 from tests.support.fixtures import add, create
@@ -149,8 +149,27 @@ def test_indexes_that_are_found_by_their_columns(state, operation, handled):
 )
 def test_tables_that_sqlite_rebuilds(state, operation, forwards, backwards):
     """As django/db/backends/sqlite3/schema.py does it."""
-    tables = [rebuilt_table(state, "shop", operation, backwards=way) for way in (False, True)]
-    assert tables == ["shop_product" if one else "" for one in (forwards, backwards)]
+    rebuilt = [rebuilt_models(state, "shop", operation, backwards=way) for way in (False, True)]
+    assert rebuilt == [{("shop", "product")} if does else set() for does in (forwards, backwards)]
+
+
+@pytest.mark.parametrize(
+    "operation, rebuilt",
+    [
+        (migrations.AlterField("Product", "id", models.BigAutoField(primary_key=True)), {"product", "offer"}),
+        (migrations.AlterField("Product", "name", models.CharField(max_length=9)), {"product"}),
+        (migrations.RenameModel("Product", "Item"), {"product", "offer"}),
+        # Going back, the state knows the new name.
+        (migrations.RenameModel("Thing", "Product"), {"product", "offer"}),
+    ],
+)
+def test_tables_that_point_to_it_are_rebuilt(state, operation, rebuilt):
+    """When a key that they hold changes, and when what they point to gets another name."""
+    create("Offer", ("product", models.ForeignKey("shop.Product", models.CASCADE))).state_forwards(
+        "shop", state
+    )
+    found = rebuilt_models(state, "shop", operation, backwards=True)
+    assert found == {("shop", model) for model in rebuilt}
 
 
 @pytest.mark.parametrize(
