@@ -389,23 +389,6 @@ def test_renamed_app_folder(old):
     assert old.columns("shop_product") == {"id", "name"}
 
 
-def test_same_name_in_another_app(old):
-    """A file of that name that is another app's is not taken for it."""
-    old.app("cart")
-    old.migration("cart.0001_initial", create("Line"))
-    old.migration("cart.0002_price", add("line", "price", "IntegerField(default=1)"), after="0001_initial")
-    old.commit("Sell")
-    file = old.migration("shop.0002_price", PRICE, after="0001_initial")
-    old.manage("migrate")
-    file.unlink()
-    install_us(old)
-
-    result = old.attempt(*GIT)
-
-    assert result.returncode == 1
-    assert "shop.0002_price: not found: no commit in" in result.stdout
-
-
 # What stands in the way
 
 
@@ -461,26 +444,6 @@ def test_shallow_clone(old, tmp_path_factory):
     shutil.copytree(place / ".git", old.path / ".git")
 
     not_found(old, "its history is cut, 'git fetch --unshallow' brings the rest")
-
-
-def test_bare_repository(old):
-    """Its files lie nowhere."""
-    work_on_feature(old)
-    install_us(old)
-    old.git("config", "core.bare", "true")
-
-    not_found(old, "a git repository without a work tree")
-
-
-def test_dependencies_that_are_computed(old):
-    """It would have to be executed, which nobody has agreed to."""
-    with old.on_branch("feature"):
-        file = old.migration("shop.0002_price", PRICE, header="FIRST = [('shop', '0001_initial')]")
-        file.write_text(file.read_text().replace("dependencies = []", "dependencies = FIRST"))
-        old.manage("migrate")
-    install_us(old)
-
-    not_found(old, "it cannot be used: its 'dependencies' are computed")
 
 
 def test_only_some_are_found(old):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import sys
 import traceback
 
@@ -258,12 +257,6 @@ def test_its_own_future_imports_count_and_ours_do_not():
     store(text).load()
 
 
-def test_a_relative_import_works():
-    """The module has the package that it had."""
-    text = "from . import loader\nfrom .loader import MigrationLoader\n" + BEGIN + CLASS
-    store(text, module="django.db.migrations.0002_more").load()
-
-
 def test_the_module_is_what_it_was():
     """Name, package, specification and place are those of the file."""
     text = (
@@ -278,15 +271,6 @@ def test_the_module_is_what_it_was():
 def test_a_package_that_is_gone_is_no_obstacle():
     """The whole app may have been deleted."""
     store(BEGIN + CLASS, module="of_nothing_at_all.migrations.0002_more").load()
-
-
-def test_the_source_can_be_read():
-    """`inspect.getsource` shows the stored text of a function."""
-    function = "def work(apps, schema_editor):\n    return 'stored'\n"
-    text = BEGIN + function + "class Migration(migrations.Migration):\n"
-    migration = store(text + "    operations = [migrations.RunPython(work)]\n")
-    migration.load()
-    assert inspect.getsource(migration.operations[0].code) == function
 
 
 def test_nothing_is_left_behind_in_sys_modules():

@@ -1,4 +1,4 @@
-"""What a migration needs goes with it: it is undone though its helpers are gone or changed."""
+"""What a migration imports and reads is bundled with it: it is unapplied though its helpers are gone or changed."""
 
 from __future__ import annotations
 
@@ -93,23 +93,6 @@ def test_helper_that_imports_another_helper(shop, left):
     assert shop.columns("shop_product") == {"id", "name"}
 
 
-def test_relative_import(shop, left):
-    """From the folder of the migrations, and from above it."""
-    left(
-        "0002_shout",
-        SHOUT,
-        header="from ._tools import louder\nfrom ..quiet import quieter\n" + FUNCTIONS,
-        files={
-            "shop/migrations/_tools.py": "def louder(text):\n    return text + '!'\n",
-            "shop/quiet.py": "def quieter(text):\n    return text[:-1] + '.'\n",
-        },
-    )
-
-    undo(shop)
-
-    assert names(shop) == ["Tea."]
-
-
 def test_import_in_a_function(shop, left):
     """A function imports when it is called, and finds what it would have found."""
     header = FUNCTIONS.replace(
@@ -120,22 +103,6 @@ def test_import_in_a_function(shop, left):
         "def forwards(apps, schema_editor):\n    import shop.tones\n    louder = shop.tones.louder\n",
     )
     left("0002_shout", SHOUT, header=header, files=TONES)
-
-    undo(shop)
-
-    assert names(shop) == ["Tea."]
-
-
-def test_import_by_name(shop, left):
-    """Functions of a numbered migration can only be imported by its name."""
-    left(
-        "0002_shout",
-        SHOUT,
-        header="import importlib\nfrom django.utils.module_loading import import_string\n"
-        "louder = importlib.import_module('shop.tones').louder\nquieter = import_string('shop.tones.quieter')\n"
-        + FUNCTIONS,
-        files=TONES,
-    )
 
     undo(shop)
 
@@ -158,77 +125,6 @@ def test_other_helper_of_the_same_name(shop, left):
 
     assert names(shop) == ["Tea."]
     assert "MINE = 1" in shop.read("shop/tones.py")
-
-
-def test_helper_that_is_there_and_unchanged_is_used(shop, left):
-    """No second copy is made of it."""
-    shop.write("shop/tones.py", TONES["shop/tones.py"])
-    shop.write("shop/marks.py", TONES["shop/marks.py"] + "used = []\n")
-    header = (
-        "from shop.marks import used\nfrom shop.tones import louder, quieter\nused.append(1)\n" + FUNCTIONS
-    )
-    left("0002_shout", SHOUT, header=header)
-
-    result = shop.run(
-        """
-        from django.core.management import call_command
-        from shop import marks
-        call_command("migrate", "shop", "0001")
-        print("USED", marks.used)
-        """
-    )
-
-    assert "USED [1]" in result.stdout, str(result)
-    assert names(shop) == ["Tea."]
-
-
-def test_helper_that_is_unchanged_and_imports_one_that_changed(shop, left):
-    """It would meet the wrong one, so that both come from the store."""
-    shop.write("shop/tones.py", TONES["shop/tones.py"])
-    shop.write("shop/marks.py", "MARK = '???'\n")
-    left("0002_shout", SHOUT, header="from shop.tones import louder, quieter\n" + FUNCTIONS, files=TONES)
-    assert names(shop) == ["Tea!"]
-
-    undo(shop)
-
-    assert names(shop) == ["Tea."]
-
-
-def test_cycle_among_helpers(shop, left):
-    """Two helpers import each other, as Python allows."""
-    left(
-        "0002_shout",
-        SHOUT,
-        header="from shop.one import louder, quieter\n" + FUNCTIONS,
-        files={
-            "shop/one.py": "import shop.two\n\ndef louder(text):\n    return text + shop.two.mark()\n\n"
-            "def quieter(text):\n    return text[:-1] + '.'\n",
-            "shop/two.py": "from shop import one\n\ndef mark():\n    return '!' if one.quieter else ''\n",
-        },
-    )
-
-    undo(shop)
-
-    assert names(shop) == ["Tea."]
-
-
-def test_namespace_package(shop, left):
-    """A folder without `__init__.py` is a package too, and is gone as a whole."""
-    left(
-        "0002_shout",
-        SHOUT,
-        header="import tools.text.tones\nfrom tools.text.tones import louder\n"
-        "quieter = tools.text.tones.quieter\n" + FUNCTIONS,
-        files={
-            "tools/text/tones.py": TONES["shop/tones.py"].replace("shop.", "tools."),
-            "tools/marks.py": "MARK = '!'\n",
-        },
-    )
-    assert not (shop.path / "tools").exists()
-
-    undo(shop)
-
-    assert names(shop) == ["Tea."]
 
 
 FIELDS = """
@@ -337,53 +233,6 @@ def test_classes_of_a_helper(shop):
 
     assert names(shop) == ["Tee"]
     assert shop.schema() == before
-
-
-def test_files_by_the_package(shop, left):
-    """`importlib.resources` leads a function to what was stored, when it runs."""
-    read = "importlib.resources.files(__package__).joinpath('sql/{}.sql').read_text()"
-    left(
-        "0002_shout",
-        SQL,
-        header=f"""
-        import importlib.resources
-
-        def up(apps, schema_editor):
-            schema_editor.connection.cursor().execute({read.format("up")})
-
-        def down(apps, schema_editor):
-            schema_editor.connection.cursor().execute({read.format("down")})
-        """,
-        files={
-            "shop/migrations/sql/up.sql": "UPDATE shop_product SET name = 'TEA'",
-            "shop/migrations/sql/down.sql": "UPDATE shop_product SET name = 'tea'",
-        },
-    )
-
-    undo(shop)
-
-    assert names(shop) == ["tea"]
-
-
-def test_import_that_this_database_does_not_need(shop):
-    """A function imports what is not here under a condition that does not hold: nothing is refused."""
-    with shop.on_branch("feature"):
-        shop.migration(
-            "shop.0002_price",
-            PRICE,
-            python("migrations.RunPython.noop", "backwards"),
-            after="0001_initial",
-            header="""
-            def backwards(apps, schema_editor):
-                if schema_editor.connection.vendor == "oracle":
-                    import gone_driver
-            """,
-        )
-        shop.manage("migrate")
-
-    undo(shop)
-
-    assert shop.columns("shop_product") == {"id", "name"}
 
 
 def test_two_versions_of_a_custom_field(shop):
@@ -505,25 +354,6 @@ def test_what_migrations_take_from_models(shop):
     assert shop.schema() == before
 
 
-def test_a_model_that_is_named_is_the_present_one(shop, left):
-    """What a helper does with a model it does with the one of this checkout."""
-    left(
-        "0002_count",
-        python("migrations.RunPython.noop", "count"),
-        header="""
-        from shop.counting import count_products
-
-        def count(apps, schema_editor):
-            assert count_products() == 1
-        """,
-        files={
-            "shop/counting.py": "from shop.models import Product\n\ndef count_products():\n    return Product.objects.count()\n"
-        },
-    )
-
-    undo(shop)
-
-
 def test_a_model_that_is_gone_is_named_when_it_is_used(shop):
     """There is nothing to take its place: the step is refused as a whole, and says so."""
     with shop.on_branch("feature"):
@@ -590,24 +420,6 @@ def test_files_beside_the_migration(shop, left, tmp_path_factory, monkeypatch):
 
 def metadata(shop: Project) -> dict[str, str]:
     return dict(shop.rows("SELECT migration_name, metadata FROM django_migrations_code"))
-
-
-def test_file_of_the_same_name_on_this_branch(shop, left):
-    """The migration reads the one that it ran with."""
-    shop.write("shop/migrations/sql/down.sql", "UPDATE shop_product SET name = 'wrong'")
-    left(
-        "0002_shout",
-        SQL,
-        header=READ_SQL,
-        files={
-            "shop/migrations/sql/up.sql": "UPDATE shop_product SET name = 'TEA'",
-            "shop/migrations/sql/down.sql": "UPDATE shop_product SET name = 'tea'",
-        },
-    )
-
-    undo(shop)
-
-    assert names(shop) == ["tea"]
 
 
 def test_whole_app_gone_with_its_helpers(shop):
