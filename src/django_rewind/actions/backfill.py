@@ -91,7 +91,12 @@ class Backfill:
         self.snapshot = loader.snapshot
         self.records: Mapping[Key, Any] = MigrationRecorder(self.connection).applied_migrations()
         self._check_labels()
-        self.damaged = Damage(self.connection).among(filter(self._is_asked_for, self.snapshot.applied))
+        stored = {
+            key: row
+            for key, row in self.snapshot.stored.items()
+            if key in self.snapshot.applied and self._is_asked_for(key)
+        }
+        self.damaged = Damage(self.connection).among(stored)
 
     def _check_store(self) -> None:
         alias = self.connection.alias

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -12,15 +11,13 @@ from django.db.migrations.graph import MigrationGraph
 
 from ..backends import backend_for
 from ..engine import preflight
-from ..engine.progress import Records, how_far_back
+from ..engine.progress import Records
 from ..engine.states import Simulation
-from ..engine.transactions import STOPS
-from ..exceptions import HowFar, RedoNotPossible, RewindError, RewindInterrupted
+from ..exceptions import HowFar, RedoNotPossible, RewindError
 from ..inventory.snapshot import FileStatus
 from ..models import Origin
 from ..schema.graph import children_in, closure, parents_in
 from ..sources.stored import StoredMigration
-from ..storage.store import Store
 from ..utils import compat
 from ..utils.types import APP_LABEL, Key, key_of, label
 from .rewind import Rewind
@@ -53,7 +50,7 @@ def _obstacle(rewind: Rewind, key: Key) -> tuple[str, str] | None:
         )
     if key not in loader.graph:
         return "a squashed migration on disk has taken its place.", "Redo the squashed one."
-    if key not in loader.applied_migrations and key not in Store(rewind.connection).known():
+    if key not in loader.applied_migrations and key not in rewind.snapshot.stored:
         return "it is not applied.", f"Apply it with 'manage.py migrate {name}'."
     return None
 
@@ -92,7 +89,7 @@ class Redo:
         self.loader = rewind.loader
         self.goals = goals = list(goals)
         is_applied = self.loader.applied_migrations
-        self.plan = rewind.plan_undoing([key for key in goals if key in is_applied])
+        self.plan = rewind.plan_unapplying([key for key in goals if key in is_applied])
         on_disk = [key for key in self.plan.keys if key in self.loader.disk_migrations]
         self.plan.not_reapplied = [key for key in self.plan.keys if key not in self.loader.disk_migrations]
         again = {*on_disk, *(key for key in goals if key not in is_applied)}
@@ -135,24 +132,26 @@ class Redo:
             self.rewind.runner.forget_stored_code()
             raise
 
-    def _simulate(self, order: Iterable[Any]) -> None:
-        undone = self.plan.unapplied
-        steps = self.files
-        missing = self.rewind.snapshot.of(FileStatus.MISSING, FileStatus.TABLE_IN_USE)
-        parents = parents_in(self.loader.graph)
+    def _simulate(self, order: Iterable[Migration]) -> None:
+        snapshot, parents = self.rewind.snapshot, parents_in(self.loader.graph)
+        missing = snapshot.of(FileStatus.MISSING, FileStatus.TABLE_IN_USE)
         preflight.check_conflicts(
-            steps,
-            {key: self.rewind.snapshot.effects(key) for key in missing if key not in undone},
+            self.files,
+            {key: snapshot.effects(key) for key in missing if key not in self.plan.unapplied},
             {key: closure([key], parents) for key in self.plan.applies},
         )
-        stays = set(self.loader.applied_migrations) - undone
-        kept = [migration for migration in order if key_of(migration) in stays]
+        stays = set(self.loader.applied_migrations) - self.plan.unapplied
         Simulation(
             partial(compat.project_state, self.rewind.executor),
             parents,
             self.loader.record_ids,
             rebuilds=backend_for(self.rewind.connection).rebuilds_tables,
-        ).run(kept, steps, backwards=False, renders=True)
+        ).run(
+            [migration for migration in order if key_of(migration) in stays],
+            self.files,
+            backwards=False,
+            renders=True,
+        )
 
     @property
     def files(self) -> list[Migration]:
@@ -162,7 +161,7 @@ class Redo:
 
     def run(self, make: Callable[[], Rewind], say: Callable[[str], None], **options: Any) -> None:
         """
-        Undo what ran, and apply what is on disk.
+        Unapply the applied versions, and apply what is on disk.
 
         Args:
             make: returns a rewind whose executor has read the database anew.
@@ -173,41 +172,23 @@ class Redo:
             RewindError: it was refused; nothing has been changed.
             RewindInterrupted: it has stopped; what is left is said with it.
         """
-        whole = self.rewind.runner.whole
-        try:
-            with nullcontext() if whole is None else whole.run("redo"):
-                self._run(make, say, **options)
-        except RewindInterrupted:
-            raise
-        except STOPS as error:
-            how_far, go_on = self._how_far()
-            if isinstance(error, RewindError) and not how_far.undone:
-                raise
-            raise RewindInterrupted(error, how_far, what="redo", go_on=go_on) from error
-
-    def _run(self, make: Callable[[], Rewind], say: Callable[[str], None], **options: Any) -> None:
-        if self.plan.migrations:
-            say("Rewinding:")
-            self.rewind.run_steps(self.plan, goes_on=bool(self.plan.applies), **options)
-        if self.plan.applies:
-            say("Applying from files:")
-            self._apply(make(), **options)
-
-    def _apply(self, forward: Rewind, **options: Any) -> None:
-        self._forward = forward
-        graph: Any = forward.loader.graph
-        forward.loader.check_consistent_history(forward.connection)
-        forward.run_steps(
-            forward.take_up([(graph.nodes[key], False) for key in self.plan.applies]), **options
-        )
+        with self.rewind.saying_how_far("redo", self._how_far):
+            if self.plan.migrations:
+                say("Rewinding:")
+                self.rewind.run_steps(self.plan, goes_on=bool(self.plan.applies), **options)
+            if self.plan.applies:
+                say("Applying from files:")
+                self._forward = forward = make()
+                forward.loader.check_consistent_history(forward.connection)
+                nodes: Any = forward.loader.graph.nodes
+                steps = forward.runner.planned([], [(nodes[key], False) for key in self.plan.applies])
+                forward.run_steps(forward.plan_of(steps), **options)
 
     def _how_far(self) -> tuple[HowFar, list[str]]:
         """Return what is done, and the commands that go on."""
-        return self._how_far_back() if self._forward is None else self._how_far_forward(self._forward)
-
-    def _how_far_back(self) -> tuple[HowFar, list[str]]:
-        runner, changes = self.rewind.runner, self.rewind.executor.recorder.changes
-        back = how_far_back(self.rewind.connection, self.plan.migrations, changes, runner.progress)
+        if self._forward is not None:
+            return self._how_far_forward(self._forward)
+        back = self.rewind.how_far_back(self.plan)
         waiting = [key for key in self.plan.applies if key in back.undone]
         again = [_again(key) for key in self.goals if key not in back.undone]
         then = [f"'manage.py migrate {app_label} {name}'" for app_label, name in waiting[-1:]]
@@ -225,13 +206,10 @@ class Redo:
             halfway=progress.lines(connection) if progress and progress.key in waiting else [],
             is_certain=records.is_certain,
         )
-        return how_far, [_again(key) for key in self._first_of(waiting)]
-
-    def _first_of(self, waiting: Iterable[Key]) -> list[Key]:
-        """Return those on which the others hang."""
-        keys = set(waiting)
         parents = parents_in(self.loader.graph)
-        return sorted(key for key in keys if not (closure([key], parents) - {key}) & keys)
+        # Those on which the others hang.
+        first = [key for key in waiting if not (closure([key], parents) - {key}) & set(waiting)]
+        return how_far, [_again(key) for key in sorted(first)]
 
 
 def _again(key: Key) -> str:
@@ -252,10 +230,9 @@ class LeftBehind:
         self.ids = self.loader.record_ids
         self.parents = parents_in(self.loader.graph)
         self.children = children_in(self.loader.graph)
-        rows = Store(rewind.connection).rows()
         self.waiting = {
             key: row
-            for key, row in rows.items()
+            for key, row in rewind.snapshot.stored.items()
             if key in self.loader.graph and key not in self.loader.applied_migrations
         }
 

@@ -1,5 +1,5 @@
 """
-Undo what this checkout knows nothing of: the work behind `manage.py rewind`.
+Roll back what this checkout knows nothing of: the work behind `manage.py rewind`.
 
 It plans with the executor that `migrate` uses, so both mean the same by missing,
 by order and by what stands in the way.
@@ -7,8 +7,8 @@ by order and by what stands in the way.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -28,6 +28,7 @@ from ..engine.transactions import STOPS, check_atomic
 from ..exceptions import (
     BlockedRewind,
     FileNotUsable,
+    HowFar,
     NotInitialized,
     NotRecoverable,
     RewindError,
@@ -94,43 +95,39 @@ class Rewind:
 
     def plan(self, app_label: str | None = None) -> Plan:
         """
-        Return what undoes exactly the missing migrations and what depends on them.
-
-        Args:
-            app_label: only the missing migrations of this app.
+        Return what unapplies exactly the missing migrations, of an app or of all, and what depends on them.
 
         Raises:
             NotRecoverable: one of them cannot be recovered.
-            BlockedRewind: a baseline, or what could be adopted, depends on one of them.
+            BlockedRewind: one that was missing before install, or is renamed, depends on one of them.
         """
+        stale = self.loader.removed_apps
         goals = [
             key
             for key in self.snapshot.of(FileStatus.MISSING, FileStatus.STALE_APP)
-            if app_label in (None, key[0]) and self._is_wanted(key) and key not in self.renamed
+            if app_label in (None, key[0])
+            and key not in self.renamed
+            and (self.snapshot.without_file[key] is FileStatus.MISSING or stale is None or key[0] in stale)
         ]
         for key in goals:
             if key in self.loader.unusable:
                 raise self.loader.unusable[key]
         self._refuse_to_take_along(goals)
-        return self.plan_undoing(goals)
+        return self.plan_unapplying(goals)
 
-    def plan_undoing(self, goals: Iterable[Key]) -> Plan:
-        """Return what undoes some applied migrations and everything that depends on them."""
-        children, parents = children_in(self.loader.graph), parents_in(self.loader.graph)
-        ids = self.loader.record_ids
-        undone = [key for key in closure(goals, children) if key in self.loader.applied_migrations]
-        order = in_applied_order(undone, parents, ids)
-        return self.take_up([(self.loader.graph.nodes[key], True) for key in reversed(order)])
+    def plan_unapplying(self, goals: Iterable[Key]) -> Plan:
+        """Return what unapplies some applied migrations and everything that depends on them."""
+        graph, applied = self.loader.graph, self.loader.applied_migrations
+        unapplied = [key for key in closure(goals, children_in(graph)) if key in applied]
+        order = in_applied_order(unapplied, parents_in(graph), self.loader.record_ids)
+        return self.plan_of(self.runner.planned([], [(graph.nodes[key], True) for key in reversed(order)]))
 
-    def take_up(self, steps: Steps) -> Plan:
-        """Return the plan that these steps make."""
-        return self._plan_of(self.runner.planned([], steps))
-
-    def _plan_of(self, steps: Steps) -> Plan:
+    def plan_of(self, steps: Steps) -> Plan:
+        """Return the plan in which the executor has just taken up these steps."""
         return self.runner.plan or Plan(steps)
 
     def _refuse_to_take_along(self, goals: Iterable[Key]) -> None:
-        """A baseline, or what could be adopted, is undone when that is said, and never because of another."""
+        """One of these is unapplied when that is said, and never because of another."""
         children = children_in(self.loader.graph)
         for key in goals:
             for other in sorted(closure([key], children)):
@@ -150,11 +147,6 @@ class Rewind:
                         f"Run 'manage.py rewind {key[0]} {target}' to undo both.",
                     )
 
-    def _is_wanted(self, key: Key) -> bool:
-        if self.snapshot.without_file[key] is FileStatus.MISSING:
-            return True
-        return self.loader.removed_apps is None or key[0] in self.loader.removed_apps
-
     def plan_to(self, app_label: str, name: str) -> Plan:
         """
         Return what goes back to a target, in an installed app or another.
@@ -171,7 +163,7 @@ class Rewind:
                 f"{app_label}.{target[1]} is not applied, and rewind only goes back: use "
                 f"'manage.py migrate {app_label} {target[1]}'."
             )
-        plan = self._plan_of(self.executor.migration_plan([target]))
+        plan = self.plan_of(self.executor.migration_plan([target]))
         stays = [(key, standing) for key, standing in self._skipped(plan) if key[0] == app_label]
         if stays and not plan and target[1] is None:
             reasons = ", ".join(f"{label(key)} ({WHY_SKIPPED[standing]})" for key, standing in stays)
@@ -262,19 +254,16 @@ class Rewind:
         Raises:
             NotRecoverable: something was changed after it was signed.
         """
-        stored = [migration.key for migration in plan.stored_steps]
+        stored = {migration.key: migration.stored for migration in plan.stored_steps}
         for key, reason in Damage(self.connection).among(stored).items() if stored else ():
             error = NotRecoverable(key, f"{reason}.", how_to_replace(key))
             raise with_way_out(error) if key in self.loader.disk_migrations else error
 
     def find_out(self, plan: Plan) -> None:
         """
-        Load what is known by its text alone: of version 0.1.0, or found in git.
+        Load what is known by its text alone: imported from 0.1.0, or found in Git.
 
-        Nothing else tells for sure what it did, what that costs and whether it can be undone.
-
-        Raises:
-            NotRecoverable: it does not load.
+        Nothing else tells for sure what it did, what that costs and whether it can be reversed.
         """
         for migration in plan.stored_steps:
             if not migration.stored.metadata.was_imported:
@@ -316,17 +305,7 @@ class Rewind:
             importer.close()
 
     def use_files(self, names: Iterable[Key]) -> None:
-        """
-        Have edited migrations undone by their files, for once.
-
-        Call it before planning, and `check_use_of_files` afterwards.
-
-        Args:
-            names: app and name, or the beginning of a name, of each.
-
-        Raises:
-            FileNotUsable: one of them has no file.
-        """
+        """Have modified migrations unapplied by their files; call `check_use_of_files` after planning."""
         for app_label, prefix in names:
             key = (app_label, self.find(app_label, prefix))
             if key not in self.loader.disk_migrations:
@@ -339,9 +318,6 @@ class Rewind:
 
         Args:
             load: whether stored code may be executed to find that out; without, texts decide.
-
-        Raises:
-            FileNotUsable: names the migration.
         """
         wanted = self.runner.by_file
         for key in sorted(wanted - plan.unapplied):
@@ -357,27 +333,37 @@ class Rewind:
         """
         Run the plan, and say how far it has come if something stops it.
 
-        Args:
-            options: of `run_steps`.
-
         Raises:
             RewindError: it was refused; nothing has been changed.
             RewindInterrupted: it has stopped on its way.
         """
+        with self.saying_how_far("rewind", lambda: (self.how_far_back(plan), [])):
+            self.run_steps(plan, **options)
+
+    @contextmanager
+    def saying_how_far(self, what: str, ask: Callable[[], tuple[HowFar, list[str]]]) -> Iterator[None]:
+        """
+        Run something as a whole, if that is asked for, and say how far it has come if it stops.
+
+        Args:
+            what: what it is called.
+            ask: returns what is done, and the commands that go on.
+        """
         whole = self.runner.whole
         try:
-            with nullcontext() if whole is None else whole.run("rewind"):
-                self.run_steps(plan, **options)
+            with nullcontext() if whole is None else whole.run(what):
+                yield
         except RewindInterrupted:
             raise
         except STOPS as error:
-            changes = self.executor.recorder.changes
-            how_far = how_far_back(
-                self.connection, plan.migrations, changes, self.runner.progress, fake=plan.fake
-            )
+            how_far, go_on = ask()
             if isinstance(error, RewindError) and not how_far.undone:
                 raise
-            raise RewindInterrupted(error, how_far) from error
+            raise RewindInterrupted(error, how_far, what=what, go_on=go_on) from error
+
+    def how_far_back(self, plan: Plan) -> HowFar:
+        changes, progress = self.executor.recorder.changes, self.runner.progress
+        return how_far_back(self.connection, plan.migrations, changes, progress, fake=plan.fake)
 
     def run_steps(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from ..sources import signing
@@ -27,10 +27,8 @@ class Damage:
     def __init__(self, connection: Any) -> None:
         self.store = Store(connection)
 
-    def among(self, keys: Iterable[Key]) -> dict[Key, str]:
+    def among(self, rows: Mapping[Key, StoredMigration]) -> dict[Key, str]:
         """Return what is damaged of these, each with the reason; without a key nothing is known."""
-        wanted = set(keys)
-        rows = {key: row for key, row in self.store.rows().items() if key in wanted}
         if not rows or signing.problem_with_keys():
             return {}
         texts = self.store.texts(rows)
