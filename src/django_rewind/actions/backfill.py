@@ -30,7 +30,8 @@ from ..models import Origin
 from ..sources.bundle.modules import Modules
 from ..sources.git_history import FoundSource, GitHistory, WantedSource
 from ..sources.stored import NewSource
-from ..storage.integrity import Damage
+from ..storage.facts import unstored_among
+from ..storage.integrity import not_as_signed
 from ..storage.store import Store
 from ..utils.types import Key, label, names_of
 
@@ -96,7 +97,7 @@ class Backfill:
             for key, row in self.snapshot.stored.items()
             if key in self.snapshot.applied and self._is_asked_for(key)
         }
-        self.damaged = Damage(self.connection).among(stored)
+        self.damaged = not_as_signed(self.connection, stored)
 
     def _check_store(self) -> None:
         alias = self.connection.alias
@@ -118,7 +119,7 @@ class Backfill:
 
     @cached_property
     def _unstored(self) -> list[Key]:
-        keys = Store(self.connection).unstored(self.snapshot.applied)
+        keys = unstored_among(Store(self.connection).known(), self.snapshot.applied)
         return sorted({*filter(self._is_asked_for, keys), *self.damaged})
 
     def _is_asked_for(self, key: Key) -> bool:

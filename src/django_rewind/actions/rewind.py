@@ -41,7 +41,7 @@ from ..sources.bundle.importer import StoredImporter
 from ..sources.compare import same_operations
 from ..sources.recovered import RecoveredMigration
 from ..sources.stored import StoredMigration, how_to_replace
-from ..storage.integrity import Damage
+from ..storage.integrity import not_as_signed
 from ..storage.store import Store
 from ..utils import compat
 from ..utils.types import Key, Steps, label
@@ -255,7 +255,7 @@ class Rewind:
             NotRecoverable: something was changed after it was signed.
         """
         stored = {migration.key: migration.stored for migration in plan.stored_steps}
-        for key, reason in Damage(self.connection).among(stored).items() if stored else ():
+        for key, reason in not_as_signed(self.connection, stored).items():
             error = NotRecoverable(key, f"{reason}.", how_to_replace(key))
             raise with_way_out(error) if key in self.loader.disk_migrations else error
 

@@ -24,9 +24,9 @@ from ..sources.bundle.importer import StoredImporter
 from ..sources.compare import same_operations
 from ..sources.recovered import RecoveredMigration
 from ..sources.stored import StoredMigration, why_unusable
+from ..storage.facts import Verification, Verifications
 from ..storage.store import Store
 from ..storage.tables import in_batches
-from ..storage.verifications import Verification, Verifications
 from ..utils.advice import on_database
 from ..utils.types import Key, label
 

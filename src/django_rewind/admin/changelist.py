@@ -13,8 +13,8 @@ from django.utils.translation import gettext_lazy as _
 
 from django_rewind.models import MigrationCode
 from django_rewind.sources.stored import StoredMigration
+from django_rewind.storage.facts import Verification
 from django_rewind.storage.store import as_stored
-from django_rewind.storage.verifications import Verification
 from django_rewind.utils.types import Key
 
 from .databases import address_of, alias_of, in_database, survey_of

@@ -18,9 +18,8 @@ from django.db.migrations.recorder import MigrationRecorder
 
 from django_rewind.inventory.snapshot import FileStatus, Snapshot, tables_in_use
 from django_rewind.sources.stored import StoredMigration, StoredSummary
-from django_rewind.storage.facts import Baseline
+from django_rewind.storage.facts import MissingBeforeInstall, Verification, Verifications
 from django_rewind.storage.store import Store
-from django_rewind.storage.verifications import Verification, Verifications
 from django_rewind.utils.types import Key
 
 from .disk import Disk
@@ -81,7 +80,7 @@ class Survey:
             files=dict.fromkeys(self.disk.keys),  # type: ignore[arg-type]
             applied={key: record.pk for key, record in self.records.items()},
             stored=self.store.squashes() if self.has_store else {},
-            missing_before_install=Baseline(self.connection).records() if self.has_store else {},
+            missing_before_install=MissingBeforeInstall(self.connection).records() if self.has_store else {},
             installed_apps=self.disk.installed,
             disabled_apps=frozenset(
                 label

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from ..storage.summary import Inventory, unstored_among
+from ..storage.facts import StoredFacts, unstored_among
 from ..storage.tables import all_of_ours
 from .handover import outcome_of
 
@@ -32,7 +32,7 @@ def reconcile(connection: Any, *, warn: Callable[[str], None] = logger.debug) ->
     outcome = outcome_of(connection)
     if not all_of_ours(outcome.disk, outcome.applied):
         return
-    known = Inventory(connection).known()
+    known = StoredFacts(connection).known()
     on_disk = {key: record_id for key, record_id in outcome.applied.items() if key in outcome.disk}
     found = unstored_among(known, on_disk)
     undescribed = {key for key in on_disk if key in known and not known[key].is_described} - set(found)

@@ -57,7 +57,7 @@ class RewindRecorder(MigrationRecorder):
         keeps_audit_log = self.keeps_audit_log(key)
         with self._together(keeps_audit_log or key in self.captured):
             super().record_applied(app, name)
-            stored = Store(self.connection).prove(key) if key in self.captured else None
+            stored = Store(self.connection).bind(key) if key in self.captured else None
             if keeps_audit_log:
                 self.audit_log.note_newest(self._applied(key, stored))
             self._check_constraints()

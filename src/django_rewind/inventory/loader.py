@@ -40,7 +40,7 @@ class InventoryLoader(MigrationLoader):
     @cached_property
     def snapshot(self) -> Snapshot:
         """What disk, records and store say now; the store is asked for it, once."""
-        from ..storage.facts import Baseline
+        from ..storage.facts import MissingBeforeInstall
         from ..storage.store import Store
 
         if not self.store_is_ready:
@@ -50,7 +50,7 @@ class InventoryLoader(MigrationLoader):
             stored=Store(self.connection).rows(),
             missing_before_install={}
             if self.files.keys() >= self.applied_migrations.keys()
-            else Baseline(self.connection).records(),
+            else MissingBeforeInstall(self.connection).records(),
         )
 
     def snapshot_without_store(self) -> Snapshot:

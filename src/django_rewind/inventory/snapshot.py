@@ -30,7 +30,7 @@ from .recreated import Recreated
 from .squashes import Squashes
 
 if TYPE_CHECKING:
-    from ..storage.verifications import Verification
+    from ..storage.facts import Verification
 
 
 class FileStatus(Enum):

@@ -22,9 +22,8 @@ from ..schema.graph import in_applied_order
 from ..sources.bundle.manifest import EMPTY_BUNDLE, Bundle
 from ..sources.signing import IN_SHORT, Verdict
 from ..sources.stored import StoredMigration
-from ..storage.facts import Baseline
+from ..storage.facts import MissingBeforeInstall, Verification, Verifications
 from ..storage.store import Store
-from ..storage.verifications import Verification, Verifications
 from ..utils.printable import in_local_time, printable_name
 from ..utils.types import Key, some_of
 from .files import Edits
@@ -214,7 +213,7 @@ class _Survey:
         self.snapshot = self.loader.snapshot
         is_ready = self.loader.store_is_ready
         self.verifications = Verifications(connection).newest() if is_ready else {}
-        self.forgotten = Baseline(connection).forgotten() if is_ready else set()
+        self.forgotten = MissingBeforeInstall(connection).acknowledged() if is_ready else set()
         self.edits = Edits(self.store)
         self.edited = set(self.edits.among(self._proven_with_file()))
         self.adoptions = renames(self.snapshot, self.store)

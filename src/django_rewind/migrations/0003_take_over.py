@@ -15,10 +15,10 @@ from django.db import migrations
 def take_over(apps: Any, schema_editor: Any) -> None:
     """Sign what version 0.1.0 stored, and remember the baseline"""
     # Imported here: a migration is imported by every command, this is run once.
-    from django_rewind.storage.upgrade_0_1 import remember_baseline, sign_inherited
+    from django_rewind.storage.upgrade_0_1 import note_missing_before_install, sign_imported
 
-    sign_inherited(apps, schema_editor.connection)
-    remember_baseline(apps, schema_editor.connection)
+    sign_imported(apps, schema_editor.connection)
+    note_missing_before_install(apps, schema_editor.connection)
 
 
 class Migration(migrations.Migration):

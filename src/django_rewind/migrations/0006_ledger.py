@@ -50,16 +50,16 @@ def look(apps: Any, schema_editor: Any) -> None:
 
 def prove(apps: Any, schema_editor: Any) -> None:
     """Tie what is stored to the records that it names"""
-    from django_rewind.storage.upgrade_0_1 import prove_recorded
+    from django_rewind.storage.upgrade_0_1 import bind_recorded
 
-    prove_recorded(apps, schema_editor.connection)
+    bind_recorded(apps, schema_editor.connection)
 
 
 def forget(apps: Any, schema_editor: Any) -> None:
     """Sign what is stored as it was signed before"""
-    from django_rewind.storage.upgrade_0_1 import forget_serials
+    from django_rewind.storage.upgrade_0_1 import drop_serials
 
-    forget_serials(apps, schema_editor.connection)
+    drop_serials(apps, schema_editor.connection)
 
 
 class Migration(migrations.Migration):

@@ -9,13 +9,13 @@ from functools import cached_property
 from typing import Any
 
 from django.db import router, transaction
-from django.db.migrations.recorder import MigrationRecorder
 from django.db.models import CharField, TextField
 from django.utils.timezone import now
 
 from .. import conf
 from ..models import Event, MigrationEvent
 from ..utils.types import Key
+from .records import newest_record
 from .tables import Tables, as_text
 
 __all__ = ["AuditEntry", "AuditLog"]
@@ -79,13 +79,11 @@ class AuditLog(Tables):
         Raises:
             DatabaseError: it could not be written.
         """
-        records = self.connection.ops.quote_name(MigrationRecorder.Migration._meta.db_table)
-        newest = f"(SELECT MAX(id) FROM {records} WHERE app = %s AND name = %s)"  # noqa: S608 (a name)
         places: list[str] = []
         values: list[Any] = []
         for field, value in zip(_FIELDS, self._values(happening)):
             is_record = field.name == "record_id"
-            places.append(newest if is_record else "%s")
+            places.append(newest_record(self.connection) if is_record else "%s")
             values += happening.key if is_record else [value]
         self._insert([f"({', '.join(places)})"], values)
 

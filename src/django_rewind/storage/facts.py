@@ -1,32 +1,143 @@
-"""What was applied and already without a file when we were installed."""
+"""What is known of migrations for good, or from the last time that somebody looked."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any, NamedTuple, Optional
+
+from django.db import transaction
+from django.db.models import BooleanField, Case, Q, Value, When
 from django.utils.timezone import now
 
-from ..models import BaselineMigration
+from .. import conf
+from ..models import NOT_DESCRIBED, BaselineMigration, MigrationCode, MigrationVerification, Origin
+from ..utils.printable import printable, printable_name
 from ..utils.types import Applied, Key
-from .tables import Tables
+from .records import is_bound
+from .tables import Tables, Unreadable, as_number, as_text, in_batches
 
-__all__ = ["Baseline"]
+
+class StoredFact(NamedTuple):
+    """What tells whether a stored migration has to be stored again."""
+
+    # The row of django_migrations that it is bound to.
+    record_id: Optional[int]  # noqa: UP045 (Python 3.9 reads it)
+    # Whether more is known than the text that version 0.1.0 stored.
+    is_described: bool
 
 
-class Baseline(Tables):
-    """The baseline of one database, and what of it somebody has accepted."""
+# Looked for by the database, which need not send the metadata then.
+_IS_DESCRIBED = Case(
+    When(Q(provenance=Origin.INHERITED, metadata__contains=NOT_DESCRIBED), then=Value(False)),
+    default=Value(True),
+    output_field=BooleanField(),
+)
+
+
+class StoredFacts(Tables):
+    """What is stored, in short: one query at the end of every `migrate`."""
+
+    def known(self) -> dict[Key, StoredFact]:
+        columns = ("app_label", "migration_name", "record_id", "is_described")
+        rows = self._rows(MigrationCode).annotate(is_described=_IS_DESCRIBED).values_list(*columns)
+        return {
+            (as_text(app_label), as_text(name)): StoredFact(as_number(record_id), bool(is_described))
+            for app_label, name, record_id, is_described in self._read(rows)
+        }
+
+
+def unstored_among(known: Mapping[Key, StoredFact], applied: Applied) -> list[Key]:
+    """Return by name what is applied and not stored, or stored and not bound to its record."""
+    excluded = conf.excluded_apps()
+    return sorted(
+        key
+        for key, record_id in applied.items()
+        if key[0] not in excluded and not (key in known and is_bound(known[key].record_id, record_id))
+    )
+
+
+class MissingBeforeInstall(Tables):
+    """The migrations that had no file already when django-rewind was installed, or were acknowledged later."""
 
     def records(self) -> Applied:
-        """Return what was already without a file when we were installed."""
         columns = ("app_label", "migration_name", "record_id")
         rows = self._read(self._rows(BaselineMigration).values_list(*columns))
         return {(app_label, name): record_id for app_label, name, record_id in rows}
 
-    def forgotten(self) -> set[Key]:
-        """Return the baseline migrations of which somebody said that they are known."""
+    def acknowledged(self) -> set[Key]:
         rows = self._rows(BaselineMigration).filter(forgotten_at__isnull=False)
         return set(self._read(rows.values_list("app_label", "migration_name")))
 
-    def forget(self, key: Key, record_id: int) -> None:
-        """Note that a migration without a file is known to be so, and is a baseline."""
-        manager = self._manager(BaselineMigration)
+    def acknowledge(self, key: Key, record_id: int) -> None:
+        """Note that somebody accepts a migration as missing for good."""
         values = {"record_id": record_id, "forgotten_at": now()}
+        manager = self._manager(BaselineMigration)
         manager.update_or_create(app_label=key[0], migration_name=key[1], defaults=values)
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What came of verifying a stored migration, and what exactly was verified."""
+
+    key: Key
+    # Why it could not be recovered, and what helps; empty if it could.
+    problem: str = ""
+    next_step: str = ""
+    # What the file would do otherwise: of "operations" and "dependencies".
+    differs: tuple[str, ...] = ()
+    # Of the stored row, and of the file with what it needs.
+    signature: str = ""
+    file_digest: str = ""
+    verified_at: datetime | None = None
+
+
+class Verifications(Tables):
+    """What came of verifying each stored migration last time."""
+
+    def newest(self) -> dict[Key, Verification]:
+        columns = [column.name for column in fields(Verification) if column.name != "key"]
+        query = self._rows(MigrationVerification).values("app_label", "migration_name", *columns)
+        try:
+            rows = self._read(query)
+        except Unreadable:
+            # Nothing is known then, until they are verified again.
+            return {}
+        return {verification.key: verification for verification in map(_noted, rows)}
+
+    def note(self, verifications: Iterable[Verification]) -> None:
+        rows = [
+            MigrationVerification(
+                app_label=verification.key[0],
+                migration_name=verification.key[1],
+                verified_at=now(),
+                problem=verification.problem,
+                next_step=verification.next_step,
+                differs=",".join(verification.differs),
+                signature=verification.signature,
+                file_digest=verification.file_digest,
+            )
+            for verification in verifications
+        ]
+        with transaction.atomic(using=self.connection.alias):
+            for app_label in {row.app_label for row in rows}:
+                names = [row.migration_name for row in rows if row.app_label == app_label]
+                for batch in in_batches(names, 500):
+                    old = self._rows(MigrationVerification).filter(app_label=app_label)
+                    old.filter(migration_name__in=batch).delete()
+            self._manager(MigrationVerification).bulk_create(rows, batch_size=100)
+
+
+def _noted(row: dict[str, Any]) -> Verification:
+    """Return what a row says; it is shown, and nobody has signed it."""
+    texts = {name: as_text(value) for name, value in row.items() if name != "verified_at"}
+    return Verification(
+        key=(texts["app_label"], texts["migration_name"]),
+        problem=printable(texts["problem"]),
+        next_step=printable(texts["next_step"]),
+        differs=tuple(printable_name(name) for name in texts["differs"].split(",") if name),
+        signature=texts["signature"],
+        file_digest=texts["file_digest"],
+        verified_at=row["verified_at"],
+    )

@@ -1,4 +1,4 @@
-"""What is stored and never to be used, because it is not what was signed."""
+"""What is stored and never to be used, because it is not what was signed. Nothing is executed to find it."""
 
 from __future__ import annotations
 
@@ -6,66 +6,47 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..sources import signing
+from ..sources.bundle.changes import ContentDamaged, intact
 from ..sources.signing import Verdict
 from ..sources.stored import StoredMigration
 from ..utils.types import Key
 from .store import Store
 
-__all__ = ["Damage", "why_not_as_signed"]
-
-# What somebody else may have signed is no damage: people can look at it and agree.
-_DAMAGED = (Verdict.SIGNATURE_MISMATCH, Verdict.REPLAYED_REVISION, Verdict.UNSIGNED)
+# Of what somebody else may have signed, people can look at it and agree.
+_NOT_AS_SIGNED = (Verdict.SIGNATURE_MISMATCH, Verdict.REPLAYED_REVISION, Verdict.UNSIGNED)
 
 
-class Damage:
-    """
-    Find what was changed in one database: rows, texts, and what they carry along.
-
-    Nothing is executed; every text is read and compared with its digest.
-    """
-
-    def __init__(self, connection: Any) -> None:
-        self.store = Store(connection)
-
-    def among(self, rows: Mapping[Key, StoredMigration]) -> dict[Key, str]:
-        """Return what is damaged of these, each with the reason; without a key nothing is known."""
-        if not rows or signing.problem_with_keys():
-            return {}
-        texts = self.store.texts(rows)
-        contents = self.store.contents(one for row in rows.values() for one in _carried(row))
-        reasons = {
-            key: row.verdict.value
-            if row.verdict in _DAMAGED
-            else why_not_as_signed(row, texts.get(key), contents)
-            for key, row in rows.items()
-        }
-        return {key: reason for key, reason in sorted(reasons.items()) if reason}
+def not_as_signed(connection: Any, rows: Mapping[Key, StoredMigration]) -> dict[Key, str]:
+    """Return what was changed of these, rows, texts or bundles, each with the reason; nothing without a key."""
+    if not rows or signing.problem_with_keys():
+        return {}
+    store = Store(connection)
+    texts = store.texts(rows)
+    contents = store.contents(digest for row in rows.values() for digest in _bundled(row))
+    reasons = {
+        key: row.verdict.value
+        if row.verdict in _NOT_AS_SIGNED
+        else why_not_as_signed(row, texts.get(key), contents)
+        for key, row in rows.items()
+    }
+    return {key: reason for key, reason in sorted(reasons.items()) if reason}
 
 
 def why_not_as_signed(row: StoredMigration, text: str | None, contents: Mapping[str, bytes]) -> str:
-    """
-    Return what contradicts the digests that stand in a row; nothing is the rule.
-
-    Args:
-        text: what is stored of it.
-        contents: what is stored of what it carries along, by digest.
-    """
+    """Return what contradicts the digests in a row, given its stored text and contents; nothing is the rule."""
     if text is None or signing.digest(text) != row.digest:
         return Verdict.SIGNATURE_MISMATCH.value
     try:
-        members = row.metadata.bundle.members
+        intact(row.metadata.bundle.members, contents)
+    except ContentDamaged as damage:
+        return str(damage)
     except ValueError as error:
         return f"its {error}"
-    for one in members:
-        if one.digest not in contents:
-            return f"{one.name}, which it carries along, has gone from the database"
-        if signing.digest_of(contents[one.digest]) != one.digest:
-            return f"{one.name}, which it carries along, was changed after it was signed"
     return ""
 
 
-def _carried(row: StoredMigration) -> list[str]:
+def _bundled(row: StoredMigration) -> list[str]:
     try:
-        return [one.digest for one in row.metadata.bundle.members]
+        return [member.digest for member in row.metadata.bundle.members]
     except ValueError:
         return []

@@ -8,10 +8,28 @@ from django.db.migrations.recorder import MigrationRecorder
 
 from ..utils.types import Applied
 
-__all__ = ["record_ids"]
-
 
 def record_ids(connection: Any) -> Applied:
     """Return the id of the record of each applied migration."""
     recorded = MigrationRecorder(connection).applied_migrations()
     return {key: record.pk for key, record in recorded.items()}
+
+
+def newest_record(connection: Any) -> str:
+    """
+    Return the SQL for the id of the newest record of a migration: its two parameters are the key.
+
+    With each step one is asked for, and to put a query together takes Django longer than to run it.
+    """
+    records = connection.ops.quote_name(MigrationRecorder.Migration._meta.db_table)
+    return f"(SELECT MAX(id) FROM {records} WHERE app = %s AND name = %s)"  # noqa: S608 (a name)
+
+
+def is_bound(bound_to: int | None, record_id: int) -> bool:
+    """
+    Return whether what is stored is the applied version of a record, by the id that it names.
+
+    A run that failed has left it behind otherwise, or another record has taken the place of the one
+    that it was bound to. Without an id the record is of this very run.
+    """
+    return bound_to is not None and (not record_id or bound_to == record_id)

@@ -9,7 +9,6 @@ from datetime import datetime
 from typing import Any
 
 from django.db import router, transaction
-from django.db.migrations.recorder import MigrationRecorder
 from django.db.models import Max, Model, Q, QuerySet
 from django.utils.timezone import now
 
@@ -28,13 +27,14 @@ from ..sources.stored import (
 )
 from ..utils.types import Key
 from .audit_log import AuditEntry, AuditLog
-from .summary import Inventory
+from .facts import StoredFacts
+from .records import newest_record
 from .tables import Unreadable, as_number, as_text, in_batches
 
 __all__ = ["LAST_SERIAL", "Store", "as_stored", "next_serial"]
 
 
-class Store(Inventory):
+class Store(StoredFacts):
     """What one database knows of the sources of its migrations."""
 
     @property
@@ -314,24 +314,22 @@ class Store(Inventory):
                 serial = next_serial(row.serial, row.newest)
                 self.sign(replace(row, metadata_text=text), serial=serial, record_id=row.record_id)
 
-    def prove(self, key: Key) -> StoredRevision | None:
+    def bind(self, key: Key) -> StoredRevision | None:
         """
         Note that what is stored is what the newest record of this migration stands for.
 
         Returns:
             what was proven; None where nothing is stored.
         """
-        quote = self.connection.ops.quote_name
-        records, code = (model._meta.db_table for model in (MigrationRecorder.Migration, MigrationCode))
+        table = self.connection.ops.quote_name(MigrationCode._meta.db_table)
         where = "WHERE app_label = %s AND migration_name = %s"
         if self.backend.in_current_schema:
-            where += f" AND {quote(code)}.{self.backend.in_current_schema}"
+            where += f" AND {table}.{self.backend.in_current_schema}"
         # In plain SQL, once for each migration: to put the query together takes longer than to run it.
         with self.connection.cursor() as cursor:
             cursor.execute(
-                "SELECT signature, key_fingerprint, digest, serial, "  # noqa: S608 (names of tables)
-                f"(SELECT MAX(id) FROM {quote(records)} WHERE app = %s AND name = %s) "
-                f"FROM {quote(code)} {where}",
+                f"SELECT signature, key_fingerprint, digest, serial, {newest_record(self.connection)} "  # noqa: S608 (names of tables)
+                f"FROM {table} {where}",
                 [*key, *key],
             )
             found = cursor.fetchone()
@@ -340,7 +338,7 @@ class Store(Inventory):
             signature, fingerprint, digest, serial, record_id = found
             proof = binding_of(key, signature, fingerprint, record_id)
             cursor.execute(
-                f"UPDATE {quote(code)} SET record_id = %s, proof = %s {where} "  # noqa: S608 (the same)
+                f"UPDATE {table} SET record_id = %s, proof = %s {where} "  # noqa: S608 (the same)
                 "AND signature = %s",
                 [record_id, proof, *key, signature],
             )

@@ -2,8 +2,8 @@
 What happens once in a database, when `0003_take_over` and `0006_ledger` are applied to it.
 
 It works on the models as those migrations know them, not on those of today.
-Someone who can delete our records of these migrations could have rows signed or proven
-by having them applied again; SECURITY.md says what follows from that.
+Someone who can delete the records of these migrations could have rows signed or bound
+by having them applied again. SECURITY.md says what follows from that.
 """
 
 from __future__ import annotations
@@ -13,35 +13,30 @@ from typing import Any
 
 from django.core.management.base import CommandError
 from django.db.migrations.loader import MigrationLoader
-from django.db.migrations.recorder import MigrationRecorder
 
 from ..sources import signing
 from ..sources.description import module_of, parse, payload
 from ..sources.signing import Verdict
 from ..sources.stored import binding_of
-from ..utils.types import Key
+from ..utils.types import APP_LABEL, Key
 from .records import record_ids
 
-__all__ = ["forget_serials", "prove_recorded", "refuse_without_a_key", "remember_baseline", "sign_inherited"]
+
+def _rows(apps: Any, connection: Any, model: str = "MigrationCode") -> Any:
+    return apps.get_model(APP_LABEL, model)._base_manager.using(connection.alias)
 
 
-def sign_inherited(apps: Any, connection: Any) -> None:
+def sign_imported(apps: Any, connection: Any) -> None:
     """
     Sign the rows of version 0.1.0, which hold nothing but a text.
 
     A text that cannot be parsed stays unsigned, and is refused by that name
     should it ever be needed.
-
-    Raises:
-        CommandError: there is no key, and it is done only once.
     """
-    rows = apps.get_model("django_rewind", "MigrationCode")._base_manager.using(connection.alias)
-    _set_aside_its_own(apps, rows)
+    _set_own_aside(apps, connection)
+    unsigned = list(_rows(apps, connection).filter(signature=""))
+    _require_key(unsigned, "What version 0.1.0 has stored cannot be signed.")
     records = record_ids(connection)
-    unsigned = list(rows.filter(signature=""))
-    problem = signing.problem_with_keys()
-    if unsigned and problem:
-        raise CommandError(f"What version 0.1.0 has stored cannot be signed. {problem}")
     for row in unsigned:
         key = (row.app_label, row.migration_name)
         try:
@@ -56,17 +51,16 @@ def sign_inherited(apps: Any, connection: Any) -> None:
         row.save(using=connection.alias)
 
 
-def _set_aside_its_own(apps: Any, rows: Any) -> None:
+def _set_own_aside(apps: Any, connection: Any) -> None:
     """
-    Keep what version 0.1.0 stored of its own migration as an earlier text.
+    Keep what version 0.1.0 stored of its own migration as an earlier revision.
 
     Ours makes the same table in other words: it would differ for ever, with nothing to be done about it.
     `reconcile` stores ours.
     """
-    history = apps.get_model("django_rewind", "MigrationCodeHistory")._base_manager.using(rows.db)
-    own = rows.filter(app_label="django_rewind", signature="")
+    own = _rows(apps, connection).filter(app_label=APP_LABEL, signature="")
     for row in own:
-        history.create(
+        _rows(apps, connection, "MigrationCodeHistory").create(
             app_label=row.app_label,
             migration_name=row.migration_name,
             source_code=row.source_code,
@@ -77,26 +71,38 @@ def _set_aside_its_own(apps: Any, rows: Any) -> None:
     own.delete()
 
 
+def note_missing_before_install(apps: Any, connection: Any) -> None:
+    """
+    Write down which applied migrations have no file at this moment.
+
+    With a source from version 0.1.0 they can be rolled back when they are named, but
+    nothing is known of what they do: they may be leftovers of a remade app.
+    """
+    model = apps.get_model(APP_LABEL, "BaselineMigration")
+    loader = MigrationLoader(connection, load=False)
+    loader.load_disk()
+    known: set[Key] = set(loader.disk_migrations)
+    for migration in loader.disk_migrations.values():
+        known.update(migration.replaces)
+    _rows(apps, connection, "BaselineMigration").bulk_create(
+        [
+            model(app_label=key[0], migration_name=key[1], record_id=record_id)
+            for key, record_id in record_ids(connection).items()
+            if key not in known
+        ],
+        batch_size=500,
+    )
+
+
 def refuse_without_a_key(apps: Any, connection: Any) -> None:
+    """Look, before anything is altered, whether what is stored can be bound to its records."""
+    bound = _recorded(apps, connection)
+    _require_key(bound.exists(), "What is stored cannot be tied to its records.")
+
+
+def bind_recorded(apps: Any, connection: Any) -> None:
     """
-    Look, before anything is altered, whether what is stored can be tied to its records.
-
-    Raises:
-        CommandError: there is no key, and it is done only once.
-    """
-    problem = signing.problem_with_keys()
-    if problem and _recorded(apps, connection).exists():
-        raise CommandError(f"What is stored cannot be tied to its records. {problem}")
-
-
-def _recorded(apps: Any, connection: Any) -> Any:
-    rows = apps.get_model("django_rewind", "MigrationCode")._base_manager.using(connection.alias)
-    return rows.filter(record_id__isnull=False).exclude(signature="")
-
-
-def prove_recorded(apps: Any, connection: Any) -> None:
-    """
-    Tie what was stored before there were proofs to the record that it names.
+    Bind what was stored before there were bindings to the record that it names.
 
     What does not verify is left as it is, and refused.
     """
@@ -107,23 +113,26 @@ def prove_recorded(apps: Any, connection: Any) -> None:
             row.save(using=connection.alias, update_fields=["proof"])
 
 
-def forget_serials(apps: Any, connection: Any) -> None:
-    """
-    Sign without their serial numbers what verifies with them: the column is about to go.
-
-    Raises:
-        CommandError: there is no key.
-    """
-    rows = apps.get_model("django_rewind", "MigrationCode")._base_manager.using(connection.alias)
-    numbered = list(rows.filter(serial__gt=0).defer("source_code"))
-    problem = signing.problem_with_keys()
-    if numbered and problem:
-        raise CommandError(f"What is stored cannot be signed as it was before. {problem}")
+def drop_serials(apps: Any, connection: Any) -> None:
+    """Sign without their serial numbers what verifies with them: the column is about to go."""
+    numbered = list(_rows(apps, connection).filter(serial__gt=0).defer("source_code"))
+    _require_key(numbered, "What is stored cannot be signed as it was before.")
     for row in numbered:
         if _verifies(row):
             row.serial = 0
             row.signature, row.key_fingerprint = signing.sign(_signed(row))
             row.save(using=connection.alias, update_fields=["serial", "signature", "key_fingerprint"])
+
+
+def _require_key(is_needed: object, problem: str) -> None:
+    """Raise where there is no key: these things are done only once."""
+    problem_with_keys = signing.problem_with_keys()
+    if problem_with_keys and is_needed:
+        raise CommandError(f"{problem} {problem_with_keys}")
+
+
+def _recorded(apps: Any, connection: Any) -> Any:
+    return _rows(apps, connection).filter(record_id__isnull=False).exclude(signature="")
 
 
 def _verifies(row: Any) -> bool:
@@ -148,26 +157,3 @@ def _module_of(key: Key) -> str:
     except LookupError:
         # Its app is not installed. When it is back, with its file, `reconcile` knows better.
         return f"{key[0]}.migrations.{key[1]}"
-
-
-def remember_baseline(apps: Any, connection: Any) -> None:
-    """
-    Write down which applied migrations have no file at this moment.
-
-    With a source from version 0.1.0 they can be undone when they are named, but
-    nothing is known of what they do: they may be leftovers of a remade app.
-    """
-    baseline = apps.get_model("django_rewind", "BaselineMigration")
-    loader = MigrationLoader(connection, load=False)
-    loader.load_disk()
-    known: set[Key] = set(loader.disk_migrations)
-    for migration in loader.disk_migrations.values():
-        known.update(migration.replaces)
-    baseline._base_manager.using(connection.alias).bulk_create(
-        [
-            baseline(app_label=key[0], migration_name=key[1], record_id=record.pk)
-            for key, record in MigrationRecorder(connection).applied_migrations().items()
-            if key not in known
-        ],
-        batch_size=500,
-    )

@@ -189,7 +189,7 @@ def test_what_a_migrate_with_nothing_to_do_imports_of_us(shop, monkeypatch):
             "schema.graph",
             "signals",
         ),
-        *("storage.records", "storage.summary", "storage.tables"),
+        *("storage.records", "storage.facts", "storage.tables"),
         *("backends.base", "backends.locks", f"backends.{shop.db().vendor}"),
     }
     assert sorted(modules_in(shown.stdout)) == sorted(ALWAYS | of_an_executor)

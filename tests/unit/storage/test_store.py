@@ -26,7 +26,7 @@ from django_rewind.sources.description import describe
 from django_rewind.sources.signing import Verdict
 from django_rewind.sources.stored import NewSource, StoredRevision
 from django_rewind.storage.audit_log import AuditEntry, AuditLog
-from django_rewind.storage.facts import Baseline
+from django_rewind.storage.facts import MissingBeforeInstall
 from django_rewind.storage.store import LAST_SERIAL, Store
 from django_rewind.utils.types import APP_LABEL
 from tests.support.fixtures import hidden, in_memory, record_id, row
@@ -122,7 +122,7 @@ def test_the_same_again_changes_nothing(store, django_assert_num_queries):
 
 
 def test_another_text_moves_the_old_one_into_the_history(store):
-    """Old text is never lost, nor what it was proven for and when it was stored."""
+    """Old text is never lost, nor what it was bound to and when it was stored."""
     store.put([entry(record_id=7)])
     before = row(KEY)
     store.put([entry(text="new", record_id=8)])
@@ -189,37 +189,37 @@ def test_a_row_says_nothing_secret_of_itself(store):
 # Proof
 
 
-def test_a_row_is_proven_by_the_newest_record(store):
+def test_a_row_is_bound_by_the_newest_record(store):
     """Applied again, it stands for another record."""
     key = ("auth", "0001_initial")
     MigrationCode.objects.filter(app_label="auth").delete()
     store.put([entry(key), entry(("auth", "0002"))])
-    store.prove(key)
+    store.bind(key)
     assert store.known()[key].record_id == record_id(key)
     assert store.known()[("auth", "0002")].record_id is None
 
 
-def test_without_a_record_nothing_is_proven(store):
-    """The row stays unproven."""
+def test_without_a_record_nothing_is_bound(store):
+    """The row stays unbound."""
     store.put([entry(record_id=5)])
-    assert store.prove(KEY) == StoredRevision(signing.digest(TEXT), serial=1)
+    assert store.bind(KEY) == StoredRevision(signing.digest(TEXT), serial=1)
     assert store.known()[KEY].record_id is None
     assert row(KEY).proof == ""
 
 
-def test_what_is_proven_is_told(store, django_assert_num_queries):
+def test_what_is_bound_is_told(store, django_assert_num_queries):
     """In two statements: it is done for each migration that is applied."""
     key = ("auth", "0001_initial")
     store.put([entry(key)])
     with django_assert_num_queries(2):
-        proven = store.prove(key)
-    assert proven == StoredRevision(signing.digest(TEXT), row(key).serial, record_id(key))
+        bound = store.bind(key)
+    assert bound == StoredRevision(signing.digest(TEXT), row(key).serial, record_id(key))
     assert store.rows()[key].is_bound_to(record_id(key))
 
 
-def test_of_what_is_not_stored_nothing_is_proven(store):
+def test_of_what_is_not_stored_nothing_is_bound(store):
     """There is nothing that could be."""
-    assert store.prove(("shop", "0009")) is None
+    assert store.bind(("shop", "0009")) is None
 
 
 @pytest.mark.parametrize("values", [{"record_id": 6}, {"proof": ""}, {"proof": "0" * 64}], ids=str)
@@ -322,7 +322,7 @@ def test_contents_that_were_changed_by_hand_are_put_right(store):
 def test_the_baseline_is_read_with_its_records(store):
     """A record with another id was applied later."""
     BaselineMigration.objects.create(app_label="shop", migration_name="0009", record_id=3)
-    assert Baseline(connection).records()[("shop", "0009")] == 3
+    assert MissingBeforeInstall(connection).records()[("shop", "0009")] == 3
 
 
 # The table is not there
@@ -458,7 +458,7 @@ def test_loaddata_does_not_overwrite_by_key(store, tmp_path):
     assert row(("stock", KEY[1])).pk != pk
 
 
-def test_what_loaddata_adds_is_proven_for_nothing(store, tmp_path):
+def test_what_loaddata_adds_is_bound_to_nothing(store, tmp_path):
     """It was never applied here, and its signature is looked at like any other."""
     load(tmp_path, fixture())
     stored = store.rows()[KEY]
@@ -526,7 +526,7 @@ def test_our_own_migrations_are_stored_too(store):
 def test_a_baseline_that_was_dropped_by_hand_is_empty():
     """Recorded does not mean that each of our tables exists."""
     with hidden(BaselineMigration._meta.db_table):
-        assert Baseline(connection).records() == {}
+        assert MissingBeforeInstall(connection).records() == {}
 
 
 def test_a_column_that_comes_in_meanwhile_does_no_harm(store):

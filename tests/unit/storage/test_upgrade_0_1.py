@@ -19,7 +19,7 @@ from django.test.utils import CaptureQueriesContext
 from django_rewind.models import BaselineMigration, MigrationCode, MigrationCodeHistory, Origin
 from django_rewind.sources.signing import Verdict
 from django_rewind.storage.store import Store
-from django_rewind.storage.upgrade_0_1 import sign_inherited
+from django_rewind.storage.upgrade_0_1 import sign_imported
 from django_rewind.utils.types import APP_LABEL
 from tests.support.fixtures import applied, columns, migrate, record_id, row, store_anew
 from tests.support.helpers import add, create
@@ -363,5 +363,5 @@ def test_a_step_back_and_forward_again(target):
 def test_a_strange_row_of_0_1_0_keeps_nobody_from_migrating(app, line):
     """It stays unsigned."""
     MigrationCode.objects.create(app_label="shop", migration_name="0001", source_code=CLASS.format(line))
-    sign_inherited(django_apps, connection)
+    sign_imported(django_apps, connection)
     assert Store(connection).rows()["shop", "0001"].verdict is Verdict.UNSIGNED

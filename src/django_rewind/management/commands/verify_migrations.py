@@ -13,7 +13,7 @@ from django_rewind.inventory.status import Status, statuses
 from django_rewind.management.options import add_migration, chosen, named
 from django_rewind.management.reporting import ReportingCommand
 from django_rewind.management.trusting import sign
-from django_rewind.storage.facts import Baseline
+from django_rewind.storage.facts import MissingBeforeInstall
 from django_rewind.storage.store import Store
 from django_rewind.utils.advice import on_database
 from django_rewind.utils.matching import the_one
@@ -156,7 +156,7 @@ class Command(ReportingCommand):
             raise CommandError(
                 f"{name} is stored and can be undone: run 'manage.py rewind {status.key[0]}' instead of forgetting it."
             )
-        Baseline(connection).forget(status.key, status.record_id)
+        MissingBeforeInstall(connection).acknowledge(status.key, status.record_id)
         self.stdout.write(f"{name} is known to be without a file, and is left as it is from now on.")
 
     def _warn(self, line: str) -> None:

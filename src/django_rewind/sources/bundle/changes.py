@@ -106,15 +106,7 @@ class BundleChanges:
     def read(self, members: Iterable[BundleMember]) -> dict[str, bytes]:
         """Return what is stored of these, by name."""
         members = list(members)
-        contents = self.contents([member.digest for member in members]) if members else {}
-        for member in members:
-            if member.digest not in contents:
-                raise ContentDamaged(f"{member.name}, which it carries along, has gone from the database")
-            if digest_of(contents[member.digest]) != member.digest:
-                raise ContentDamaged(
-                    f"{member.name}, which it carries along, was changed after it was signed"
-                )
-        return {member.name: contents[member.digest] for member in members}
+        return intact(members, self.contents([member.digest for member in members]) if members else {})
 
     def _is_installed(self, member: BundleMember) -> bool:
         """What is installed is used as it is installed; it is only bundled for when it goes."""
@@ -143,6 +135,18 @@ class BundleChanges:
             member.name, texts[member.name], is_package=member.is_package, stored=texts
         )
         return {reference.module for reference in references if reference.module in texts}
+
+
+def intact(members: Iterable[BundleMember], contents: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Return by name what is stored of these, if it is what was signed."""
+    stored = {}
+    for member in members:
+        content = stored[member.name] = contents.get(member.digest, b"")
+        if member.digest not in contents:
+            raise ContentDamaged(f"{member.name}, which it carries along, has gone from the database")
+        if digest_of(content) != member.digest:
+            raise ContentDamaged(f"{member.name}, which it carries along, was changed after it was signed")
+    return stored
 
 
 def text_of(name: str, content: bytes) -> str:
