@@ -16,7 +16,7 @@ from django.db.migrations import Migration
 
 from ..exceptions import RewindError
 from ..schema.effects import effects_of, is_reversible
-from ..schema.lineage import thing
+from ..schema.lineage import describe_place
 from ..schema.operations import in_words
 from ..sources.recovered import RecoveredMigration, source_of
 from ..utils.types import Effect, Key, Steps, key_of, label
@@ -36,7 +36,7 @@ class Lost:
 
     @property
     def thing(self) -> str:
-        return thing((self.table, self.column))
+        return describe_place((self.table, self.column))
 
     @property
     def amount(self) -> str:

@@ -136,7 +136,7 @@ def _not_in_state(loader: RewindLoader, apps: set[str], plan: Plan) -> set[Key]:
 
 class Preparation:
     """
-    Make a run ready: everything that it needs is loaded, ordered and rehearsed.
+    Make a run ready: everything that it needs is loaded, ordered and simulated.
 
     What stays applied comes first, in the order in which it was applied; then what
     is undone, in applied order too (it is unapplied in reverse), or what is to be

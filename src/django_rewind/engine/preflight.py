@@ -22,7 +22,7 @@ from ..exceptions import (
 )
 from ..inventory.snapshot import FileStatus, Snapshot
 from ..schema.effects import effects_of, is_reversible, operations_in
-from ..schema.lineage import Loss, Made, Names, conflict, thing
+from ..schema.lineage import Made, Names, Place, conflict, describe_place
 from ..schema.not_null import not_null_again
 from ..schema.operations import in_words, rebuilt_models
 from ..utils import compat
@@ -256,9 +256,9 @@ def _left_behind(loader: RewindLoader, snapshot: Snapshot, undone: list[Key]) ->
         if backend_for(loader.connection).has(*loss):
             return BlockedRewind(
                 step,
-                f"the record of {label(key)} goes with it, and {thing(loss)} that this made stays, "
+                f"the record of {label(key)} goes with it, and {describe_place(loss)} that this made stays, "
                 "for no file has taken it over.",
-                f"Bring back the file of {label(key)} and undo that, or drop {thing(loss)} by hand and try again.",
+                f"Bring back the file of {label(key)} and undo that, or drop {describe_place(loss)} by hand and try again.",
             )
     return None
 
@@ -302,7 +302,7 @@ def losses_of(connection: Any, snapshot: Snapshot, applied: Applied, steps: Step
     return [lost for lost in counted if lost is not None]
 
 
-def _going(snapshot: Snapshot, applied: Applied, steps: Steps) -> Iterator[tuple[Key, Loss]]:
+def _going(snapshot: Snapshot, applied: Applied, steps: Steps) -> Iterator[tuple[Key, Place]]:
     """Yield what the steps have made, followed through whatever was renamed since."""
     unapplied = {key_of(migration): migration for migration, backwards in steps if backwards}
     names = Names()

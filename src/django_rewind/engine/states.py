@@ -80,9 +80,13 @@ class Simulation:
         try:
             before = self.run(kept, undone)
             others = self.names_reused([*kept, *undone], undone)
-            if others:
-                raise self._name_reused(others, kept, undone)
-            return [*kept, *undone], before
+            if not others:
+                return [*kept, *undone], before
+            # The step that comes first is the last one that was applied.
+            key = next(step for step in map(key_of, reversed(undone)) if step in others)
+            name, other = min(others[key].items())
+            taken_by = next(one for one in (*kept, *undone) if key_of(one) == other.taken_by)
+            raise NameReused(key, name, other.given_by, other.taken_by, *target_before(taken_by))
         except (StateNotBuilt, NameReused):
             models = {step: {name for name in names if len(name) == 2} for step, names in others.items()}
             order = with_movers_later(self.empty, kept, undone, models)
@@ -102,10 +106,11 @@ class Simulation:
             order: what is applied, in the order in which states are built.
             undone: the steps.
         """
-        effects = {key_of(migration): effects_of(migration) for migration in order}
-        as_applied = in_applied_order(effects, self.parents, self.ids)
-        if as_applied == list(effects):
+        keys = [key_of(migration) for migration in order]
+        as_applied = in_applied_order(keys, self.parents, self.ids)
+        if as_applied == keys:
             return {}
+        effects = {key_of(migration): effects_of(migration) for migration in order}
         then, now = Lineage({key: effects[key] for key in as_applied}), Lineage(effects)
         others = reused(then, now, map(key_of, undone))
         if not others:
@@ -125,16 +130,6 @@ class Simulation:
                 }
             state = migration.mutate_state(state, preserve=False)
         return {key: names for key, names in others.items() if names}
-
-    @staticmethod
-    def _name_reused(
-        others: Mapping[Key, dict[Name, Reused]], kept: list[Migration], undone: list[Migration]
-    ) -> NameReused:
-        """Name the step that comes first, which is the last one that was applied."""
-        key = next(step for step in map(key_of, reversed(undone)) if step in others)
-        name, other = min(others[key].items())
-        taken_by = next(migration for migration in (*kept, *undone) if key_of(migration) == other.taken_by)
-        return NameReused(key, name, other.given_by, other.taken_by, *target_before(taken_by))
 
     def run(
         self,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..schema.effects import outline
 from ..schema.graph import closure
-from ..schema.lineage import Loss, Names
+from ..schema.lineage import Names, Place
 from ..sources.stored import why_unusable
 from ..utils.types import Key
 
@@ -83,7 +83,7 @@ class Recreated:
 
     def left_behind(
         self, rolled_back: Collection[Key], followers: Mapping[Key, Collection[Key]]
-    ) -> Iterator[tuple[Key, Key, Loss]]:
+    ) -> Iterator[tuple[Key, Key, Place]]:
         """
         Yield what no record would stand for any more: the step, the recreated one that goes with it, and the loss.
 
@@ -107,7 +107,7 @@ class Recreated:
                     yield step, key, (table, column)
 
     @cached_property
-    def _losses(self) -> dict[Key, list[Loss]]:
+    def _losses(self) -> dict[Key, list[Place]]:
         """What would disappear if a migration without a file were rolled back."""
         names = Names()
         losses = {}
@@ -119,7 +119,7 @@ class Recreated:
         return losses
 
     @cached_property
-    def _made_anew(self) -> dict[Key, set[Loss]]:
+    def _made_anew(self) -> dict[Key, set[Place]]:
         """
         What a migration without a file made in the place of what a file had made.
 
@@ -127,9 +127,9 @@ class Recreated:
         nothing that the file needs.
         """
         names = Names()
-        of_files: set[Loss] = set()
-        taken: set[Loss] = set()
-        made_anew: dict[Key, set[Loss]] = {}
+        of_files: set[Place] = set()
+        taken: set[Place] = set()
+        made_anew: dict[Key, set[Place]] = {}
         files = self.snapshot.files
         for key in self.snapshot.in_order:
             applied = self._outline_of_applied_version(key)
@@ -155,10 +155,10 @@ class Recreated:
             return None
         return {outline(effect) for effect in stored.metadata.effects}
 
-    def _made_by_files(self, without: set[Key]) -> tuple[set[Loss], dict[Loss, Key]]:
+    def _made_by_files(self, without: set[Key]) -> tuple[set[Place], dict[Place, Key]]:
         """Return the tables and columns of what is applied and has a file, and who made each."""
         names = Names()
-        maker: dict[Loss, Key] = {}
+        maker: dict[Place, Key] = {}
         for key in self.snapshot.in_order:
             if key in self.snapshot.files and key not in without:
                 effects = self.snapshot.effects(key)

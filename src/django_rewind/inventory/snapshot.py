@@ -21,7 +21,7 @@ from django.db.migrations import Migration
 from .. import conf
 from ..exceptions import NotRecoverable
 from ..schema.effects import effects_of
-from ..schema.lineage import Loss, lasting
+from ..schema.lineage import Place, lasting
 from ..sources.description import describe
 from ..sources.signing import Verdict
 from ..sources.stored import StoredMigration, why_unusable
@@ -234,7 +234,7 @@ class Snapshot:
             followers.setdefault(self.recreated.maker(key), set()).add(key)
         return followers
 
-    def left_behind(self, rolled_back: Collection[Key]) -> Iterator[tuple[Key, Key, Loss]]:
+    def left_behind(self, rolled_back: Collection[Key]) -> Iterator[tuple[Key, Key, Place]]:
         """Yield what no record would stand for any more: the step, whose record goes with it, and the loss."""
         recreated = set(self.of(FileStatus.RECREATED))
         followers = {step: self.followers.get(step, set()) & recreated for step in rolled_back}

@@ -19,14 +19,13 @@ from .effects import effects_in, operations_in
 from .operations import ORDER, default_table, fields_named
 
 # A table (column None) or a column of one, as the database calls it.
-Loss = tuple[str, Optional[str]]
+Place = tuple[str, Optional[str]]
 
 # (app label, model), or (app label, model, field), in lower case as in Django's state.
 Name = Union[tuple[str, str], tuple[str, str, str]]
 
 
-def thing(place: Loss) -> str:
-    """Return what disappears, in words."""
+def describe_place(place: Place) -> str:
     table, column = place
     return f"the table '{table}'" if column is None else f"the column '{column}' of '{table}'"
 
@@ -206,9 +205,9 @@ class Names:
     def table(self, app_label: str, model: str) -> str:
         return self.tables.get((app_label, model)) or default_table(app_label, model)
 
-    def places(self, model: Key, *fields: str) -> dict[Name, Loss]:
+    def places(self, model: Key, *fields: str) -> dict[Name, Place]:
         """Return the table of a model, and the columns or tables of its fields, or of some of them."""
-        found: dict[Name, Loss] = {model: (self.tables[model], None)} if model in self.tables else {}
+        found: dict[Name, Place] = {model: (self.tables[model], None)} if model in self.tables else {}
         columns, table = self.columns.get(model, {}), self.table(*model)
         for name in fields or columns:
             column = columns.get(name, {"column": None})
@@ -220,15 +219,15 @@ class Names:
                 found[(*model, name)] = (table, column["column"])
         return found
 
-    def place(self, name: Name) -> Loss | None:
+    def place(self, name: Name) -> Place | None:
         """Return the table of a model or the column of a field; None if it is gone."""
         return self.places(name[:2], *name[2:]).get(name)
 
-    def needed(self) -> set[Loss]:
+    def needed(self) -> set[Place]:
         """Return every table and column that these models live in."""
         return {place for model in {*self.tables, *self.columns} for place in self.places(model).values()}
 
-    def needed_by(self, app_label: str, effects: Iterable[Effect]) -> set[Loss]:
+    def needed_by(self, app_label: str, effects: Iterable[Effect]) -> set[Place]:
         """Return the tables and columns of the models that these effects are about."""
         known = (effect for effect in effects if effect["effect"] != "opaque")
         models = {renamed(name_of(app_label, effect), app_label, effect)[:2] for effect in known}
@@ -247,9 +246,9 @@ class Names:
             return [] if ORDER in self.columns.get(name[:2], {}) else [(*name[:2], ORDER)]
         return [name] if effect["effect"] == "add_field" else []
 
-    def losses(self, app_label: str, effects: Iterable[Effect]) -> list[Loss]:
+    def losses(self, app_label: str, effects: Iterable[Effect]) -> list[Place]:
         """Return what disappears from the database when these effects are reversed."""
-        lost: list[Loss] = []
+        lost: list[Place] = []
         for effect in effects:
             for name in self.made(app_label, effect):
                 after = self._of(name[:2])
@@ -262,7 +261,7 @@ class Names:
         tables = {model: self.tables[model]} if model in self.tables else {}
         return Names(tables, {model: {**self.columns.get(model, {})}})
 
-    def step(self, app_label: str, effect: Effect) -> tuple[set[Loss], set[Loss]]:
+    def step(self, app_label: str, effect: Effect) -> tuple[set[Place], set[Place]]:
         """Follow one effect and return what it takes away and what it makes, by name."""
         if not effect.get("state") or effect["effect"] == "opaque":
             return set(), set()
@@ -326,7 +325,7 @@ class Names:
 # Lineage --------------------------------------------------------------------
 
 # Who made a table or a column, and what it was called by then.
-Origin = tuple[Key, Loss]
+Origin = tuple[Key, Place]
 
 
 class Meaning(NamedTuple):
@@ -358,7 +357,7 @@ class Lineage:
         self.meanings: dict[Name, list[Meaning]] = {}
         self._turns = {key: turn for turn, key in enumerate(history)}
         self._names = Names()
-        self._origins: dict[Loss, Origin] = {}
+        self._origins: dict[Place, Origin] = {}
         for key, effects in history.items():
             known = [effect for effect in effects if effect["effect"] not in ("opaque", "alter_model")]
             touched = set().union(*(self._follow(key, effect) for effect in known))
@@ -384,7 +383,7 @@ class Lineage:
             names = names._of(model)
         names._follow(key[0], effect)
         after = names.places(renamed(model, key[0], effect)[:2], *fields)
-        moved: dict[Loss, Origin] = {}
+        moved: dict[Place, Origin] = {}
         for name, place in before.items():
             now = after.get(renamed(name, key[0], effect), place)
             if now != place and place in self._origins and (effect["database"] or now not in self._origins):
