@@ -147,6 +147,14 @@ def test_sql(arguments, reversible):
     assert one(f"RunSQL({arguments})").reversible is reversible
 
 
+def test_what_sql_says_of_the_state():
+    """It is read as the operations that it is, by its name or its place."""
+    of_state = "[migrations.RemoveField('product', 'price')]"
+    for arguments in (f"'SELECT 1', None, {of_state}", f"make(), state_operations={of_state}"):
+        effects = effects_in([one(f"migrations.RunSQL({arguments})")])
+        assert [effect["effect"] for effect in effects] == ["opaque", "remove_field"]
+
+
 def test_separate_database_and_state():
     """What is in it is read as well."""
     inner = "migrations.RemoveField('product', 'price')"
