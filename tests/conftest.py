@@ -113,8 +113,8 @@ def reader(client: Client) -> Client:
     """A superuser at the admin, who may look like anybody else, in a process that has read no file yet."""
     from django.contrib.auth import get_user_model
 
-    from django_rewind.admin import disk
+    from django_rewind.inventory import reading
 
-    disk.forget()
+    reading.forget()
     client.force_login(get_user_model().objects.create_superuser("somebody", password="x"))
     return client

@@ -148,9 +148,9 @@ def _check_database(connection: Any) -> Iterator[CheckMessage]:
 
 
 def _check_migrations(connection: Any) -> Iterator[CheckMessage]:
-    from .inventory.status import statuses
+    from .inventory.status import statuses_of
 
-    found = statuses(connection)
+    found = statuses_of(connection)
     alias = connection.alias
     if any(one.key[0] == APP_LABEL and one.on_disk and not one.is_applied for one in found):
         yield Warning(
@@ -159,15 +159,15 @@ def _check_migrations(connection: Any) -> Iterator[CheckMessage]:
             id="django_rewind.W004",
         )
         return
-    settled = [one for one in found if not one.may_stay_as_it_is]
+    settled = [one for one in found if not one.is_settled]
     yield from _warn(
-        (one.key for one in settled if one.is_missing and one.adoptable_as is None),
+        (one.key for one in settled if one.is_missing and one.renamed_to is None),
         f"The database '{alias}' has migrations that have no file in this checkout: {{names}}.",
         "Run 'manage.py rewind --plan' to see what undoing them means.",
         "django_rewind.W005",
     )
     yield from _warn(
-        (one.key for one in settled if one.differs or one.is_edited),
+        (one.key for one in settled if one.is_modified),
         f"Files were edited after they were applied to the database '{alias}': {{names}}.",
         "Run 'manage.py verify_migrations --diff' to see how; what ran is what will be reversed.",
         "django_rewind.W006",
@@ -187,7 +187,7 @@ def _check_migrations(connection: Any) -> Iterator[CheckMessage]:
         "django_rewind.W008",
     )
     yield from _warn(
-        (one.key for one in settled if one.adoptable_as is not None),
+        (one.key for one in settled if one.renamed_to is not None),
         f"Migrations of the database '{alias}' are on disk under another name: {{names}}.",
         "Run 'manage.py rewind --adopt' to give them their new names.",
         "django_rewind.W009",

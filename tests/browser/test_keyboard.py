@@ -41,7 +41,7 @@ def test_the_picture_is_walked_through(browser, width):
         names = walk(shown)
         assert names == [
             "shop.0001_initial: applied",
-            "shop.0002_price: applied, edited",
+            "shop.0002_price: applied, modified",
             "shop.0002_stock: applied",
             "shop.0003_merge: applied",
             "shop.0004_refund: applied, missing",
@@ -64,7 +64,7 @@ def test_all_apps_lead_to_their_own(page):
     page.open("graph")
     shown = page.open("overview")
     names = walk(shown)
-    assert "shop: 4 applied, 1 edited, 1 missing, 1 not applied" in names
+    assert "shop: 4 applied, 1 modified, 1 missing, 1 not applied" in names
     shown.get_by_role("link", name="shop: 4").press("Enter")
     shown.wait_for_url("**/graph/shop/")
     shown.get_by_role("link", name="shop.0004_refund").press("Enter")

@@ -35,7 +35,7 @@ from ..exceptions import (
     RewindInterrupted,
 )
 from ..inventory.snapshot import WHY_SKIPPED, FileStatus
-from ..inventory.status import Status, statuses
+from ..inventory.status import Status, statuses, with_comparisons
 from ..schema.graph import children_in, closure, in_applied_order, parents_in
 from ..sources.bundle.importer import StoredImporter
 from ..sources.compare import same_operations
@@ -279,7 +279,7 @@ class Rewind:
         """
         return [
             status.key
-            for status in statuses(self.connection)
+            for status in statuses(with_comparisons(self.loader))
             if status.key in self.loader.graph and _may_differ(status)
         ]
 

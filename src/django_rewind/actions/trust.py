@@ -14,7 +14,7 @@ from django.core.management.base import CommandError
 from django.db import transaction
 
 from ..exceptions import RewindError
-from ..inventory.status import Status, statuses
+from ..inventory.status import Status, statuses_of
 from ..models import Event
 from ..sources import signing
 from ..sources.signing import Verdict
@@ -83,7 +83,9 @@ class Trust:
         self.doubts = self._doubts()
 
     def _asked_for(self, app_label: str | None, name: str | None) -> list[Status]:
-        found = [one for one in statuses(self.connection, [app_label] if app_label else None) if one.stored]
+        found = [
+            one for one in statuses_of(self.connection, [app_label] if app_label else None) if one.stored
+        ]
         if app_label and not found:
             raise CommandError(f"No migration of an app '{app_label}' is stored.")
         if not (app_label and name):

@@ -17,8 +17,9 @@ from django.db.migrations import Migration
 from django.utils.timezone import now
 
 from ..exceptions import NotRecoverable
-from ..inventory.files import Edits, text_on_disk
-from ..inventory.status import Status, differences, statuses
+from ..inventory.files import text_on_disk
+from ..inventory.loader import loader_of
+from ..inventory.status import Status, statuses, with_comparisons
 from ..sources.bundle.collector import Collector
 from ..sources.bundle.importer import StoredImporter
 from ..sources.compare import same_operations
@@ -53,7 +54,7 @@ class Finding:
     @property
     def is_wrong(self) -> bool:
         """Whether somebody has to look: at what is applied and cannot be undone as it ran."""
-        return bool(self.problem or self.status.differs) and not self.status.may_stay_as_it_is
+        return bool(self.problem or self.status.differs) and not self.status.is_settled
 
     def as_data(self) -> dict[str, Any]:
         """Return all of it as data that can be written as JSON."""
@@ -71,8 +72,10 @@ class Verifier:
     def __init__(self, connection: Any) -> None:
         self.store = Store(connection)
         self.noted = Verifications(connection)
-        self.edits = Edits(self.store)
-        self.statuses = [one for one in statuses(connection) if one.stored or one.is_applied]
+        loader = loader_of(connection)
+        self.files = loader.files
+        self.snapshot = with_comparisons(loader)
+        self.statuses = [status for status in statuses(self.snapshot) if status.stored or status.is_applied]
         self._isolation = StoredImporter(Collector())
 
     def findings(self) -> Iterator[Finding]:
@@ -96,11 +99,12 @@ class Verifier:
         try:
             loaded = self._load(status, status.stored, text)
             problem, next_step = "", ""
-            differs = _differs(status, loaded)
+            differs = self._differs(status, loaded)
         except NotRecoverable as error:
             problem, next_step = error.reason, error.next_step
             differs = status.differs
-        fingerprint = self.edits.fingerprint(status.stored) if status.has_other_text else ""
+        comparison = self.snapshot.comparisons.get(status.key)
+        fingerprint = comparison.fingerprint if comparison else ""
         verification = Verification(
             status.key, problem, next_step, differs, status.stored.signature, fingerprint, now()
         )
@@ -121,17 +125,16 @@ class Verifier:
         migration.check_functions()
         return migration.loaded
 
+    def _differs(self, status: Status, loaded: Migration) -> tuple[str, ...]:
+        if not status.has_other_text:
+            return ()
+        has_other_operations = not same_operations(loaded, self.files[status.key])
+        return ("operations",) * has_other_operations + tuple({*status.differs} - {"operations"})
+
 
 def _reason_against(status: Status) -> NotRecoverable | None:
     """Return what is known against a stored migration before its text is read."""
     return status.reason_against or (why_unusable(status.stored) if status.stored else None)
-
-
-def _differs(status: Status, loaded: Migration) -> tuple[str, ...]:
-    if not status.has_other_text or status.migration is None:
-        return ()
-    does_other = not same_operations(loaded, status.migration)
-    return differences(does_other=does_other, is_elsewhere=status.is_elsewhere)
 
 
 def _why_not_stored(status: Status) -> tuple[str, str]:

@@ -10,12 +10,13 @@ from typing import Any
 from django.db import DEFAULT_DB_ALIAS
 from django.utils.translation import gettext as _
 
+from django_rewind.inventory.snapshot import FileStatus
 from django_rewind.sources.signing import Verdict
 from django_rewind.utils.advice import on_database
 from django_rewind.utils.printable import printable_name
 
 from .changelist import Known
-from .states import SETTLED, FileState, Knowledge
+from .states import SETTLED, Knowledge
 
 
 @dataclass(frozen=True)
@@ -47,48 +48,50 @@ def advice(known: Known, alias: str) -> Advice:
     return Advice(
         sentences=[*_on_file(known), *_on_signature(known), *_on_verification(known, alias)],
         commands=[Command(what_for, _line(words, alias)) for what_for, *words in commands],
-        is_urgent=known.state not in SETTLED or not is_sound or has_problem,
+        is_urgent=known.file_status not in SETTLED or not is_sound or has_problem,
     )
 
 
 def _on_file(known: Known) -> Iterator[str]:
-    if known.state is FileState.ON_DISK and known.is_applied:
+    if known.file_status is FileStatus.ON_DISK and known.is_applied:
         yield _("It is applied, and its file does what is stored.")
-    elif known.state is FileState.ON_DISK:
+    elif known.file_status is FileStatus.ON_DISK:
         yield _("It is not applied; its file is on disk.")
     else:
-        yield _meaning(known.state)
-        if known.state is FileState.MISSING and known.stored.verdict is Verdict.VERIFIED:
+        yield _meaning(known.file_status)
+        if known.file_status is FileStatus.MISSING and known.stored.verdict is Verdict.VERIFIED:
             yield _("It can be undone with what is stored.")
 
 
-def _meaning(state: FileState) -> str:
+def _meaning(status: FileStatus) -> str:
     return {
-        FileState.EDITED: _(
+        FileStatus.MODIFIED: _(
             "It is applied, and its file, or what the file needs, was edited since. "
             "Whether it would do something else has not been found out."
         ),
-        FileState.DIFFERS: _(
+        FileStatus.MODIFIED_OPERATIONS: _(
             "It is applied, and its file would do something else than what ran. What ran is what would be undone."
         ),
-        FileState.UNREADABLE: _("It is applied, and its file cannot be read as text."),
-        FileState.MISSING: _("It is applied, and there is no file of it in this checkout."),
-        FileState.IN_USE: _(
+        FileStatus.UNREADABLE: _("It is applied, and its file cannot be read as text."),
+        FileStatus.MISSING: _("It is applied, and there is no file of it in this checkout."),
+        FileStatus.TABLE_IN_USE: _(
             "It is applied, and there is no file of it in this checkout. An installed model uses its table, "
             "so that it is undone only where a target is named."
         ),
-        FileState.REPLACED: _("A squashed migration stands for it. There is nothing to do."),
-        FileState.SUPERSEDED: _(
+        FileStatus.SQUASHED: _("A squashed migration stands for it. There is nothing to do."),
+        FileStatus.RECREATED: _(
             "It is applied, and a migration on disk has taken over what it made. "
             "It is never undone by itself. There is nothing to do."
         ),
-        FileState.BASELINE: _("It is applied, and had no file already when django-rewind was installed."),
-        FileState.REMOVED_APP: _("It is applied, and its app is not installed any more."),
-        FileState.DISABLED: _(
+        FileStatus.MISSING_BEFORE_INSTALL: _(
+            "It is applied, and had no file already when django-rewind was installed."
+        ),
+        FileStatus.STALE_APP: _("It is applied, and its app is not installed any more."),
+        FileStatus.DISABLED: _(
             "It is applied, and the migrations of its app are disabled in MIGRATION_MODULES."
         ),
-        FileState.NO_FILE: _("It is not applied, and there is no file of it in this checkout."),
-    }[state]
+        FileStatus.NO_FILE: _("It is not applied, and there is no file of it in this checkout."),
+    }[status]
 
 
 def _on_signature(known: Known) -> Iterator[str]:
@@ -123,21 +126,26 @@ def _to_trust(known: Known) -> Iterator[tuple[str, ...]]:
 
 
 def _to_act(known: Known) -> Iterator[tuple[str, ...]]:
-    state, app_label = known.state, known.key[0]
-    if state is FileState.MISSING:
+    status, app_label = known.file_status, known.key[0]
+    if status is FileStatus.MISSING:
         yield _("See what undoing would do"), "rewind", "--plan"
         yield _("Undo what has no file"), "rewind"
-    if state in (FileState.MISSING, FileState.IN_USE, FileState.BASELINE, FileState.NO_FILE):
+    if status in (
+        FileStatus.MISSING,
+        FileStatus.TABLE_IN_USE,
+        FileStatus.MISSING_BEFORE_INSTALL,
+        FileStatus.NO_FILE,
+    ):
         yield _("Write its file again"), "restore_migrations", *known.key
-    if state is FileState.REMOVED_APP:
+    if status is FileStatus.STALE_APP:
         yield _("See what undoing would do"), "rewind", "--plan", "--include-stale-apps"
-    if state in (FileState.EDITED, FileState.DIFFERS):
+    if status in (FileStatus.MODIFIED, FileStatus.MODIFIED_OPERATIONS):
         yield _("See what its file would do otherwise"), "verify_migrations", app_label, "--diff"
         yield _("Undo what ran and apply the file"), "rewind", "--redo", *known.key
         yield _("Accept the file in the place of what ran"), "verify_migrations", "--accept", *known.key
     elif known.verified is None and known.is_applied:
         yield _("Verify it"), "verify_migrations", app_label
-    if state is FileState.ON_DISK and not known.is_applied:
+    if status is FileStatus.ON_DISK and not known.is_applied:
         yield _("Apply it"), "migrate", *known.key
 
 

@@ -11,6 +11,7 @@ from django.http import HttpRequest
 from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
+from django_rewind.inventory.snapshot import FileStatus
 from django_rewind.models import MigrationCode
 from django_rewind.sources.stored import StoredMigration
 from django_rewind.storage.facts import Verification
@@ -18,7 +19,7 @@ from django_rewind.storage.store import as_stored
 from django_rewind.utils.types import Key
 
 from .databases import address_of, alias_of, in_database, survey_of
-from .states import FileState, sign_of
+from .states import sign_of, word_of
 from .survey import Survey
 
 
@@ -29,7 +30,7 @@ class Known:
     key: Key
     stored: StoredMigration
     is_applied: bool
-    state: FileState
+    file_status: FileStatus
     verified: Verification | None
 
 
@@ -71,20 +72,21 @@ class StoredMigrationsList(ChangeList):
     def counts(self) -> list[Count]:
         """The line above: each is a link to those that it counts."""
         survey = self.survey
-        states = Counter(survey.state(key) for key in survey.stored)
+        statuses = Counter(survey.file_status(key) for key in survey.stored)
         applied = sum(survey.is_applied(key) for key in survey.stored)
-        unseen = states.pop(None, 0)
+        unseen = statuses.pop(FileStatus.NOT_COMPARED, 0)
         counts = [
             self._count(len(survey.stored), _("stored")),
             self._count(applied, _("applied"), "applied", applied="yes"),
             *(
-                self._count(states[state], state.label, state, file=state.value)
-                for state in FileState
-                if states[state]
+                self._count(number, word_of(status), status.slug, file=status.slug)
+                for status in FileStatus
+                if (number := statuses[status])
             ),
         ]
         if unseen:
-            counts.append(self._count(unseen, _("not compared with their files yet"), file="edited"))
+            not_compared = _("not compared with their files yet")
+            counts.append(self._count(unseen, not_compared, file=FileStatus.MODIFIED.slug))
         return counts
 
     def _count(self, number: int, word: Any, state: str = "", **filters: str) -> Count:
@@ -95,13 +97,14 @@ def known_of(row: MigrationCode, survey: Survey) -> Known:
     """Return what is known of a row whose file was compared."""
     key = _key(row)
     stored = as_stored(row, newest=survey.newest_serials.get(key, 0))
-    summary = survey.stored.get(key)
+    status = survey.file_status(key)
     return Known(
         key=key,
         stored=stored,
         is_applied=survey.is_applied(key),
-        state=survey.state(key) or FileState.UNREADABLE,
-        verified=survey.verified(summary) if summary else None,
+        # It was asked for: then there is nothing that could be compared.
+        file_status=FileStatus.UNREADABLE if status is FileStatus.NOT_COMPARED else status,
+        verified=survey.verified(key),
     )
 
 

@@ -10,7 +10,9 @@ from typing import Any
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
-from django_rewind.inventory.files import Edits
+from django_rewind.inventory.files import Files
+from django_rewind.inventory.snapshot import FileStatus
+from django_rewind.inventory.status import file_status
 from django_rewind.models import Event, MigrationCode, MigrationEvent
 from django_rewind.sources.bundle.manifest import BundleMember
 from django_rewind.sources.description import Metadata
@@ -25,7 +27,7 @@ from .databases import address_of
 from .diff import Row, TooLong, rows_of
 from .formats import applied_as_html, moment, origin, signature
 from .highlight import highlighted
-from .states import FileState, as_html
+from .states import status_as_html
 from .survey import Survey
 
 # What of the contents that go with a migration is shown on its page, in bytes.
@@ -101,33 +103,21 @@ class Detail:
     @cached_property
     def known(self) -> Known:
         """What is known of it, with what it needs, which the list does not look at."""
-        known = known_of(self.row, self.survey)
+        known, survey = known_of(self.row, self.survey), self.survey
+        if self.key in survey.disk.keys and survey.as_compared.bound(self.key) is not None:
+            comparison = Files(survey.store).comparison(known.stored, self.file_text, self.text)
+            snapshot = replace(survey.as_compared, comparisons={self.key: comparison})
+            status, verified = file_status(snapshot, self.key), snapshot.verification(self.key)
+            known = replace(known, file_status=status, verified=verified)
         # The list does not read texts either; of another one than was verified nothing is known.
         stored, verified = known.stored.with_text(self.text), known.verified
         if stored.has_other_text and verified is not None and not verified.problem:
             verified = None
-        known = replace(known, stored=stored, verified=verified)
-        return replace(known, state=self._state(known))
-
-    def _state(self, known: Known) -> FileState:
-        summary = self.survey.stored.get(self.key)
-        if summary is None or known.state not in (FileState.ON_DISK, FileState.EDITED, FileState.DIFFERS):
-            return known.state
-        if not self.survey.is_compared(summary):
-            return known.state
-        edits = Edits(self.survey.store)
-        if self.survey.disk.is_as_stored(summary) and not edits.changes.is_bundle_modified(known.stored):
-            return FileState.ON_DISK
-        verified = known.verified
-        if verified is None or verified.problem:
-            return FileState.EDITED
-        if verified.file_digest != edits.fingerprint(known.stored, self.file_text or ""):
-            return FileState.EDITED
-        return FileState.DIFFERS if verified.differs else FileState.ON_DISK
+        return replace(known, stored=stored, verified=verified)
 
     @property
     def state(self) -> SafeString:
-        return as_html(self.known.state.value, self.known.state.label)
+        return status_as_html(self.known.file_status)
 
     @property
     def is_applied(self) -> SafeString:
@@ -149,9 +139,9 @@ class Detail:
             (_("module"), printable_name(stored.module)),
             (_("applied"), moment(record.applied) if record else "-"),
             (_("record"), str(record.pk) if record else "-"),
-            (_("proven for the record"), str(stored.record_id or "-")),
+            (_("bound to the record"), str(stored.record_id or "-")),
             (_("stored at"), moment(stored.stored_at)),
-            (_("provenance"), origin(stored.origin)),
+            (_("origin"), origin(stored.origin)),
             (_("signature"), signature(stored.strict_verdict)),
             (_("key fingerprint"), printable_name(stored.key_fingerprint) or "-"),
             (_("serial number"), str(stored.serial)),
@@ -209,7 +199,7 @@ class Detail:
         before, after = self.wanted
         if before in self._choices and after in self._choices:
             return before, after
-        is_other = self.known.state in (FileState.EDITED, FileState.DIFFERS)
+        is_other = self.known.file_status in (FileStatus.MODIFIED, FileStatus.MODIFIED_OPERATIONS)
         return (STORED, FILE) if is_other and FILE in self._choices else None
 
     @property
@@ -266,8 +256,8 @@ class Detail:
         stored = self.survey.stored.get(key)
         if stored is None:
             return Linked(label(key))
-        state = self.survey.state(key)
-        word = as_html(state.value, state.label) if state else ""
+        status = self.survey.file_status(key)
+        word = "" if status is FileStatus.NOT_COMPARED else status_as_html(status)
         return Linked(label(key), self._address("change", stored.pk), word)
 
     # What goes with it ------------------------------------------------------

@@ -10,12 +10,13 @@ from django.db import connections
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
+from django_rewind.inventory.snapshot import FileStatus
 from django_rewind.models import MigrationCode, Origin
 from django_rewind.utils.printable import printable_name
 from django_rewind.utils.types import Key
 
 from .databases import DATABASE, alias_of, aliases, survey_of
-from .states import FileState
+from .states import word_of
 
 
 class _Filter(admin.SimpleListFilter):
@@ -114,26 +115,39 @@ class FileFilter(_Filter):
     parameter_name = "file"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
-        return list(FileState.choices)
+        return [
+            (status.slug, word_of(status)) for status in FileStatus if status is not FileStatus.NOT_COMPARED
+        ]
 
     def keys(self, survey: Any, value: str) -> Iterable[Key]:
-        if value in _TOLD_BY_TEXT:
+        status = next((status for status in FileStatus if status.slug == value), None)
+        if status in _TOLD_BY_TEXT:
             survey.compare(survey.stored)
-        elif value in _TOLD_BY_WHAT_IS_MADE:
+        elif status in _TOLD_BY_WHAT_IS_MADE:
             survey.read(survey.apps_to_look_at)
-        return [key for key in survey.stored if survey.state(key) == value]
+        return [key for key in survey.stored if survey.file_status(key) is status]
 
 
 # What can be told by comparing texts alone: each file is read once, and again when it has changed.
-_TOLD_BY_TEXT = (FileState.ON_DISK, FileState.EDITED, FileState.DIFFERS, FileState.UNREADABLE)
+_TOLD_BY_TEXT = (
+    FileStatus.ON_DISK,
+    FileStatus.MODIFIED,
+    FileStatus.MODIFIED_OPERATIONS,
+    FileStatus.UNREADABLE,
+)
 
 # What can be told by reading, in the same way, what the files of an app make.
-_TOLD_BY_WHAT_IS_MADE = (FileState.MISSING, FileState.IN_USE, FileState.SUPERSEDED, FileState.BASELINE)
+_TOLD_BY_WHAT_IS_MADE = (
+    FileStatus.MISSING,
+    FileStatus.TABLE_IN_USE,
+    FileStatus.RECREATED,
+    FileStatus.MISSING_BEFORE_INSTALL,
+)
 
 
 class OriginFilter(_Filter):
-    title = _("provenance")
-    parameter_name = "provenance"
+    title = _("origin")
+    parameter_name = "origin"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
         origins = {stored.origin for stored in survey_of(request).stored.values()}

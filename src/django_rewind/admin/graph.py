@@ -11,6 +11,7 @@ from functools import cached_property
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from django_rewind.inventory.snapshot import FileStatus
 from django_rewind.schema.graph import in_applied_order
 from django_rewind.sources.description import Metadata, parse
 from django_rewind.utils.printable import in_short, printable_name
@@ -18,7 +19,7 @@ from django_rewind.utils.types import Key, label
 
 from .databases import address_of
 from .layout import Edge, Layout, layout_of
-from .states import FileState, sign_of
+from .states import sign_of, word_of
 from .survey import Survey
 
 # In units of the graph, which are pixels.
@@ -28,26 +29,29 @@ _LETTER = 8.2
 _LONGEST_LABEL = 80
 _WIDTH_OF_BAR = 480
 
+# What says no more than whether it is applied.
+_PLAIN = (FileStatus.ON_DISK, FileStatus.NOT_COMPARED)
+
 _ORDER = [
     "applied",
-    *(state for state in FileState.values if state not in ("on-disk", "no-file")),
+    *(status.slug for status in FileStatus if status not in (*_PLAIN, FileStatus.NO_FILE)),
     "unapplied",
-    "no-file",
+    "no_file",
 ]
 
 
 def _shown_state(survey: Survey, key: Key) -> str:
     """Return what a migration is drawn as: its file status, or whether it is applied where that says no more."""
-    state = survey.state(key) or FileState.ON_DISK
-    if state is FileState.ON_DISK:
+    status = survey.file_status(key)
+    if status in _PLAIN:
         return "applied" if survey.is_applied(key) else "unapplied"
-    return str(state.value)
+    return status.slug
 
 
 def _word(state: str) -> str:
     if state in ("applied", "unapplied"):
         return _("applied") if state == "applied" else _("not applied")
-    return str(FileState(state).label)
+    return str(word_of(FileStatus[state.upper()]))
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from .detail import Detail
 from .filters import FILTERS
 from .formats import applied_as_html, moment, origin, signature
 from .graph import AppGraph, Overview
-from .states import as_html
+from .states import status_as_html
 
 
 class MigrationCodeAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
@@ -162,9 +162,9 @@ class MigrationCodeAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     @admin.display(description=_("file"))
     def file(self, row: Any) -> SafeString:
-        return as_html(row.known.state.value, row.known.state.label)
+        return status_as_html(row.known.file_status)
 
-    @admin.display(description=_("provenance"), ordering="provenance")
+    @admin.display(description=_("origin"), ordering="provenance")
     def where_from(self, row: Any) -> SafeString:
         # In one word, as the commands have it.
         return format_html(

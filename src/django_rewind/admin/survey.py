@@ -1,51 +1,52 @@
 """
-What disk, record and store of one database say of its stored migrations, as a page needs it.
+What disk, records and store of one database say of its stored migrations, as a page needs it.
 
-It is cheap: the names of the files are listed, no migration is imported, and no text is
-read but of what is shown or asked for.
+It is cheap: the names of the files are listed, no migration is imported, and no text is read but of what is
+shown or asked for. What it takes knowing other migrations to say is looked for app by app: what another app
+has recreated, the commands tell.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
-from django.conf import settings
 from django.db import DatabaseError
 from django.db.migrations.recorder import MigrationRecorder
 
-from django_rewind.inventory.snapshot import FileStatus, Snapshot, tables_in_use
-from django_rewind.sources.stored import StoredMigration, StoredSummary
+from django_rewind.inventory.reading import ReadFiles
+from django_rewind.inventory.snapshot import FileStatus, Snapshot, disabled_apps, tables_in_use
+from django_rewind.inventory.status import file_status
+from django_rewind.sources.description import Metadata
+from django_rewind.sources.stored import StoredMigration, StoredSummary, why_unusable
 from django_rewind.storage.facts import MissingBeforeInstall, Verification, Verifications
 from django_rewind.storage.store import Store
 from django_rewind.utils.types import Key
 
-from .disk import Disk
-from .standings import Standings
-from .states import OF_STANDING, FileState
+# What may be something else, once the other migrations of the app are known.
+_AT_FIRST_SIGHT = (FileStatus.MISSING, FileStatus.STALE_APP, FileStatus.MISSING_BEFORE_INSTALL)
 
-__all__ = ["Survey"]
+# Of all that is known of an app, what came of it: it is asked for on every page.
+_known: dict[Hashable, dict[Key, FileStatus]] = {}
 
-# What it takes knowing the others to say more of.
-_PERHAPS_UNDONE = (FileStatus.MISSING, FileStatus.STALE_APP, FileStatus.MISSING_BEFORE_INSTALL)
+# So many are more than a project has; somebody else's rows must not fill the memory.
+_MANY = 10_000
+
+# Of a file that says nothing, or was not read yet.
+_NOTHING = Metadata(
+    dependencies=[], run_before=[], replaces=[], initial=None, atomic=True, operations=[], effects=[]
+)
 
 
 class Survey:
-    """
-    One database, read once.
-
-    Args:
-        connection: the database.
-    """
+    """One database, read once."""
 
     def __init__(self, connection: Any) -> None:
         self.connection = connection
         self.store = Store(connection)
-        self.disk = Disk()
-        # As they are known by now.
-        self._states: dict[Key, FileState | None] = {}
+        self.disk = ReadFiles()
 
     @cached_property
     def has_store(self) -> bool:
@@ -54,7 +55,7 @@ class Survey:
 
     @cached_property
     def stored(self) -> dict[Key, StoredSummary]:
-        return {one.key: one for one in self.store.summaries()} if self.has_store else {}
+        return {summary.key: summary for summary in self.store.summaries()} if self.has_store else {}
 
     @cached_property
     def records(self) -> dict[Key, Any]:
@@ -69,61 +70,53 @@ class Survey:
         return self.store.newest_serials()
 
     @cached_property
-    def _verifications(self) -> dict[Key, Verification]:
-        return Verifications(self.connection).newest()
-
-    @cached_property
     def snapshot(self) -> Snapshot:
-        """What it means that one has no file; nobody looks at what the migrations do."""
-        modules = settings.MIGRATION_MODULES
+        """What is known without reading a file; nobody looks at what the migrations do."""
+        stored: Mapping[Key, Any] = self.stored
+        files: Mapping[Key, Any] = dict.fromkeys(self.disk.keys)
         return Snapshot(
-            files=dict.fromkeys(self.disk.keys),  # type: ignore[arg-type]
+            files=files,
             applied={key: record.pk for key, record in self.records.items()},
-            stored=self.store.squashes() if self.has_store else {},
+            stored=stored,
+            stored_squashes=self.store.squashes() if self.has_store else {},
             missing_before_install=MissingBeforeInstall(self.connection).records() if self.has_store else {},
+            verifications=Verifications(self.connection).newest() if self.has_store else {},
             installed_apps=self.disk.installed,
-            disabled_apps=frozenset(
-                label
-                for label in {label for label, _ in self.records}
-                if label in modules and modules[label] is None
-            ),
+            disabled_apps=disabled_apps(app_label for app_label, _ in self.records),
+            tables_in_use=tables_in_use(),
         )
 
-    # One migration ----------------------------------------------------------
+    # File status ------------------------------------------------------------
+
+    def file_status(self, key: Key) -> FileStatus:
+        """Return what the checkout says of a migration, as far as files were read."""
+        if key in self.disk.keys:
+            return file_status(self.as_compared, key)
+        if not self.is_applied(key):
+            return FileStatus.NO_FILE
+        return self._without_file.get(key) or self.snapshot.at_first_sight(key)
 
     def is_applied(self, key: Key) -> bool:
         return key in self.records
 
-    def state(self, key: Key) -> FileState | None:
-        """Return how a migration stands to its file; None where its file was not compared yet."""
-        if key not in self._states:
-            self._states[key] = self._state(key)
-        return self._states[key]
+    def verified(self, key: Key) -> Verification | None:
+        """Return the last verification, if it was of what is there now."""
+        return self.as_compared.verification(key)
 
-    def _state(self, key: Key) -> FileState | None:
-        if key not in self.disk.keys:
-            return self._without_file(key)
-        stored = self.stored.get(key)
-        if stored is None or not self.is_compared(stored):
-            return FileState.ON_DISK
-        if self.disk.digest(key) == "":
-            return FileState.UNREADABLE
-        is_as_stored = self.disk.is_as_stored(stored)
-        if is_as_stored is None:
-            return None
-        return self._as_verified(stored) or (FileState.ON_DISK if is_as_stored else FileState.EDITED)
-
-    def _without_file(self, key: Key) -> FileState:
-        if not self.is_applied(key):
-            return FileState.NO_FILE
-        return OF_STANDING[self._standings.get(key) or self.snapshot.at_first_sight(key)]
+    @cached_property
+    def as_compared(self) -> Snapshot:
+        comparisons = {}
+        for key, stored in self.stored.items():
+            if key in self.disk.keys:
+                comparison = self.disk.comparison(stored, self.snapshot.verifications.get(key))
+                if comparison is not None:
+                    comparisons[key] = comparison
+        return replace(self.snapshot, comparisons=comparisons)
 
     @cached_property
     def _at_first_sight(self) -> dict[Key, FileStatus]:
-        """What could be undone by the looks of it, of what is applied and has no file."""
-        without_file = (key for key in self.records if key not in self.disk.keys)
-        found = {key: self.snapshot.at_first_sight(key) for key in without_file}
-        return {key: standing for key, standing in found.items() if standing in _PERHAPS_UNDONE}
+        absent = {key: self.snapshot.at_first_sight(key) for key in self.records if key not in self.disk.keys}
+        return {key: status for key, status in absent.items() if status in _AT_FIRST_SIGHT}
 
     @property
     def apps_to_look_at(self) -> list[str]:
@@ -131,59 +124,83 @@ class Survey:
         return sorted({key[0] for key in self._at_first_sight})
 
     @cached_property
-    def _standings(self) -> dict[Key, FileStatus]:
+    def _without_file(self) -> dict[Key, FileStatus]:
         """What these are, as far as files were read."""
-        if not self.has_store or not self._at_first_sight:
+        if not self.has_store:
             return {}
-        found = Standings(
-            disk=self.disk,
-            applied=self.snapshot.applied,
-            stored=self.stored,
-            baseline=self.snapshot.missing_before_install,
-            tables_in_use=tables_in_use(),
-            read=self._rows_of,
-        ).of_apps(self.apps_to_look_at)
-        return {key: found[key] for key in self._at_first_sight}
+        members: dict[str, set[Key]] = {app_label: set() for app_label in self.apps_to_look_at}
+        for key in self.keys:
+            if key[0] in members:
+                members[key[0]].add(key)
+        hashes = {app_label: self._all_of(keys) for app_label, keys in members.items()}
+        if len(_known) > _MANY:
+            _known.clear()
+        new = [app_label for app_label in members if hashes[app_label] not in _known]
+        rows = self._rows_of(new) if new else {}
+        for app_label in new:
+            _known[hashes[app_label]] = self._snapshot_of(members[app_label], rows).without_file
+        statuses = {key: status for app in hashes.values() for key, status in _known[app].items()}
+        return {key: statuses[key] for key in self._at_first_sight}
+
+    def _all_of(self, keys: Collection[Key]) -> Hashable:
+        """Return all that the statuses of an app hang on: what is the same has the same, in whatever database."""
+        snapshot, stored = self.snapshot, (self.stored[key] for key in keys if key in self.stored)
+        parts: list[Iterable[Any]] = [
+            ((key, snapshot.applied[key]) for key in keys if key in snapshot.applied),
+            ((one.key, one.digest, one.signature, one.record_id) for one in stored),
+            (
+                (key, self.disk.digest(key), self.disk.said(key) is None)
+                for key in keys
+                if key in self.disk.keys
+            ),
+            ((key, snapshot.missing_before_install.get(key)) for key in keys),
+        ]
+        return (*map(frozenset, parts), snapshot.tables_in_use, self.disk.installed)
 
     def _rows_of(self, app_labels: Iterable[str]) -> dict[Key, StoredMigration]:
         rows = self.store.of_apps(app_labels)
         return {key: replace(row, newest=self.newest_serials.get(key, 0)) for key, row in rows.items()}
 
-    def is_compared(self, stored: StoredSummary) -> bool:
-        """Say whether it is known to be what ran: then a file that is another program matters."""
-        return self.is_applied(stored.key) and stored.record_id == self.records[stored.key].pk
+    def _snapshot_of(self, keys: Collection[Key], rows: Mapping[Key, StoredMigration]) -> Snapshot:
+        """Return the snapshot of one app, with what its files say of themselves."""
+        applied = {key: self.snapshot.applied[key] for key in keys if key in self.snapshot.applied}
+        files = {key: next(self._said(key, rows.get(key)), _NOTHING) for key in keys if key in self.disk.keys}
+        return replace(
+            self.snapshot,
+            files=files,
+            applied=applied,
+            stored={key: rows[key] for key in keys if key in rows},
+            stored_squashes=None,
+            squashes=[key for key in files if key in applied and files[key].replaces],
+        )
 
-    def _as_verified(self, stored: StoredSummary) -> FileState | None:
-        """Return what the last verification said of a file that is another program, or needs other things."""
-        verified = self.verified(stored)
-        if verified is None or verified.problem or not verified.file_digest:
-            return None
-        if verified.file_digest != self.disk.digest(stored.key) and not self.disk.is_as_stored(stored):
-            return None
-        return FileState.DIFFERS if verified.differs else FileState.ON_DISK
+    def _said(self, key: Key, stored: StoredMigration | None) -> Iterator[Metadata]:
+        """Yield what a file says of itself; one that was not read yet is taken to be as stored."""
+        if stored and self.disk.digest(key) in (None, stored.digest) and why_unusable(stored) is None:
+            yield stored.metadata
+        said = self.disk.said(key)
+        if said is not None:
+            yield said
 
-    def verified(self, stored: StoredSummary) -> Verification | None:
-        """Return what came of verifying what is stored now, if that was done."""
-        found = self._verifications.get(stored.key)
-        return found if found is not None and found.signature == stored.signature else None
-
-    # All of them ------------------------------------------------------------
+    # Reading ----------------------------------------------------------------
 
     def compare(self, keys: Iterable[Key]) -> None:
         """Compare the files of these with what is stored, where that tells something."""
         known = [self.stored[key] for key in keys if key in self.stored and key in self.disk.keys]
+        self.disk.compare([one for one in known if self.snapshot.bound(one.key) is not None], self.store)
         self._look_again()
-        self.disk.compare([one for one in known if self.is_compared(one)], self.store)
 
     def read(self, app_labels: Iterable[str]) -> None:
         """Read what the files of these apps say of themselves, where that tells something."""
         wanted = set(app_labels).intersection(self.apps_to_look_at)
-        self._look_again()
         self.disk.read((key for key in self.disk.keys if key[0] in wanted), self.stored)
+        self._look_again()
 
     def _look_again(self) -> None:
-        self._states.clear()
-        vars(self).pop("_standings", None)
+        for name in ("as_compared", "_without_file"):
+            vars(self).pop(name, None)
+
+    # All of them ------------------------------------------------------------
 
     @cached_property
     def keys(self) -> list[Key]:

@@ -16,7 +16,7 @@ from ..exceptions import (
     StateConflict,
     StateNotBuilt,
 )
-from ..inventory.files import Edits
+from ..inventory.files import Files
 from ..inventory.renames import renames
 from ..inventory.snapshot import FileStatus
 from ..schema.effects import effects_of
@@ -87,7 +87,8 @@ def modified_rows(loader: RewindLoader, apps: Container[str]) -> list[StoredMigr
         for key in sorted(on_disk, key=snapshot.applied.__getitem__)
         if key not in loader.recovered and (stored := snapshot.bound(key)) is not None
     ]
-    return [snapshot.stored[key] for key in Edits(Store(loader.connection)).among(bound)]
+    compared = Files(Store(loader.connection)).compare(bound)
+    return [snapshot.stored[key] for key, comparison in compared.items() if comparison.is_modified]
 
 
 def _applied_versions(

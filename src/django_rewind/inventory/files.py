@@ -1,8 +1,9 @@
-"""Which files are not what was stored any more, as far as texts can tell."""
+"""Which files are not what was stored any more, as far as texts can tell. Nothing is executed."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cached_property
 
 from ..sources.bundle.changes import BundleChanges
 from ..sources.bundle.collector import Collector
@@ -12,45 +13,41 @@ from ..sources.signing import digest
 from ..sources.stored import StoredMigration
 from ..storage.store import Store
 from ..utils.types import Key
+from .snapshot import Comparison
 
 
-class Edits:
-    """
-    Compare files with what is stored of them, and of what goes with them.
-
-    Nothing is executed. Whether an edited file would do something else can only be
-    found out by loading what is stored.
-    """
+class Files:
+    """Compare files with what is stored of them, and of what goes with them."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self.changes = BundleChanges(Collector(), store.contents)
 
-    def among(self, stored: Iterable[StoredMigration]) -> list[Key]:
-        """Return the keys of those whose file, or what it needs, was edited, in their order."""
-        on_disk = {row: text for row in stored if (text := text_on_disk(row.key)) is not None}
-        changed = {row.key for row, text in on_disk.items() if digest(text) != row.digest}
-        as_stored = self.store.texts(changed) if changed else {}
-        return [
-            row.key
-            for row, text in on_disk.items()
-            if self.changes.is_modified(row, text, as_stored.get(row.key, ""))
-        ]
+    @cached_property
+    def changes(self) -> BundleChanges:
+        return BundleChanges(Collector(), self.store.contents)
 
-    def fingerprint(self, stored: StoredMigration, text: str | None = None) -> str:
-        """
-        Return a digest of a file and of what it needs, as they are now.
+    def compare(self, stored: Iterable[StoredMigration]) -> dict[Key, Comparison]:
+        """Compare the files of these, in their order; what is stored is read where a text is not the same."""
+        here = {row: text_on_disk(row.key) for row in stored}
+        changed = {row.key for row, text in here.items() if text is not None and digest(text) != row.digest}
+        texts = self.store.texts(changed) if changed else {}
+        return {row.key: self.comparison(row, text, texts.get(row.key, "")) for row, text in here.items()}
 
-        Args:
-            text: of the file; without it, of the module that was imported from it.
-        """
+    def comparison(self, stored: StoredMigration, here: str | None, stored_text: str) -> Comparison:
+        """Compare the text of a file, None where there is none, with what is stored."""
+        if here is None:
+            return Comparison(None)
+        if not self.changes.is_modified(stored, here, stored_text):
+            return Comparison(False)
+        return Comparison(True, self.fingerprint(stored, here))
+
+    def fingerprint(self, stored: StoredMigration, here: str) -> str:
+        """Return a digest of a file and of what it needs, as they are now."""
         try:
-            names = [one.name for one in stored.metadata.bundle.modules]
+            names = [member.name for member in stored.metadata.bundle.modules]
         except ValueError:
             names = []
-        here = text_on_disk(stored.key) if text is None else text
-        texts = [here or "", *map(self._text_of_module, names)]
-        return digest("\0".join(texts))
+        return digest("\0".join([here, *map(self._text_of_module, names)]))
 
     def _text_of_module(self, name: str) -> str:
         try:

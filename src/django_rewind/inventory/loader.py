@@ -12,6 +12,7 @@ from django.db.migrations.exceptions import NodeNotFoundError
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 
+from .. import conf
 from ..storage.tables import all_of_ours
 from ..utils.types import Applied, Key
 from .squashes import in_order_of_originals
@@ -60,14 +61,22 @@ class InventoryLoader(MigrationLoader):
     def _snapshot(self, applied: Applied, **from_store: Any) -> Snapshot:
         from .snapshot import ImportedFile, Snapshot, disabled_apps, tables_in_use
 
+        records: dict[Key, Any] = dict(self.applied_migrations)
         return Snapshot(
             files={key: ImportedFile(migration) for key, migration in self.files.items()},
             applied=applied,
+            applied_at={
+                # A squashed migration that counts as applied may have no record.
+                key: record.applied
+                for key, record in records.items()
+                if not isinstance(record, Migration)
+            },
             squashes=[
                 key for key in self.replacements if key in self.graph.nodes and key in self.applied_migrations
             ],
             installed_apps=frozenset(config.label for config in apps.get_app_configs()),
             disabled_apps=disabled_apps(app_label for app_label, _ in applied),
+            excluded_apps=frozenset(conf.excluded_apps()),
             tables_in_use=tables_in_use(),
             **from_store,
         )

@@ -12,19 +12,19 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from django.apps import apps
 from django.conf import settings
 from django.db.migrations import Migration
 
-from .. import conf
 from ..exceptions import NotRecoverable
 from ..schema.effects import effects_of
 from ..schema.lineage import Place, lasting
 from ..sources.description import describe
 from ..sources.signing import Verdict
 from ..sources.stored import StoredMigration, why_unusable
+from ..storage.records import is_bound
 from ..utils.types import Applied, Effect, Key, label
 from .recreated import Recreated
 from .squashes import Squashes
@@ -34,23 +34,41 @@ if TYPE_CHECKING:
 
 
 class FileStatus(Enum):
-    """What it means that an applied migration has no file, in the words that we print."""
+    """What the checkout says of a migration, in the words that are printed."""
 
+    ON_DISK = "on disk"
+    # Bound to its record, and nobody has compared its file with what is stored.
+    NOT_COMPARED = "not compared yet"
+    # Its file, or what is bundled with it, is another program than what was applied; as far as is known.
+    MODIFIED = "modified"
+    MODIFIED_OPERATIONS = "modified: operations"
+    UNREADABLE = "unreadable"
     MISSING = "missing"
-    # Missing, but a table that it made is in use: not part of a bare rewind.
-    TABLE_IN_USE = "missing, its table is in use"
-    SQUASHED = "replaced"
-    RECREATED = "superseded"
-    MISSING_BEFORE_INSTALL = "baseline"
-    STALE_APP = "app removed"
-    DISABLED = "migrations disabled"
+    # A model of this checkout lives in a table that it made: not part of a bare rewind.
+    TABLE_IN_USE = "missing (table in use)"
+    MISSING_BEFORE_INSTALL = "missing before install"
+    SQUASHED = "squashed"
+    RECREATED = "recreated"
+    STALE_APP = "stale app"
+    DISABLED = "disabled"
+    # Not applied either.
+    NO_FILE = "no file"
+
+    @property
+    def slug(self) -> str:
+        """The word for JSON and addresses."""
+        return self.name.lower()
+
+    @property
+    def short(self) -> str:
+        """The word for a column of a table."""
+        return _SHORT.get(self, self.value)
 
 
-# What the checkout says of the others, in the words that we print.
-ON_DISK = "on disk"
-EDITED = "edited"
-DIFFERS = "differs"
-NO_FILE = "no file"
+_SHORT = {
+    FileStatus.TABLE_IN_USE: "missing (in use)",
+    FileStatus.MISSING_BEFORE_INSTALL: "missing at install",
+}
 
 # Why it is not part of a rewind, in words that fit in parentheses.
 WHY_SKIPPED = {
@@ -64,6 +82,15 @@ WHY_SKIPPED = {
 }
 
 _ROLLED_BACK = (FileStatus.MISSING, FileStatus.STALE_APP)
+
+
+class Comparison(NamedTuple):
+    """What came of comparing a file with what is stored of it."""
+
+    # Whether it, or what is bundled with it, is another program; None where its text cannot be read.
+    is_modified: bool | None
+    # A digest of a modified file and of what it needs, as they are now.
+    fingerprint: str = ""
 
 
 class File(Protocol):
@@ -112,15 +139,23 @@ class Snapshot:
     applied: Applied
     applied_at: Mapping[Key, datetime] = field(default_factory=dict)
     stored: Mapping[Key, StoredMigration] = field(default_factory=dict)
+    # Those that may stand for others, where `stored` has no more than summaries.
+    stored_squashes: Mapping[Key, StoredMigration] | None = None
     # The records that had no file already when django-rewind was installed, and what somebody has acknowledged.
     missing_before_install: Applied = field(default_factory=dict)
     acknowledged: Collection[Key] = ()
     verifications: Mapping[Key, Verification] = field(default_factory=dict)
+    # Of files that were compared with what is stored.
+    comparisons: Mapping[Key, Comparison] = field(default_factory=dict)
+    # The files that do the same as missing migrations, by those.
+    renamed: Mapping[Key, Key] = field(default_factory=dict)
     # The squashed migrations that Django keeps in its graph and counts as applied.
     squashes: Iterable[Key] = ()
     installed_apps: frozenset[str] = frozenset()
     # Apps whose entry in MIGRATION_MODULES is None.
     disabled_apps: frozenset[str] = frozenset()
+    # Apps whose migrations are not stored.
+    excluded_apps: frozenset[str] = frozenset()
     # The tables of the installed models, and those between them.
     tables_in_use: frozenset[str] = frozenset()
 
@@ -140,7 +175,7 @@ class Snapshot:
     def squashed_by(self) -> Squashes:
         by_store = {
             key: stored.metadata.replaces
-            for key, stored in self.stored.items()
+            for key, stored in (self.stored if self.stored_squashes is None else self.stored_squashes).items()
             # Looked for in the text first: most rows need not be parsed.
             if key in self.applied
             and '"replaces": []' not in stored.metadata_text
@@ -150,9 +185,16 @@ class Snapshot:
 
     def bound(self, key: Key) -> StoredMigration | None:
         """Return what is stored of a migration if it is bound to its record: then it is the applied version."""
-        stored = self.stored.get(key)
-        is_bound = stored is not None and key in self.applied and stored.record_id == self.applied[key]
-        return stored if is_bound else None
+        stored, record_id = self.stored.get(key), self.applied.get(key)
+        return stored if stored and record_id and is_bound(stored.record_id, record_id) else None
+
+    def verification(self, key: Key) -> Verification | None:
+        """Return the last verification of a migration, if it was of what is stored and of the file as they are."""
+        verified, stored = self.verifications.get(key), self.stored.get(key)
+        if verified is None or stored is None or verified.signature != stored.signature:
+            return None
+        comparison = self.comparisons.get(key)
+        return verified if verified.file_digest == (comparison.fingerprint if comparison else "") else None
 
     # File status ------------------------------------------------------------
 
@@ -204,7 +246,7 @@ class Snapshot:
         """Return why an applied migration could not be recovered, or None."""
         stored = self.stored.get(key)
         if stored is None:
-            if key[0] in conf.excluded_apps():
+            if key[0] in self.excluded_apps:
                 return NotRecoverable(key, "its source was not stored: DJANGO_REWIND_EXCLUDE names its app.")
             return NotRecoverable(key, "its source is not stored in this database.", _file_or_git(key))
         if (

@@ -1,21 +1,19 @@
 """
-What is known of every migration of a database: one state, one wording.
+What is known of every migration of a database: one status, one wording.
 
-Commands, system checks and the admin take it from here. Nothing stored is executed:
-what only execution can tell is told as it was verified last.
+Commands, system checks, the admin and the Git hook take it from here. Nothing stored is executed: what only
+execution can tell is told as it was verified last.
 """
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
-from dataclasses import dataclass
+from collections.abc import Container
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from django.db.migrations import Migration
 from django.template.defaultfilters import filesizeformat
 
-from .. import conf
 from ..exceptions import NotRecoverable
 from ..models import Origin
 from ..schema.graph import in_applied_order
@@ -26,12 +24,14 @@ from ..storage.facts import MissingBeforeInstall, Verification, Verifications
 from ..storage.store import Store
 from ..utils.printable import in_local_time, printable_name
 from ..utils.types import Key, some_of
-from .files import Edits
-from .loader import loader_of
+from .files import Files
+from .loader import InventoryLoader, loader_of
 from .renames import renames
-from .snapshot import DIFFERS, EDITED, NO_FILE, ON_DISK, FileStatus, Snapshot
+from .snapshot import FileStatus, Snapshot
 
-__all__ = ["Status", "statuses"]
+_MODIFIED = (FileStatus.MODIFIED, FileStatus.MODIFIED_OPERATIONS)
+_WITH_FILE = (FileStatus.ON_DISK, FileStatus.NOT_COMPARED, FileStatus.UNREADABLE, *_MODIFIED)
+_SETTLED = (FileStatus.SQUASHED, FileStatus.RECREATED, FileStatus.DISABLED)
 
 
 @dataclass(frozen=True)
@@ -39,30 +39,41 @@ class Status:
     """One migration that is on disk, applied or stored, and all that is known of it."""
 
     key: Key
+    # What can be said without knowing whether a modified file would act differently.
+    at_first: FileStatus
     # The row of django_migrations; None where it is not applied.
     record_id: int | None = None
     applied_at: datetime | None = None
-    on_disk: bool = False
-    # What it means that an applied one has no file.
-    standing: FileStatus | None = None
     stored: StoredMigration | None = None
-    # What its file makes, if there is one.
-    migration: Migration | None = None
     # Why it could not be recovered, as far as can be told without loading it.
     reason_against: NotRecoverable | None = None
-    # The file, or what it needs, is another program than the one that is stored.
-    has_other_text: bool = False
     # What the file would do otherwise: of "operations" and "dependencies".
     differs: tuple[str, ...] = ()
-    # The file has another place in the graph than what ran.
-    is_elsewhere: bool = False
     # The last verification, if it was of what is there now.
     verified: Verification | None = None
     # A file, not applied, that does the same as this one, which is missing.
-    adoptable_as: Key | None = None
+    renamed_to: Key | None = None
     is_excluded: bool = False
-    # A baseline of which somebody said that it is known.
-    is_forgotten: bool = False
+    # Somebody has accepted that it has no file.
+    is_acknowledged: bool = False
+
+    @property
+    def file_status(self) -> FileStatus:
+        """What the checkout says of it; a modified file that was verified to do the same is as good as any."""
+        return _file_status(self.at_first, self.differs, self.verified)
+
+    @property
+    def has_other_text(self) -> bool:
+        """Whether the file, or what is bundled with it, is another program than what was applied."""
+        return self.at_first is FileStatus.MODIFIED
+
+    @property
+    def is_modified(self) -> bool:
+        return self.file_status in _MODIFIED
+
+    @property
+    def on_disk(self) -> bool:
+        return self.at_first in _WITH_FILE
 
     @property
     def is_applied(self) -> bool:
@@ -70,17 +81,12 @@ class Status:
 
     @property
     def is_missing(self) -> bool:
-        return self.standing in (FileStatus.MISSING, FileStatus.TABLE_IN_USE)
+        return self.at_first in (FileStatus.MISSING, FileStatus.TABLE_IN_USE)
 
     @property
-    def is_proven(self) -> bool:
-        """Whether what is stored is known to be what ran."""
+    def is_bound(self) -> bool:
+        """Whether what is stored is known to be the applied version."""
         return self.stored is not None and self.stored.is_bound_to(self.record_id)
-
-    @property
-    def is_edited(self) -> bool:
-        """Whether the file is another program, and nobody knows whether it does the same."""
-        return self.has_other_text and not self.differs and (self.verified is None or bool(self.problem))
 
     @property
     def problem(self) -> str:
@@ -90,14 +96,13 @@ class Status:
         return self.verified.problem if self.verified else ""
 
     @property
-    def may_stay_as_it_is(self) -> bool:
-        """Whether nobody expects that it can be undone as it ran."""
-        settled = (FileStatus.SQUASHED, FileStatus.RECREATED, FileStatus.DISABLED)
-        return not self.is_applied or self.is_forgotten or self.is_excluded or self.standing in settled
+    def is_settled(self) -> bool:
+        """Whether nobody expects that its applied version can be rolled back."""
+        return not self.is_applied or self.is_acknowledged or self.is_excluded or self.at_first in _SETTLED
 
     @property
     def bundle(self) -> Bundle:
-        """What goes with the stored text; nothing where that cannot be read."""
+        """What goes with the stored source; nothing where that cannot be read."""
         try:
             return self.stored.metadata.bundle if self.stored else EMPTY_BUNDLE
         except ValueError:
@@ -107,30 +112,22 @@ class Status:
 
     @property
     def of_file(self) -> str:
-        """What the checkout says of it."""
-        if self.differs:
-            return f"{DIFFERS}: {', '.join(self.differs)}"
-        if self.is_edited:
-            return EDITED
-        if self.on_disk:
-            return ON_DISK
-        if self.standing is None:
-            return NO_FILE
-        return f"{self.standing.value}, known" if self.is_forgotten else self.standing.value
+        """What the checkout says of it, for a table."""
+        return "acknowledged" if self.is_acknowledged and not self.on_disk else self.file_status.short
 
     @property
     def of_store(self) -> str:
         """What the database says of it."""
         if self.stored is None:
             return "excluded" if self.is_excluded else "not stored"
-        words = [_provenance(self.stored)]
+        words = [_origin(self.stored)]
         if self.stored.stored_at is not None:
             words[0] += f" {in_local_time(self.stored.stored_at):%Y-%m-%d %H:%M}"
-        is_tampered = self.stored.strict_verdict is Verdict.SIGNATURE_MISMATCH
-        if self.is_applied and not self.is_proven and not is_tampered:
-            words.append("unproven")
-        if self.stored.strict_verdict is not Verdict.VERIFIED:
-            words.append(IN_SHORT[self.stored.strict_verdict])
+        verdict = self.stored.strict_verdict
+        if self.is_applied and not self.is_bound and verdict is not Verdict.SIGNATURE_MISMATCH:
+            words.append("unbound")
+        if verdict is not Verdict.VERIFIED:
+            words.append(IN_SHORT[verdict])
         return ", ".join(words)
 
     @property
@@ -138,12 +135,17 @@ class Status:
         """What else there is to say."""
         notes = []
         if self.bundle.members:
-            notes.append(_carries(self.bundle))
-        if self.stored is not None and self.problem and not self.may_stay_as_it_is:
+            names = [printable_name(member.name) for member in self.bundle.members]
+            # A space that does not break would not align.
+            size = filesizeformat(self.bundle.size).replace("\xa0", " ")
+            notes.append(f"with {some_of(names)} ({size})")
+        if "dependencies" in self.differs:
+            notes.append("its file has other dependencies")
+        if self.stored is not None and self.problem and not self.is_settled:
             notes.append(f"cannot be recovered: {self.problem}")
-        if self.adoptable_as is not None:
+        if self.renamed_to is not None:
             notes.append(
-                f"{printable_name(self.adoptable_as[1])} does the same: see 'manage.py rewind --adopt'"
+                f"{printable_name(self.renamed_to[1])} does the same: see 'manage.py rewind --adopt'"
             )
         return notes
 
@@ -155,28 +157,29 @@ class Status:
             "applied": self.is_applied,
             "applied_at": self.applied_at,
             "on_disk": self.on_disk,
-            "standing": self.standing.name.lower() if self.standing else None,
-            "forgotten": self.is_forgotten,
-            "edited": self.is_edited,
+            "file_status": self.file_status.slug,
+            "acknowledged": self.is_acknowledged,
+            "modified": self.is_modified,
             "differs": list(self.differs),
             "stored": self.stored is not None,
             "excluded": self.is_excluded,
             "stored_at": self.stored.stored_at if self.stored else None,
-            "provenance": self.stored.origin if self.stored else None,
-            "proven": self.is_proven,
+            "origin": self.stored.origin if self.stored else None,
+            "bound": self.is_bound,
             "signature": self.stored.strict_verdict.name.lower() if self.stored else None,
-            "carries": [
-                {"kind": one.kind, "name": one.name, "size": one.size} for one in self.bundle.members
+            "bundled": [
+                {"kind": member.kind, "name": member.name, "size": member.size}
+                for member in self.bundle.members
             ],
             "verified_at": self.verified.verified_at if self.verified else None,
             "recoverable": not self.verified.problem if self.verified else None,
             "problem": self.problem,
-            "adoptable_as": self.adoptable_as[1] if self.adoptable_as else None,
+            "renamed_to": self.renamed_to[1] if self.renamed_to else None,
         }
 
 
-def _provenance(stored: StoredMigration) -> str:
-    """Return where a text came from; of one that was found in git, the commit."""
+def _origin(stored: StoredMigration) -> str:
+    """Return where a source came from; of one that was found in Git, the commit."""
     try:
         commit = stored.metadata.commit[:10] if stored.origin == Origin.GIT else ""
     except ValueError:
@@ -184,96 +187,98 @@ def _provenance(stored: StoredMigration) -> str:
     return printable_name(f"{stored.origin} {commit}".rstrip())
 
 
-def _carries(bundle: Bundle) -> str:
-    names = [printable_name(one.name) for one in bundle.members]
-    # A space that does not break would not align.
-    size = filesizeformat(bundle.size).replace("\xa0", " ")
-    return f"with {some_of(names)} ({size})"
+def statuses_of(connection: Any, app_labels: Container[str] | None = None) -> list[Status]:
+    """Return the statuses of the migrations of a database, of some apps or of all, as they are now."""
+    return [
+        status
+        for status in statuses(with_comparisons(loader_of(connection)))
+        if app_labels is None or status.key[0] in app_labels
+    ]
 
 
-def statuses(connection: Any, app_labels: Container[str] | None = None) -> list[Status]:
+def with_comparisons(loader: InventoryLoader) -> Snapshot:
+    """Return the snapshot of a loader with what takes more reading: how files compare, and what was noted."""
+    connection: Any = loader.connection
+    snapshot, store = loader.snapshot, Store(connection)
+    if not loader.store_is_ready:
+        return snapshot
+    bound = (snapshot.bound(key) for key in snapshot.stored if key in snapshot.files)
+    return replace(
+        snapshot,
+        acknowledged=MissingBeforeInstall(connection).acknowledged(),
+        verifications=Verifications(connection).newest(),
+        comparisons=Files(store).compare(row for row in bound if row is not None),
+        renamed=renames(snapshot, store),
+    )
+
+
+def statuses(snapshot: Snapshot) -> list[Status]:
     """
-    Return every migration that is on disk, applied or stored.
+    Return the status of every migration that is on disk, applied or stored.
 
     App by app; within it in the order of the graph, what is applied first.
-
-    Args:
-        app_labels: of which apps; None for all.
     """
-    survey = _Survey(connection)
-    return [survey.status(key) for key in survey.order() if app_labels is None or key[0] in app_labels]
+    keys = {*snapshot.files, *snapshot.applied, *snapshot.stored}
+    # What is squashed stands where it was applied, not behind what stands for it.
+    in_graph = (key for key in keys if not snapshot.squashed_by.is_squashed(key))
+    order = in_applied_order(keys, {key: snapshot.dependencies(key) for key in in_graph}, snapshot.ids)
+    # What is part of a circle has no place in an order.
+    order += sorted(keys.difference(order))
+    in_order = sorted(order, key=lambda key: (key[0], key not in snapshot.applied))
+    return [status_of(snapshot, key) for key in in_order]
 
 
-class _Survey:
-    """Disk, record and store of one database, read once."""
-
-    def __init__(self, connection: Any) -> None:
-        self.loader = loader_of(connection)
-        self.store = Store(connection)
-        self.snapshot = self.loader.snapshot
-        is_ready = self.loader.store_is_ready
-        self.verifications = Verifications(connection).newest() if is_ready else {}
-        self.forgotten = MissingBeforeInstall(connection).acknowledged() if is_ready else set()
-        self.edits = Edits(self.store)
-        self.edited = set(self.edits.among(self._proven_with_file()))
-        self.adoptions = renames(self.snapshot, self.store)
-        self.excluded = set(conf.excluded_apps())
-
-    def _proven_with_file(self) -> Iterable[StoredMigration]:
-        applied, disk = self.snapshot.applied, self.snapshot.files
-        for key, stored in self.snapshot.stored.items():
-            if key in disk and key in applied and stored.record_id == applied[key]:
-                yield stored
-
-    def order(self) -> list[Key]:
-        snapshot = self.snapshot
-        keys = {*snapshot.files, *snapshot.applied, *snapshot.stored}
-        order = in_applied_order(keys, {key: snapshot.dependencies(key) for key in keys}, snapshot.ids)
-        order += sorted(keys.difference(order))
-        return sorted(order, key=lambda key: (key[0], key not in snapshot.applied))
-
-    def status(self, key: Key) -> Status:
-        stored = self.snapshot.stored.get(key)
-        verified = self._verified(key, stored)
-        has_other_text = key in self.edited
-        does_other, is_elsewhere = _compared(self.snapshot, key) if has_other_text else (False, False)
-        if has_other_text and verified is not None and not verified.problem:
-            does_other = "operations" in verified.differs
-        return Status(
-            key=key,
-            record_id=self.snapshot.applied.get(key),
-            applied_at=getattr(self.loader.applied_migrations.get(key), "applied", None),
-            on_disk=key in self.snapshot.files,
-            standing=self.snapshot.without_file.get(key),
-            stored=stored,
-            migration=self.loader.files.get(key),
-            reason_against=self.snapshot.reason_against(key) if key in self.snapshot.applied else None,
-            has_other_text=has_other_text,
-            differs=differences(does_other=does_other, is_elsewhere=is_elsewhere),
-            is_elsewhere=is_elsewhere,
-            verified=verified,
-            adoptable_as=self.adoptions.get(key),
-            is_excluded=key[0] in self.excluded,
-            is_forgotten=key in self.forgotten,
-        )
-
-    def _verified(self, key: Key, stored: StoredMigration | None) -> Verification | None:
-        verified = self.verifications.get(key)
-        if verified is None or stored is None or verified.signature != stored.signature:
-            return None
-        now = self.edits.fingerprint(stored) if key in self.edited else ""
-        return verified if verified.file_digest == now else None
+def status_of(snapshot: Snapshot, key: Key) -> Status:
+    """Return the status of one migration."""
+    at_first, verified = _at_first(snapshot, key), snapshot.verification(key)
+    return Status(
+        key=key,
+        at_first=at_first,
+        record_id=snapshot.applied.get(key),
+        applied_at=snapshot.applied_at.get(key),
+        stored=snapshot.stored.get(key),
+        reason_against=snapshot.reason_against(key) if key in snapshot.applied else None,
+        differs=_differs(snapshot, key, verified) if at_first is FileStatus.MODIFIED else (),
+        verified=verified,
+        renamed_to=snapshot.renamed.get(key),
+        is_excluded=key[0] in snapshot.excluded_apps,
+        is_acknowledged=key in snapshot.acknowledged
+        and snapshot.missing_before_install.get(key) == snapshot.applied.get(key),
+    )
 
 
-def differences(*, does_other: bool, is_elsewhere: bool) -> tuple[str, ...]:
-    """Return what an edited file would do otherwise than what ran."""
-    found = {"operations": does_other, "dependencies": is_elsewhere}
-    return tuple(name for name, differs in found.items() if differs)
+def file_status(snapshot: Snapshot, key: Key) -> FileStatus:
+    """Return what the checkout says of one migration, without all else that a status tells."""
+    at_first, verified = _at_first(snapshot, key), snapshot.verification(key)
+    differs = _differs(snapshot, key, verified) if at_first is FileStatus.MODIFIED else ()
+    return _file_status(at_first, differs, verified)
 
 
-def _compared(snapshot: Snapshot, key: Key) -> tuple[bool, bool]:
+def _file_status(at_first: FileStatus, differs: tuple[str, ...], verified: Verification | None) -> FileStatus:
+    if at_first is not FileStatus.MODIFIED:
+        return at_first
+    if "operations" in differs:
+        return FileStatus.MODIFIED_OPERATIONS
+    is_the_same = verified is not None and not verified.problem and not differs
+    return FileStatus.ON_DISK if is_the_same else FileStatus.MODIFIED
+
+
+def _at_first(snapshot: Snapshot, key: Key) -> FileStatus:
+    if key not in snapshot.files:
+        return snapshot.without_file.get(key, FileStatus.NO_FILE)
+    if snapshot.bound(key) is None:
+        return FileStatus.ON_DISK
+    comparison = snapshot.comparisons.get(key)
+    if comparison is None:
+        return FileStatus.NOT_COMPARED
+    if comparison.is_modified is None:
+        return FileStatus.UNREADABLE
+    return FileStatus.MODIFIED if comparison.is_modified else FileStatus.ON_DISK
+
+
+def _differs(snapshot: Snapshot, key: Key, verified: Verification | None) -> tuple[str, ...]:
     """
-    Say whether a file has other operations than what ran, and whether it has another place in the graph.
+    Return what a modified file would do otherwise, as far as it is known.
 
     Descriptions that are the same say nothing of operations: the default of a field is not in them.
     A squashed migration loses its `replaces` once its originals are gone, and what depended on one of
@@ -281,12 +286,15 @@ def _compared(snapshot: Snapshot, key: Key) -> tuple[bool, bool]:
     """
     try:
         before, now = snapshot.stored[key].metadata, snapshot.files[key]
-        does_other = before.comparable() != now.comparable()
+        has_other_operations = bool(before.comparable() != now.comparable())
     except Exception:  # noqa: BLE001 (whatever an operation raises that describes itself)
-        return False, False
-    is_elsewhere = (
-        snapshot.squashed_by.settled(before.dependencies) != snapshot.squashed_by.settled(now.dependencies)
+        return verified.differs if verified and not verified.problem else ()
+    if verified and not verified.problem:
+        has_other_operations = "operations" in verified.differs
+    settled = snapshot.squashed_by.settled
+    has_other_place = (
+        settled(before.dependencies) != settled(now.dependencies)
         or set(before.run_before) != set(now.run_before)
         or (bool(now.replaces) and set(before.replaces) != set(now.replaces))
     )
-    return does_other, is_elsewhere
+    return ("operations",) * has_other_operations + ("dependencies",) * has_other_place

@@ -40,7 +40,7 @@ def test_table(busy):
     assert [line[1:4] for line in lines[1:]] == ["[X]", "[X]", "[X]", "[ ]"]
     assert [line.split("  ")[0].split()[-1] for line in lines[1:]] == names(busy)
     assert {
-        line.index(word) for line, word in zip(lines[1:], ["on disk", "missing", "edited", "on disk"])
+        line.index(word) for line, word in zip(lines[1:], ["on disk", "missing", "modified", "on disk"])
     } == {19}
 
 

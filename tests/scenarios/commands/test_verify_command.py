@@ -103,12 +103,12 @@ def edited(shop: Project) -> None:
 def test_edited_file(shop):
     """It is a failure, the diff shows what was edited, and what was found is remembered."""
     edited(shop)
-    assert "differs: operations" in shop.manage("show_stored_migrations", "shop").stdout
+    assert "modified: operations" in shop.manage("show_stored_migrations", "shop").stdout
 
     result = shop.attempt("verify_migrations", "shop", "--diff")
 
     assert result.returncode == 1
-    assert "shop.0002_price: differs: operations" in result.stdout
+    assert "shop.0002_price: modified: operations" in result.stdout
     assert "-        migrations.AddField('product', 'price'" in result.stdout
     assert "+        migrations.AddField('product', 'cost'" in result.stdout
     assert shop.rows(
@@ -117,19 +117,19 @@ def test_edited_file(shop):
 
 
 def test_edit_that_only_execution_can_judge(shop):
-    """It is called edited until it was verified, and then what it is."""
+    """It is called modified until it was verified, and then what it is."""
     shop.migration("shop.0002_price", PRICE, after="0001_initial")
     shop.manage("migrate")
     shop.migration("shop.0002_price", PRICE.replace("default=7", "default=3 + 4"), after="0001_initial")
-    assert "edited" in shop.manage("show_stored_migrations", "shop").stdout
+    assert "modified" in shop.manage("show_stored_migrations", "shop").stdout
 
     shop.manage("verify_migrations", "shop")
 
-    assert "edited" not in shop.manage("show_stored_migrations", "shop").stdout
+    assert "modified" not in shop.manage("show_stored_migrations", "shop").stdout
     shop.migration("shop.0002_price", PRICE.replace("default=7", "default=8"), after="0001_initial")
-    assert "edited" in shop.manage("show_stored_migrations", "shop").stdout
+    assert "modified" in shop.manage("show_stored_migrations", "shop").stdout
     assert shop.attempt("verify_migrations", "shop").returncode == 1
-    assert "differs: operations" in shop.manage("show_stored_migrations", "shop").stdout
+    assert "modified: operations" in shop.manage("show_stored_migrations", "shop").stdout
 
 
 def test_other_dependencies(shop):
@@ -141,7 +141,7 @@ def test_other_dependencies(shop):
 
     result = shop.attempt("verify_migrations", "shop")
 
-    assert "shop.0003_cost: differs: dependencies" in result.stdout
+    assert "shop.0003_cost: modified: dependencies" in result.stdout
 
 
 def test_accept(shop):
@@ -186,7 +186,7 @@ def test_forget(shop):
     shop.manage("verify_migrations", "--acknowledge", "shop", "0002_price")
 
     shop.manage("verify_migrations", "--strict")
-    assert "baseline, known" in shop.manage("show_stored_migrations", "shop").stdout
+    assert "acknowledged" in shop.manage("show_stored_migrations", "shop").stdout
     assert shop.applied("shop") == ["0001_initial", "0002_price"]
 
 

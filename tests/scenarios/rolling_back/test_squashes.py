@@ -106,9 +106,9 @@ def test_a_squash_that_became_a_normal_migration_is_no_difference(squashed_for_g
 
     before = shop.manage("show_stored_migrations").stdout
     assert shop.manage("verify_migrations", "--strict").stdout.endswith("are as they should be.\n")
-    assert "differs" not in before
-    assert "edited" in before
-    assert "edited" not in shop.manage("show_stored_migrations").stdout
+    assert "modified:" not in before
+    assert "modified" in before
+    assert "modified" not in shop.manage("show_stored_migrations").stdout
     shop.manage("migrate", "shop", "zero")
     assert shop_tables(shop) == set()
     assert shop.applied("cart") == []
@@ -133,7 +133,7 @@ def test_a_squash_that_says_that_it_replaces_something_else_differs(squashed):
     result = squashed.attempt("verify_migrations", "shop")
 
     assert result.returncode == 1
-    assert f"shop.{SQUASH}: differs: dependencies" in result.stdout
+    assert f"shop.{SQUASH}: modified: dependencies" in result.stdout
 
 
 def test_what_stands_on_something_else_than_the_squash_differs(squashed_for_good):
@@ -147,7 +147,7 @@ def test_what_stands_on_something_else_than_the_squash_differs(squashed_for_good
     result = shop.attempt("verify_migrations")
 
     assert result.returncode == 1
-    assert "cart.0001_initial: differs: dependencies" in result.stdout
+    assert "cart.0001_initial: modified: dependencies" in result.stdout
     assert "1 of" in result.stderr
 
 

@@ -12,8 +12,8 @@ from django.db import connection, models
 from django.test.utils import CaptureQueriesContext
 
 from django_rewind.actions.verify import Verifier
-from django_rewind.admin import disk
-from django_rewind.inventory.status import statuses
+from django_rewind.inventory import reading
+from django_rewind.inventory.status import statuses_of
 from django_rewind.models import BaselineMigration, MigrationCode
 from django_rewind.sources.description import describe
 from django_rewind.sources.stored import NewSource
@@ -29,7 +29,7 @@ pytestmark = [pytest.mark.deep, pytest.mark.django_db(transaction=True, database
 @pytest.fixture(autouse=True)
 def nothing_read():
     """Another test's files are none of this one's."""
-    disk.forget()
+    reading.forget()
 
 
 @pytest.fixture
@@ -88,11 +88,11 @@ def test_a_file_was_edited(reader, shop):
     shop.migration("0002_a", add("product", "a", "TextField(null=True)"), "# nothing", after="0001_initial")
     assert files(reader)["0002_a"] == "✓ on disk"
     shop.migration("0002_a", add("product", "a", "IntegerField(null=True)"), after="0001_initial")
-    assert files(reader)["0002_a"] == "≈ edited"
+    assert files(reader)["0002_a"] == "≈ modified"
     list(Verifier(connection).findings())
-    assert files(reader)["0002_a"] == "≠ differs"
+    assert files(reader)["0002_a"] == "≠ modified: operations"
     shop.migration("0002_a", add("product", "a", "FloatField(null=True)"), after="0001_initial")
-    assert files(reader)["0002_a"] == "≈ edited"
+    assert files(reader)["0002_a"] == "≈ modified"
 
 
 def test_a_file_cannot_be_read(reader, shop):
@@ -106,7 +106,7 @@ def test_a_baseline_is_none_that_is_missing(reader, shop):
     shop.delete("0003_b")
     key = shop.key("0003_b")
     BaselineMigration.objects.create(app_label=key[0], migration_name=key[1], record_id=record_id(key))
-    assert files(reader)["0003_b"] == "◇ baseline"
+    assert files(reader)["0003_b"] == "◇ missing before install"
 
 
 def test_a_squash_replaces_what_is_gone(reader, shop):
@@ -117,39 +117,39 @@ def test_a_squash_replaces_what_is_gone(reader, shop):
     migrate("shop")
     shop.delete(*names)
     found = files(reader)
-    assert {found[name] for name in names if name in found} == {"⊂ replaced"}
+    assert {found[name] for name in names if name in found} == {"⊂ squashed"}
     assert found["0001_squashed"] == "✓ on disk"
 
 
 def test_an_app_is_removed_or_disabled(reader, shop, settings):
     """Then nothing of it is missing."""
     settings.MIGRATION_MODULES = {"shop": None}
-    assert set(files(reader).values()) == {"‖ migrations disabled"}
+    assert set(files(reader).values()) == {"‖ disabled"}
     settings.MIGRATION_MODULES = {}
     settings.INSTALLED_APPS = [one for one in settings.INSTALLED_APPS if one != "shop"]
-    assert set(files(reader).values()) == {"⊘ app removed"}
+    assert set(files(reader).values()) == {"⊘ stale app"}
 
 
 def words_of_the_command(name: str) -> str:
     """Return what `show_stored_migrations` says of a file."""
-    return {one.key[1]: one.of_file for one in statuses(connection, ["shop"])}[name]
+    return {one.key[1]: one.of_file for one in statuses_of(connection, ["shop"])}[name]
 
 
 def test_what_a_file_has_taken_over_is_superseded(reader, shop):
     """As the command says, though no file is imported; also where the file is not in sight."""
     shop.migration("0001_initial", create("Product", a="TextField(null=True)", b="TextField(null=True)"))
     shop.delete("0002_a", "0003_b")
-    assert words_of_the_command("0002_a") == "superseded"
+    assert words_of_the_command("0002_a") == "recreated"
     forget_modules("shop")
     assert set(rows(reader, "?file=missing")) == set()
     assert files(reader) == {
-        "0001_initial": "≈ edited",
-        "0002_a": "⊃ superseded",
-        "0003_b": "⊃ superseded",
+        "0001_initial": "≈ modified",
+        "0002_a": "⊃ recreated",
+        "0003_b": "⊃ recreated",
     }
-    disk.forget()
-    assert files(reader, "?file=superseded&q=0003") == {"0003_b": "⊃ superseded"}
-    assert counts(reader)["superseded"] == 2
+    reading.forget()
+    assert files(reader, "?file=recreated&q=0003") == {"0003_b": "⊃ recreated"}
+    assert counts(reader)["recreated"] == 2
     assert not [name for name in sys.modules if name.startswith("shop.migrations.")]
 
 
@@ -176,9 +176,10 @@ def test_a_table_is_in_use(reader, shop, product):
     shop.delete("0001_initial", "0002_a", "0003_b")
     names = ("0001_initial", "0002_a", "0003_b")
     found = {name: words_of_the_command(name) for name in names}
-    assert found["0001_initial"] == "missing, its table is in use"
+    assert found["0001_initial"] == "missing (in use)"
+    found["0001_initial"] = "missing (table in use)"
     assert {name: word.partition(" ")[2] for name, word in files(reader).items()} == found
-    assert set(rows(reader, "?file=in-use")) == {"0001_initial"}
+    assert set(rows(reader, "?file=table_in_use")) == {"0001_initial"}
     assert set(rows(reader, "?file=missing")) == {"0002_a", "0003_b"}
 
 
@@ -186,13 +187,13 @@ def test_a_table_is_in_use(reader, shop, product):
     "query, names",
     [
         ("?file=missing", {"0003_b"}),
-        ("?file=edited&app_label=shop", {"0002_a"}),
-        ("?file=on-disk&app_label=shop", {"0001_initial"}),
+        ("?file=modified&app_label=shop", {"0002_a"}),
+        ("?file=on_disk&app_label=shop", {"0001_initial"}),
         ("?applied=no&app_label=shop", set()),
         ("?applied=yes&app_label=shop", {"0001_initial", "0002_a", "0003_b"}),
         ("?q=FloatField&app_label=shop", {"0002_a"}),
         ("?q=0003&app_label=shop", {"0003_b"}),
-        ("?provenance=captured&app_label=shop&file=missing", {"0003_b"}),
+        ("?origin=captured&app_label=shop&file=missing", {"0003_b"}),
         ("?file=nonsense", set()),
     ],
 )
@@ -214,10 +215,10 @@ def test_the_line_above_counts_all(reader, shop):
     assert found["missing"] == 1
     assert found["stored"] == MigrationCode.objects.count()
     assert found["not compared with their files yet"] > 0
-    rows(reader, "?file=edited")
+    rows(reader, "?file=modified")
     found = counts(reader)
     assert "not compared with their files yet" not in found
-    assert sum(found.get(one, 0) for one in ("missing", "on disk", "edited")) == found["stored"]
+    assert sum(found.get(one, 0) for one in ("missing", "on disk", "modified")) == found["stored"]
 
 
 def test_another_database_is_chosen(reader, shop):
@@ -241,7 +242,7 @@ def test_a_database_that_is_none_is_the_default(reader, shop):
 def test_no_migration_is_imported(reader, shop):
     """Neither those of the project nor what is stored."""
     forget_modules("shop")
-    for query in ("", "?file=on-disk", "?file=missing"):
+    for query in ("", "?file=on_disk", "?file=missing"):
         reader.get(LIST + query)
     assert not [name for name in sys.modules if name.startswith("shop.migrations.")]
 
@@ -277,7 +278,7 @@ def queries(client, query: str) -> int:
     return len(found)
 
 
-@pytest.mark.parametrize("query", ["", "?file=missing", "?file=edited", "?applied=yes", "?q=x"])
+@pytest.mark.parametrize("query", ["", "?file=missing", "?file=modified", "?applied=yes", "?q=x"])
 def test_queries_do_not_grow_with_the_rows(reader, query):
     """They are as many for three hundred as for three."""
     try:
@@ -310,21 +311,21 @@ def test_many_apps_are_chosen_from(reader):
 def test_no_more_files_are_read_than_rows_shown(reader, shop, monkeypatch):
     """And none twice, as long as it stays as it is."""
     reads = []
-    real = disk.Disk.text
-    monkeypatch.setattr(disk.Disk, "text", lambda self, key: reads.append(key) or real(self, key))
+    real = reading.ReadFiles.text
+    monkeypatch.setattr(reading.ReadFiles, "text", lambda self, key: reads.append(key) or real(self, key))
     rows(reader)
     assert sorted(reads) == [shop.key(name) for name in ("0001_initial", "0002_a", "0003_b")]
     rows(reader)
-    rows(reader, "?file=edited&app_label=shop")
+    rows(reader, "?file=modified&app_label=shop")
     others = [key for key in reads[3:] if key[0] == "shop"]
     assert others == []
     reads.clear()
     shop.migration("0002_a", add("product", "a", "IntegerField(null=True)"), after="0001_initial")
-    assert files(reader, "?file=edited") == {"0002_a": "≈ edited"}
+    assert files(reader, "?file=modified") == {"0002_a": "≈ modified"}
     assert reads == [shop.key("0002_a")]
     reads.clear()
     # What is missing is told from what is superseded by the files of its app, once.
-    disk.forget()
+    reading.forget()
     shop.delete("0003_b")
     for _ in range(2):
         assert files(reader, "?file=missing") == {"0003_b": "✗ missing"}

@@ -110,9 +110,9 @@ def test_every_command_can_be_typed(reader, shop, state):
 def test_what_an_edited_file_would_do_is_told_as_verified_last(reader, shop):
     """Nothing is loaded to find out."""
     shop.migration("0003_b", add("product", "b", "IntegerField(null=True)"), after="0002_a")
-    assert "≈ edited" in box(page(reader, "0003_b"))
+    assert "≈ modified" in box(page(reader, "0003_b"))
     list(Verifier(connection).findings())
-    assert "≠ differs" in box(page(reader, "0003_b"))
+    assert "≠ modified: operations" in box(page(reader, "0003_b"))
     assert "could be recovered" in box(page(reader, "0003_b"))
 
 
@@ -133,9 +133,9 @@ def test_an_edited_helper_counts_like_an_edited_file(reader, app):
     assert "shop.helpers module, 37 bytes" in " ".join(unescape(strip_tags(section(shown, "bundle"))).split())
     assert "return 1" in unescape(strip_tags(section(shown, "bundle")))
     helper.write_text("def fill(apps, editor):\n    return 2\n")
-    assert "≈ edited" in box(page(reader, "0001_initial"))
+    assert "≈ modified" in box(page(reader, "0001_initial"))
     list(Verifier(connection).findings())
-    assert "≠ differs" in box(page(reader, "0001_initial"))
+    assert "≠ modified: operations" in box(page(reader, "0001_initial"))
 
 
 @on_databases
@@ -298,7 +298,7 @@ def test_a_text_that_was_changed_by_hand(reader, shop):
     assert "could be recovered" not in box(shown)
     assert "It is never used like that." in box(shown)
     assert "rewind-is-verified" not in shown
-    assert "rewind-is-tampered" in shown
+    assert "rewind-is-signature_mismatch" in shown
     assert "python manage.py backfill_migration_code shop" in commands(shown)
 
 

@@ -15,8 +15,8 @@ from django.test.utils import CaptureQueriesContext
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from django_rewind.admin import disk
 from django_rewind.admin.layout import layout_of
+from django_rewind.inventory import reading
 from django_rewind.models import MigrationCode
 from tests.support.fixtures import applied, forget_modules, migrate, row
 from tests.support.helpers import add, create
@@ -32,7 +32,7 @@ on_databases = pytest.mark.django_db(transaction=True, databases=["default", "ot
 @pytest.fixture
 def reader(client):
     """Staff who may look."""
-    disk.forget()
+    reading.forget()
     user = get_user_model().objects.create_user("somebody", password="x", is_staff=True)
     user.user_permissions.set(Permission.objects.filter(codename="view_migrationcode"))
     client.force_login(user)
@@ -82,10 +82,10 @@ def test_each_state_is_said(reader, shop):
     shop.migration("0002_a", add("product", "a", "IntegerField(null=True)"), after="0001_initial")
     shop.migration("0004_c", after="0002_a")
     MigrationCode.objects.filter(app_label="shop", migration_name="0001_initial").delete()
-    reader.get("/admin/django_rewind/migrationcode/?file=edited")
+    reader.get("/admin/django_rewind/migrationcode/?file=modified")
     assert sorted(titles(drawn(reader, f"{OVERVIEW}shop/"))) == [
         "shop.0001_initial: applied, not stored",
-        "shop.0002_a: applied, edited" if "0002_a" in applied("shop") else "shop.0002_a: not applied",
+        "shop.0002_a: applied, modified" if "0002_a" in applied("shop") else "shop.0002_a: not applied",
         "shop.0002_b: applied, missing",
         "shop.0003_merge: not applied, no file",
         "shop.0004_c: not applied, not stored",

@@ -71,7 +71,7 @@ def test_who_may_look_sees_the_list(reader, stored):
     assert reverse("admin:django_rewind_migrationcode_changelist") == LIST
 
 
-@pytest.mark.parametrize("query", ["?q=0001", "?app_label=shop", "?provenance=captured", "?o=2"])
+@pytest.mark.parametrize("query", ["?q=0001", "?app_label=shop", "?origin=captured", "?o=2"])
 def test_the_list_can_be_searched_and_filtered(reader, stored, query):
     """What is found is shown."""
     answer = reader.get(LIST + query)

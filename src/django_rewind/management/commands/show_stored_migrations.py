@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import CommandError
 
 from django_rewind.actions.history import timelines
-from django_rewind.inventory.status import Status, statuses
+from django_rewind.inventory.status import Status, statuses_of
 from django_rewind.management.options import add_migration, chosen, named
 from django_rewind.management.reporting import ReportingCommand
 from django_rewind.sources.signing import Verdict
@@ -60,7 +60,7 @@ class Command(ReportingCommand):
             self._show_all(options)
 
     def _show_all(self, options: dict[str, Any]) -> None:
-        found = {connection.alias: statuses(connection) for connection in self.connections(options)}
+        found = {connection.alias: statuses_of(connection) for connection in self.connections(options)}
         keys = {status.key for listed in found.values() for status in listed}
         wanted = chosen(options["app_label"], keys, "on disk, applied or stored")
         shown = {
@@ -102,14 +102,14 @@ class Command(ReportingCommand):
         return f" {box} {'  '.join(columns)}".rstrip()
 
     def _of_file(self, one: Status) -> Any:
-        if one.is_missing or one.is_edited or one.differs:
+        if one.is_missing or one.is_modified:
             return self.style.WARNING
         return str
 
     def _of_store(self, one: Status) -> Any:
         if one.stored is not None and one.stored.verdict is not Verdict.VERIFIED:
             return self.style.ERROR
-        return self.style.WARNING if one.is_applied and not one.is_proven and not one.is_excluded else str
+        return self.style.WARNING if one.is_applied and not one.is_bound and not one.is_excluded else str
 
     # One history ------------------------------------------------------------
 
@@ -154,7 +154,7 @@ def _is_wanted(one: Status, options: dict[str, Any]) -> bool:
         return False
     asked = {
         "missing": one.is_applied and not one.on_disk,
-        "modified": bool(one.differs) or one.is_edited,
+        "modified": one.is_modified,
         "unstored": one.is_applied and one.stored is None,
     }
     wanted = [name for name in asked if options[name]]

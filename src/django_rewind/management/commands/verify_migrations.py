@@ -9,7 +9,8 @@ from django.db import connections
 from django_rewind.actions.trust import Trust
 from django_rewind.actions.verify import Finding, Verifier, diff
 from django_rewind.engine import capture
-from django_rewind.inventory.status import Status, statuses
+from django_rewind.inventory.loader import loader_of
+from django_rewind.inventory.status import Status, statuses_of
 from django_rewind.management.options import add_migration, chosen, named
 from django_rewind.management.reporting import ReportingCommand
 from django_rewind.management.trusting import sign
@@ -101,11 +102,11 @@ class Command(ReportingCommand):
 
     def _show_one(self, one: Finding, store: Store, options: dict[str, Any]) -> None:
         name = label(one.key)
-        if one.problem and not one.status.may_stay_as_it_is:
+        if one.problem and not one.status.is_settled:
             self.stdout.write(f"{name}: {self.style.ERROR('cannot be recovered: ' + one.problem)}")
             self.stdout.write(f"  {one.next_step}")
         if one.status.differs:
-            self.stdout.write(f"{name}: {self.style.WARNING(one.status.of_file)}")
+            self.stdout.write(f"{name}: {self.style.WARNING('modified: ' + ', '.join(one.status.differs))}")
             self._show_diff(one, store, options)
         elif _counts(one, options) and not one.problem:
             self.stdout.write(f"{name}: {self.style.WARNING('its file is missing')}")
@@ -135,13 +136,14 @@ class Command(ReportingCommand):
 
     def _accept(self, connection: Any, status: Status) -> None:
         name = label(status.key)
-        if status.record_id is None or status.migration is None:
+        migration = loader_of(connection).files.get(status.key)
+        if status.record_id is None or migration is None:
             what = "not applied" if status.record_id is None else "without a file"
             raise CommandError(f"{name} is {what}: only the file of an applied migration can be accepted.")
-        if status.is_proven and not status.has_other_text:
+        if status.is_bound and not status.has_other_text:
             self.stdout.write(f"{name} is stored as its file has it: there is nothing to accept.")
             return
-        if not capture.accept(connection, status.migration, status.record_id, warn=self._warn):
+        if not capture.accept(connection, migration, status.record_id, warn=self._warn):
             raise CommandError(f"The file of {name} could not be stored. Nothing has been changed.")
         self.stdout.write(f"The file of {name} is what will be reversed. What ran is kept as history.")
 
@@ -186,11 +188,11 @@ def _split(words: list[str]) -> list[str]:
 
 
 def _counts(one: Finding, options: dict[str, Any]) -> bool:
-    return one.is_wrong or (options["strict"] and one.is_missing and not one.status.may_stay_as_it_is)
+    return one.is_wrong or (options["strict"] and one.is_missing and not one.status.is_settled)
 
 
 def _find(connection: Any, app_label: str, name: str) -> Status:
     """Return the one migration with this name, or else with this prefix."""
-    of_app = {one.key: one for one in statuses(connection, [app_label])}
+    of_app = {one.key: one for one in statuses_of(connection, [app_label])}
     nothing = f"No migration of an app '{app_label}' matches '{name}'."
     return of_app[the_one(of_app, app_label, name, otherwise=nothing)]

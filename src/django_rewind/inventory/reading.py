@@ -15,15 +15,15 @@ from collections.abc import Iterable, Mapping
 from django.apps import apps
 from django.db.migrations.loader import MigrationLoader
 
-from django_rewind.sources.bundle.modules import Modules, SourceUnavailable
-from django_rewind.sources.compare import same_text
-from django_rewind.sources.description import Metadata, parse
-from django_rewind.sources.signing import digest
-from django_rewind.sources.stored import StoredSummary
-from django_rewind.storage.store import Store
-from django_rewind.utils.types import Key
-
-__all__ = ["Disk", "forget"]
+from ..sources.bundle.modules import Modules, SourceUnavailable
+from ..sources.compare import same_text
+from ..sources.description import Metadata, parse
+from ..sources.signing import digest
+from ..sources.stored import StoredSummary
+from ..storage.facts import Verification
+from ..storage.store import Store
+from ..utils.types import Key
+from .snapshot import Comparison
 
 # When a file was changed last, and its size: as long as they stay, so does its digest.
 _Stamp = tuple[int, int]
@@ -47,7 +47,7 @@ def forget() -> None:
         known.clear()
 
 
-class Disk:
+class ReadFiles:
     """The files of migrations of all installed apps, as they are now; made for one request."""
 
     def __init__(self) -> None:
@@ -92,6 +92,23 @@ class Disk:
                 self._read_anew(key, as_stored)
 
     # Comparing --------------------------------------------------------------
+
+    def comparison(self, stored: StoredSummary, verified: Verification | None) -> Comparison | None:
+        """
+        Return what came of comparing a file with what is stored; None where nobody has done that yet.
+
+        What is bundled with it was not read, and is taken to be as it was when it was verified last.
+        """
+        is_as_stored = self.is_as_stored(stored)
+        if self.digest(stored.key) == "":
+            return Comparison(None)
+        if is_as_stored is None:
+            return None
+        if not is_as_stored:
+            return Comparison(True, self.digest(stored.key) or "")
+        is_noted = verified is not None and verified.signature == stored.signature and not verified.problem
+        noted = verified.file_digest if verified is not None and is_noted else ""
+        return Comparison(bool(noted), noted)
 
     def is_as_stored(self, stored: StoredSummary) -> bool | None:
         """Say whether a file is the program that is stored; None where nobody has compared them yet."""
