@@ -24,6 +24,7 @@ from ..schema.effects import effects_in, effects_of, flatten, models_made, opera
 from ..schema.graph import closure, in_applied_order
 from ..schema.lineage import Lineage, Name, Reused, conflict, name_of, reused
 from ..schema.operations import (
+    default_table,
     fields_handled,
     fields_named,
     has_fields,
@@ -38,12 +39,12 @@ from .preflight import target_before
 
 
 def in_order_of_states(
-    keys: Iterable[Key], parents: Mapping[Key, Iterable[Key]], ids: Applied, undone: Collection[Key]
+    keys: Iterable[Key], parents: Mapping[Key, Iterable[Key]], ids: Applied, unapplied: Collection[Key]
 ) -> list[Key]:
     """Sort the keys of a full plan of Django's: what stays applied, what is unapplied, and the rest as it is."""
     keys = list(keys)
-    stays = [key for key in keys if key in ids and key not in undone]
-    order = in_applied_order(stays, parents, ids) + in_applied_order(undone, parents, ids)
+    stays = [key for key in keys if key in ids and key not in unapplied]
+    order = in_applied_order(stays, parents, ids) + in_applied_order(unapplied, parents, ids)
     return order + [key for key in keys if key not in ids]
 
 
@@ -61,58 +62,46 @@ class Simulation:
     # Migrations from stored code, for the message.
     suspects: Collection[Key] = ()
 
-    def backwards(self, kept: list[Migration], undone: list[Migration]) -> tuple[list[Migration], Any]:
+    def backwards(self, kept: list[Migration], unapplied: list[Migration]) -> tuple[list[Migration], Any]:
         """
-        Find an order for what is applied, with the state before the first of what is unapplied in it.
+        Return an order for what is applied, and the state before the first of what is unapplied in it.
 
         What stays comes first, where that holds; else what took a model from its app may
-        come later.
-
-        Args:
-            kept: what is applied and stays, in the order in which it was applied.
-            undone: what is unapplied, in that order.
-
-        Raises:
-            StateNotBuilt: there is no such order; it says of the first one why.
-            NameReused: a step would be undone on another table or column than it was applied to.
+        come later. Where no order holds, the error says of the first one why.
         """
         others: dict[Key, dict[Name, Reused]] = {}
         try:
-            before = self.run(kept, undone)
-            others = self.names_reused([*kept, *undone], undone)
+            before = self.run(kept, unapplied)
+            others = self.names_reused([*kept, *unapplied], unapplied)
             if not others:
-                return [*kept, *undone], before
+                return [*kept, *unapplied], before
             # The step that comes first is the last one that was applied.
-            key = next(step for step in map(key_of, reversed(undone)) if step in others)
+            key = next(step for step in map(key_of, reversed(unapplied)) if step in others)
             name, other = min(others[key].items())
-            taken_by = next(one for one in (*kept, *undone) if key_of(one) == other.taken_by)
+            taken_by = next(one for one in (*kept, *unapplied) if key_of(one) == other.taken_by)
             raise NameReused(key, name, other.given_by, other.taken_by, *target_before(taken_by))
         except (StateNotBuilt, NameReused):
             models = {step: {name for name in names if len(name) == 2} for step, names in others.items()}
-            order = with_movers_later(self.empty, kept, undone, models)
-            if order is not None and not self.names_reused(order, undone):
+            order = with_movers_later(self.empty, kept, unapplied, models)
+            if order is not None and not self.names_reused(order, unapplied):
                 with suppress(StateNotBuilt):
-                    # What is there when everything is undone has to hold as well.
+                    # What is there when everything is unapplied has to hold as well.
                     self.run(kept, [])
-                    first = order.index(undone[0])
+                    first = order.index(unapplied[0])
                     return order, self.run(order[:first], order[first:])
             raise
 
-    def names_reused(self, order: list[Migration], undone: list[Migration]) -> dict[Key, dict[Name, Reused]]:
-        """
-        Return by step the names that it uses and that stand for another table or column than when it was applied.
-
-        Args:
-            order: what is applied, in the order in which states are built.
-            undone: the steps.
-        """
+    def names_reused(
+        self, order: list[Migration], unapplied: list[Migration]
+    ) -> dict[Key, dict[Name, Reused]]:
+        """Return by step the names that it uses and that stand for something else than when it was applied."""
         keys = [key_of(migration) for migration in order]
         as_applied = in_applied_order(keys, self.parents, self.ids)
         if as_applied == keys:
             return {}
         effects = {key_of(migration): effects_of(migration) for migration in order}
         then, now = Lineage({key: effects[key] for key in as_applied}), Lineage(effects)
-        others = reused(then, now, map(key_of, undone))
+        others = reused(then, now, map(key_of, unapplied))
         if not others:
             return {}
         state = self.empty()
@@ -140,20 +129,10 @@ class Simulation:
         renders: bool = False,
     ) -> Any:
         """
-        Build the states of a run, as the executor will, and render the one before the first step.
+        Build the states of a run, as the executor will, and return the one before the first step, which renders.
 
-        Args:
-            kept: what is applied and stays, in order.
-            steps: what is undone or applied, in the order of application.
-            backwards: the steps are undone.
-            renders: the states before the other steps are rendered too, which takes as long as
-                with Django. It does so itself, backwards for all of them before the first step.
-
-        Returns:
-            the state before the first step.
-
-        Raises:
-            StateNotBuilt: with the step and the migration at which it failed.
+        With `renders` those before the other steps are rendered too, which takes as long as
+        with Django. It does so itself, backwards for all of them before the first step.
         """
         state = self.empty()
         steps = list(steps)
@@ -197,12 +176,9 @@ class Simulation:
 
 def names_used(step: Migration, state: Any) -> set[Name]:
     """
-    Return the models and fields that a step changes, looks for or points to when it is reversed.
+    Return the models and fields that a step changes, looks for or points to when it is unapplied.
 
     What it has made is dropped under its own name, and is none of them.
-
-    Args:
-        state: the one before the step.
     """
     app_label = step.app_label
     used: set[Name] = set()
@@ -225,14 +201,7 @@ def names_used(step: Migration, state: Any) -> set[Name]:
 
 
 def _look_for_fields(migration: Migration, state: Any) -> None:
-    """
-    Look for the fields that the operations of a step name, as they will in the database.
-
-    Django's state takes a new definition of a field that is not there.
-
-    Raises:
-        FieldDoesNotExist: in the words of Django.
-    """
+    """Look for the fields that operations name: Django's state takes a new definition of one that is not there."""
     app_label = migration.app_label
     named = (fields_named(operation) for operation in operations_in(migration, database=True))
     if all(has_fields(state, app_label, model, names) for model, names in named):
@@ -264,10 +233,7 @@ def _look_for_models(migration: Migration, state: Any, *, backwards: bool, rebui
     """
     Look for the models that fields point to, as far as the database will ask for them.
 
-    Django looks for them only when it renders a state as a whole.
-
-    Raises:
-        ValueError: in the words of Django.
+    Django looks for them only when it renders a state as a whole, and says so in these words.
     """
     app_label = migration.app_label
     known = {*state.models, *models_made(migration)}
@@ -297,7 +263,7 @@ _NOT_OF_THE_COLUMN = {
 def with_movers_later(
     empty: Callable[[], Any],
     kept: list[Migration],
-    undone: list[Migration],
+    unapplied: list[Migration],
     others: Mapping[Key, Collection[Key]] = {},
 ) -> list[Migration] | None:
     """
@@ -305,36 +271,29 @@ def with_movers_later(
 
     For as long as a step does, the states have to know the table under both its names, as
     they did when that was applied. Where what stays has given the old name to a new model
-    by now, that model comes later, too.
-
-    Args:
-        kept: what is applied and stays, in order.
-        undone: the steps in the order of application.
-        others: by step, the models under whose names something that is kept has made others.
-
-    Returns:
-        both in one order, or None where there is none in which the states are true.
+    by now (`others`, by step), that model comes later, too. There may be no order in which
+    the states are true.
     """
     try:
-        behind = _movers(empty(), kept, undone, others)
+        behind = _movers(empty(), kept, unapplied, others)
         if not behind:
             return None
         order = [migration for migration in kept if key_of(migration) not in behind]
-        for step in undone:
+        for step in unapplied:
             order += [step, *(mover for mover in kept if behind.get(key_of(mover)) == key_of(step))]
         again = {model for models in others.values() for model in models}
-        true = _states(empty(), [*kept, *undone], undone)
-        built = _states(empty(), order, undone)
-        (rest,) = _states(empty(), [migration for migration in order if migration not in undone], [])
+        true = _states(empty(), [*kept, *unapplied], unapplied)
+        built = _states(empty(), order, unapplied)
+        (rest,) = _states(empty(), [migration for migration in order if migration not in unapplied], [])
         is_same = rest == true[0] and built[-1] == true[-1] and not again & _pointed_to(rest)
-        is_true = is_same and all(_is_true(*states, again) for states in zip(undone, built, true))
+        is_true = is_same and all(_is_true(*states, again) for states in zip(unapplied, built, true))
         return order if is_true else None
     except Exception:  # noqa: BLE001 (whatever an operation, or a field of somebody's own, raises)
         return None
 
 
 def _movers(
-    state: Any, kept: list[Migration], undone: list[Migration], others: Mapping[Key, Collection[Key]]
+    state: Any, kept: list[Migration], unapplied: list[Migration], others: Mapping[Key, Collection[Key]]
 ) -> dict[Key, Key]:
     """Return what took away a model, and what has been done to its name since, with the last step that knows it."""
     taken: dict[Key, int] = {}
@@ -343,7 +302,7 @@ def _movers(
         state = migration.mutate_state(state, preserve=False)
         taken.update(dict.fromkeys(before - set(state.models), place))
     behind = {}
-    for step in undone:
+    for step in unapplied:
         unknown = _pointed_to(state.models) - state.models.keys()
         for model in {*unknown, *others.get(key_of(step), ())} & taken.keys():
             for migration in kept[taken[model] :]:
@@ -379,18 +338,18 @@ def _is_true(step: Migration, built: Models, true: Models, again: set[Key]) -> b
     def is_changed(key: Key, models: Models) -> bool:
         return bool(closure([key], {one: _targets(models, one) for one in models}) & worked_on)
 
+    def is_second_name(key: Key) -> bool:
+        table, columns = _table(built, key), _columns(built, key).items()
+        return any(
+            _table(true, other) == table and columns <= _columns(true, other).items() for other in true
+        )
+
     return (
         {key: built[key] for key in built if key not in twice}
         == {key: true[key] for key in true if key not in hidden}
-        and all(_is_second_name(key, built, true) and not is_changed(key, built) for key in twice)
+        and all(is_second_name(key) and not is_changed(key, built) for key in twice)
         and not any(is_changed(key, true) for key in hidden)
     )
-
-
-def _is_second_name(key: Key, built: Models, true: Models) -> bool:
-    """Say whether there is a table as a model has it, under another model."""
-    table, columns = _table(built, key), _columns(built, key).items()
-    return any(_table(true, other) == table and columns <= _columns(true, other).items() for other in true)
 
 
 def _pointed_to(models: Models) -> set[Key]:
@@ -403,7 +362,7 @@ def _targets(models: Models, key: Key) -> set[Key]:
 
 
 def _table(models: Models, key: Key) -> str:
-    return str(models[key].options.get("db_table") or f"{key[0]}_{key[1]}")
+    return str(models[key].options.get("db_table") or default_table(*key))
 
 
 def _columns(models: Models, key: Key) -> dict[str, Any]:
@@ -416,5 +375,5 @@ def _columns(models: Models, key: Key) -> dict[str, Any]:
             of_column = {part: kwargs[part] for part in sorted(kwargs) if part not in _NOT_OF_THE_COLUMN}
             related = targets(field, key[0])
             tables = [_table(models, target) if target in models else target for target in related]
-            columns[name] = repr((path, args, of_column, tables))
+            columns[name] = repr((field.db_column, path, args, of_column, tables))
     return columns

@@ -91,9 +91,6 @@ def lasting(history: Iterable[tuple[Key, list[Effect]]]) -> dict[Key, list[Effec
     Return what is left of each migration once all of them have run.
 
     What a later one removed is gone, and what it renamed bears its new name.
-
-    Args:
-        history: migrations with their effects, in the order in which they were applied.
     """
     left: dict[Key, list[Effect]] = {}
     for key, effects in history:
@@ -133,12 +130,7 @@ def taken_away(
     """
     Yield steps that work on what a migration of which no state knows has taken away, with that and what it is.
 
-    Leaving a migration out of the states does not undo what it did to the database.
-
-    Args:
-        steps: the migrations to be applied.
-        applied: what is applied, in that order, with its effects as it ran.
-        left_out: those of them that are in no state.
+    Leaving a migration out of the states does not reverse what it did to the database.
     """
     gone: dict[Name, Key] = {}
     for key, effects in applied:

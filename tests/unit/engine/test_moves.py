@@ -110,6 +110,16 @@ def test_no_model_has_the_table_as_it_was(stock):
     assert order([DEPOT, *stock, MOVER], UNDONE) is None
 
 
+def test_a_unique_column_is_another():
+    """What can be pointed to has to have its column under both names."""
+    code = models.IntegerField(unique=True)
+    depot = in_memory("depot.0001", create("Item", ("code", code)), create("Bin"))
+    for column, is_same in ((None, True), ("number", False)):
+        field = models.IntegerField(unique=True, db_column=column)
+        stock = in_memory("stock.0001", in_state(create("Item", ("code", field), db_table="depot_item")))
+        assert (order([depot, stock, MOVER], UNDONE) is not None) is is_same
+
+
 def test_columns_that_came_later_do_no_harm():
     """A column that only the new app knows stays; one that only the old one knows is not there."""
     more = in_memory("stock.0002", add("Item", "size"))
