@@ -94,7 +94,6 @@ class StoredMigrationsList(ChangeList):
 
 
 def known_of(row: MigrationCode, survey: Survey) -> Known:
-    """Return what is known of a row whose file was compared."""
     key = _key(row)
     stored = as_stored(row, newest=survey.newest_serials.get(key, 0))
     status = survey.file_status(key)

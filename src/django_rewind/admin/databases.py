@@ -47,7 +47,6 @@ def survey_of(request: HttpRequest) -> Survey:
 
 
 def in_database(address: str, alias: str, **values: object) -> str:
-    """Return an address in the admin that stays with the database."""
     query = {**({} if alias == _by_default() else {DATABASE: alias}), **values}
     return f"{address}?{urlencode(query)}" if query else address
 

@@ -20,7 +20,6 @@ def applied_as_html(is_applied: bool) -> SafeString:
 
 
 def moment(value: Any, form: str = "DATETIME_FORMAT") -> str:
-    """Return a time as Django shows one."""
     return date(in_local_time(value), form) if value else "-"
 
 
@@ -30,6 +29,5 @@ def origin(value: str) -> str:
 
 
 def signature(verdict: Verdict) -> SafeString:
-    """Return what a signature is worth as a sign and a word."""
     word = Knowledge[verdict.name]
     return as_html(word.value, word.label)

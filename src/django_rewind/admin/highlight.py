@@ -44,7 +44,6 @@ def lines_of(text: str) -> list[str]:
 
 
 def highlighted(text: str) -> list[SafeString]:
-    """Return the lines of a text as HTML."""
     lines = lines_of(text)
     parts: dict[int, list[_Part]] = {}
     # At a null character the tokenizer of Python 3.13 fails in itself.

@@ -121,7 +121,6 @@ class _Comparison:
         )
 
     def _same_function(self, a: FunctionType, b: FunctionType) -> bool:
-        """Compare what is executed and everything that comes with it."""
         names = _names(a.__code__)
         if not _same_body(a, b) or names != _names(b.__code__):
             return False

@@ -60,7 +60,6 @@ class Metadata:
     committed: str = ""
 
     def as_text(self) -> str:
-        """Return the JSON that is stored and signed."""
         data = {**vars(self), "needs": self.bundle.as_data()}
         del data["bundle"]
         if not self.commit:
@@ -178,7 +177,6 @@ def read_text(module_name: str) -> str:
 
 
 def describe(migration: Migration, bundle: Bundle = EMPTY_BUNDLE) -> Metadata:
-    """Return what is written down beside the text of a migration from disk."""
     # A fresh instance, without what others added to this one in memory.
     fresh = type(migration)(migration.name, migration.app_label)
     return Metadata(

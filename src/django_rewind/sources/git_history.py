@@ -293,7 +293,6 @@ class ModulesAtCommit(Modules):
         return namespace_spec(name, [str(self.repository.top / path) for path in paths]) if paths else None
 
     def _find_outside(self, name: str) -> ModuleSpec | None:
-        """Return a module that does not come from this work tree's history."""
         spec = self._today.find(name)
         places = places_of(spec) if spec is not None else []
         return None if places and self._path_of(Path(places[0]).resolve()) is not None else spec

@@ -121,7 +121,6 @@ class RecoveredMigration(Migration):
 
     @property
     def loaded(self) -> Migration:
-        """The migration that the stored text defines."""
         self.load()
         assert self._loaded is not None
         return self._loaded
@@ -213,7 +212,6 @@ def _are_operations(value: Any) -> bool:
 
 
 def _can_be_a_file(part: str) -> bool:
-    """Say whether a part of a dotted name could be that of a folder or a file, and of no other one."""
     return bool(part) and part.isprintable() and not set(part) & set("/\\")
 
 

@@ -46,12 +46,10 @@ IN_SHORT = {
 
 
 def digest(text: str) -> str:
-    """Return the SHA-256 of a text as hexadecimal digits."""
     return digest_of(text.encode("utf-8", "surrogatepass"))
 
 
 def digest_of(content: bytes) -> str:
-    """Return the SHA-256 of bytes as hexadecimal digits."""
     return hashlib.sha256(content).hexdigest()
 
 

@@ -113,7 +113,6 @@ class StoredMigration:
 
     @property
     def signed(self) -> list[str]:
-        """What the signature covers."""
         return payload(
             self.key,
             module=self.module,

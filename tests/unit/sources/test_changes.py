@@ -1,4 +1,4 @@
-"""What a migration carries along that is missing or different in this checkout."""
+"""What of a bundle is missing or different in this checkout."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def test_an_empty_signature_stays_unsigned_whatever_fingerprint_it_claims():
 
 @pytest.mark.parametrize("position", range(len(PAYLOAD)))
 def test_every_part_is_covered(position):
-    """A change to any part of the payload is tampering."""
+    """A change to any part of the payload is a mismatch."""
     signature, fingerprint = signing.sign(PAYLOAD)
     changed = [*PAYLOAD]
     changed[position] += "x"
@@ -152,19 +152,19 @@ def test_line_ends_count_in_the_digest():
 def test_a_proof_is_made_with_the_key_that_signed(signed):
     """So that both are known, or foreign, together."""
     with override_settings(DJANGO_REWIND_SIGNING_KEYS=["new", "old"]):
-        proof = signing.sign_binding(PAYLOAD, signed[1])
+        binding = signing.sign_binding(PAYLOAD, signed[1])
     with override_settings(DJANGO_REWIND_SIGNING_KEYS=["old"]):
-        assert signing.verifies_binding(PAYLOAD, proof)
+        assert signing.verifies_binding(PAYLOAD, binding)
     with override_settings(DJANGO_REWIND_SIGNING_KEYS=["new"]):
-        assert not signing.verifies_binding(PAYLOAD, proof)
+        assert not signing.verifies_binding(PAYLOAD, binding)
 
 
 def test_a_proof_of_a_key_that_is_gone_is_made_with_the_first():
     """There is no other."""
     with override_settings(DJANGO_REWIND_SIGNING_KEYS=["new", "old"]):
-        proof = signing.sign_binding(PAYLOAD, "0" * 16)
+        binding = signing.sign_binding(PAYLOAD, "0" * 16)
     with override_settings(DJANGO_REWIND_SIGNING_KEYS=["new"]):
-        assert signing.verifies_binding(PAYLOAD, proof)
+        assert signing.verifies_binding(PAYLOAD, binding)
 
 
 def test_a_signature_is_no_proof(signed):
@@ -177,10 +177,10 @@ def test_a_signature_is_no_proof(signed):
         )
 
 
-@pytest.mark.parametrize("proof", ["", "\u00fc" * 64, "0", "\x00"])
-def test_what_is_no_proof_proves_nothing(proof):
+@pytest.mark.parametrize("binding", ["", "\u00fc" * 64, "0", "\x00"])
+def test_what_is_no_binding_binds_nothing(binding):
     """Whatever somebody wrote there."""
-    assert not signing.verifies_binding(PAYLOAD, proof)
+    assert not signing.verifies_binding(PAYLOAD, binding)
 
 
 @override_settings(DJANGO_REWIND_SIGNING_KEYS=None, SECRET_KEY="")

@@ -150,7 +150,6 @@ def intact(members: Iterable[BundleMember], contents: Mapping[str, bytes]) -> di
 
 
 def text_of(name: str, content: bytes) -> str:
-    """Return the text that a stored module holds."""
     try:
         return content.decode("utf-8", "surrogatepass")
     except UnicodeDecodeError:

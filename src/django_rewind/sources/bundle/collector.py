@@ -137,7 +137,6 @@ class Collector:
             raise SourceUnavailable(f"of the module {name} nothing can be taken: {error}") from None
 
     def models_in(self, name: str) -> set[str]:
-        """Return the names of the model classes that a module defines."""
         if name not in self._models:
             self._models[name] = self._find_models(name)
         return self._models[name]
@@ -235,7 +234,6 @@ class _Collection:
     # Modules ----------------------------------------------------------------
 
     def _refer(self, name: str, text: str) -> None:
-        """Note what the text of a module refers to."""
         is_package = name != self.module and self.modules.is_package(name)
         references = self.collector.references(name, text, is_package=is_package)
         if is_within(name, self.package):

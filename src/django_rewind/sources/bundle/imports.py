@@ -214,7 +214,6 @@ def _walk_own(statement: ast.AST) -> Iterator[ast.AST]:
 
 
 def imported_by(nodes: Iterable[ast.AST], package: str) -> Iterator[str]:
-    """Yield the modules that import statements name."""
     for node in nodes:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)

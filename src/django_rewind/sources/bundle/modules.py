@@ -49,7 +49,6 @@ class Modules:
         self._owners: dict[str, Owner] = {}
 
     def find(self, name: str) -> ModuleSpec | None:
-        """Return the spec of a module, or None where there is none."""
         if name not in self._specs:
             self._specs[name] = self._find(name)
         return self._specs[name]
@@ -95,7 +94,6 @@ class Modules:
         return spec is not None and not spec.has_location and spec.submodule_search_locations is not None
 
     def folder(self, name: str) -> Path | None:
-        """Return the folder in which a package lies."""
         spec = self.find(name)
         places = list(spec.submodule_search_locations or ()) if spec is not None else []
         return Path(places[0]) if places else None
@@ -176,7 +174,6 @@ def is_within(name: str, package: str) -> bool:
 
 
 def root_of(name: str) -> str:
-    """Return the top-level name of a dotted one."""
     return name.partition(".")[0]
 
 
