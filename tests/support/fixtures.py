@@ -297,10 +297,12 @@ def in_memory(label: str, *operations: object, after: object = (), **attributes:
     return type("Migration", (Migration,), body)(name, app)
 
 
-def stored(migration: Migration, *, record_id: int | None = None, text: str = "") -> StoredMigration:
+def stored(
+    migration: Migration, *, record_id: int | None = None, text: str = "", module: str = ""
+) -> StoredMigration:
     """Return a migration as the store would, signed with our key."""
     key = (migration.app_label, migration.name)
-    module = f"{key[0]}.migrations.{key[1]}"
+    module = module or f"{key[0]}.migrations.{key[1]}"
     metadata, digest = describe(migration).as_text(), signing.digest(text)
     signed = payload(key, module=module, metadata=metadata, source_digest=digest, origin="captured")
     signature, fingerprint = signing.sign(signed)
