@@ -22,7 +22,7 @@ from django.db.models import Field
 from ..exceptions import NameReused, StateNotBuilt
 from ..schema.effects import effects_in, effects_of, flatten, models_made, operations_in
 from ..schema.graph import closure, in_applied_order
-from ..schema.lineage import Lineage, Name, Reused, conflict, name_of, reused
+from ..schema.lineage import Lineage, Name, Reused, conflict, gives_name_again, name_of, reused
 from ..schema.operations import (
     default_table,
     fields_handled,
@@ -99,7 +99,11 @@ class Simulation:
         as_applied = in_applied_order(keys, self.parents, self.ids)
         if as_applied == keys:
             return {}
-        effects = {key_of(migration): effects_of(migration) for migration in order}
+        migrations = {key_of(migration): migration for migration in order}
+        since = as_applied[min(as_applied.index(key_of(step)) for step in unapplied) :]
+        if not gives_name_again({key: effects_of(migrations[key]) for key in since}):
+            return {}
+        effects = {key: effects_of(migration) for key, migration in migrations.items()}
         then, now = Lineage({key: effects[key] for key in as_applied}), Lineage(effects)
         others = reused(then, now, map(key_of, unapplied))
         if not others:

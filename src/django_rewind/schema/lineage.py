@@ -34,6 +34,7 @@ def describe_place(place: Place) -> str:
 
 
 _MAKES = {"create_model": "creates", "add_field": "adds"}
+_GIVES_NAME = {*_MAKES, "rename_model", "rename_field"}
 
 # What leaves nothing under the name that it is about.
 _TAKES_AWAY = {
@@ -152,9 +153,8 @@ def taken_away(
 
 def _take_back(gone: dict[Name, Key], app_label: str, effect: Effect) -> None:
     """Forget that a name is gone under which an effect makes something."""
-    name = name_of(app_label, effect)
-    if effect["effect"] in _MAKES or renamed(name, app_label, effect) != name:
-        gone.pop(renamed(name, app_label, effect), None)
+    if effect["effect"] in _GIVES_NAME:
+        gone.pop(renamed(name_of(app_label, effect), app_label, effect), None)
 
 
 def _is_in_database(effect: Effect) -> bool:
@@ -389,6 +389,21 @@ class Lineage:
         """Return what a name had come to stand for when it was a migration's turn."""
         meanings = self.meanings.get(name, [])
         return [meaning for meaning in meanings if self._turns[meaning.since] < self._turns[key]]
+
+
+def gives_name_again(history: Mapping[Key, list[Effect]]) -> bool:
+    """Say whether a name can stand for something else behind migrations: much quicker than to follow all of them."""
+    taken: set[Name] = set()
+    given: set[Name] = set()
+    for key, effects in history.items():
+        for effect in effects:
+            if effect["effect"] in ("alter_field", "alter_table") and effect["database"] != effect["state"]:
+                return True
+            if effect["effect"] in _TAKES_AWAY:
+                taken.add(name_of(key[0], effect))
+            if effect["effect"] in _GIVES_NAME:
+                given.add(renamed(name_of(key[0], effect), key[0], effect))
+    return bool(taken & given)
 
 
 def reused(then: Lineage, now: Lineage, steps: Iterable[Key]) -> dict[Key, dict[Name, Reused]]:
