@@ -141,3 +141,19 @@ def test_only_the_engine_knows_the_executor():
         and {"executor", "MigrationExecutor"} & {alias.name for alias in node.names}
     }
     assert knowing == set()
+
+
+#: What Django itself needs of the models outside of storage: a page for the rows, and their pre_save.
+REGISTERING = {"admin/__init__.py", "apps.py"}
+
+
+def test_only_storage_touches_the_tables():
+    """No manager and no row of a model is in the hands of anybody else."""
+    managers = {"objects", "_base_manager", "_default_manager", "_rows", "_manager", "not_dumped"}
+    touching = {
+        name
+        for name, node in nodes_outside("storage", "models", "migrations")
+        if (isinstance(node, ast.Attribute) and node.attr in managers)
+        or (isinstance(node, ast.ImportFrom) and "Tables" in {alias.name for alias in node.names})
+    }
+    assert touching - REGISTERING == set()

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from functools import cached_property
 
 from django.db import transaction
-from django.db.migrations.recorder import MigrationRecorder
 
 from ..engine import capture
 from ..engine.loader import RewindLoader
@@ -15,6 +14,7 @@ from ..inventory.renames import renames
 from ..models import Event
 from ..schema.graph import closure, parents_in
 from ..storage.audit_log import AuditEntry, AuditLog
+from ..storage.records import rename_record
 from ..storage.store import Store
 from ..utils.types import Key, label
 
@@ -105,9 +105,7 @@ def _note(adoptions: Adoptions, moved: list[tuple[Key, Key]]) -> None:
 
 
 def _move_record(adoptions: Adoptions, old: Key, new: Key) -> None:
-    records = MigrationRecorder.Migration.objects.using(adoptions.store.connection.alias)
-    record = records.filter(pk=adoptions.snapshot.applied[old], app=old[0], name=old[1])
-    if record.update(name=new[1]) != 1:
+    if not rename_record(adoptions.store.connection, adoptions.snapshot.applied[old], old, new):
         raise RewindError(
             f"The record of {label(old)} has changed in the meantime.", "Look again, then try again."
         )

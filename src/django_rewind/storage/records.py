@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db.migrations.recorder import MigrationRecorder
 
-from ..utils.types import Applied
+from ..utils.types import APP_LABEL, Applied, Key
 
 
 def record_ids(connection: Any) -> Applied:
@@ -33,3 +33,21 @@ def is_bound(bound_to: int | None, record_id: int) -> bool:
     that it was bound to. Without an id the record is of this very run.
     """
     return bound_to is not None and (not record_id or bound_to == record_id)
+
+
+def rename_record(connection: Any, record_id: int, old: Key, new: Key) -> bool:
+    """Give a record the name of another migration of its app; return whether it was still as it was read."""
+    records = MigrationRecorder.Migration.objects.using(connection.alias)
+    updated = records.filter(pk=record_id, app=old[0], name=old[1]).update(name=new[1])
+    return bool(updated == 1)
+
+
+def hold_own_records(connection: Any) -> None:
+    """Have other processes that do the same wait until this transaction is over."""
+    records = MigrationRecorder.Migration.objects.using(connection.alias)
+    own = records.filter(app=APP_LABEL).order_by("pk")
+    if connection.features.has_select_for_update:
+        list(own.select_for_update()[:1])
+    else:
+        # Writing what is there already makes it the only writer.
+        own.update(app=APP_LABEL)

@@ -250,12 +250,12 @@ import threading
 from datetime import datetime, timezone
 from django.core.management import call_command
 from django.db import connection
-from django_rewind.actions.prune import Pruning
+from django_rewind.actions.prune import pruning
 
-pruning = Pruning(connection, datetime(2021, 1, 1, tzinfo=timezone.utc))
-agreed = pruning.look()
+prune = pruning(connection, datetime(2021, 1, 1, tzinfo=timezone.utc))
+agreed = prune.look()
 {meanwhile}
-found = pruning.discard(agreed)
+found = prune.discard(agreed)
 print(found.keys, len(found.contents))
 """
 
@@ -302,7 +302,7 @@ from datetime import datetime, timezone
 from django.core.management import call_command
 from django.db import connection
 from django_rewind.storage.audit_log import AuditLog
-from django_rewind.actions.prune import Pruning
+from django_rewind.actions.prune import pruning
 
 def wait(self, happenings, note=AuditLog.note):
     note(self, happenings)
@@ -312,12 +312,12 @@ def wait(self, happenings, note=AuditLog.note):
 AuditLog.note = wait
 started = threading.Event()
 
-def prune():
-    pruning = Pruning(connection, datetime(2021, 1, 1, tzinfo=timezone.utc))
-    pruning.discard(pruning.look())
+def run():
+    prune = pruning(connection, datetime(2021, 1, 1, tzinfo=timezone.utc))
+    prune.discard(prune.look())
     connection.close()
 
-thread = threading.Thread(target=prune)
+thread = threading.Thread(target=run)
 thread.start()
 assert started.wait(60)
 call_command("migrate", verbosity=0)

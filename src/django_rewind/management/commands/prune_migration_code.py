@@ -8,11 +8,12 @@ from django.core.management.base import CommandError
 from django.utils.dateparse import parse_date, parse_datetime
 from django.utils.timezone import is_aware, localtime, make_aware, make_naive, now
 
-from django_rewind.actions.prune import Leftovers, Pruning
+from django_rewind.actions.prune import pruning
 from django_rewind.exceptions import UNCHANGED
 from django_rewind.management.asking import agrees
 from django_rewind.management.options import add_noinput, add_plan
 from django_rewind.management.reporting import ReportingCommand
+from django_rewind.storage.leftovers import Leftovers
 from django_rewind.utils.types import Key, label
 
 
@@ -43,14 +44,14 @@ class Command(ReportingCommand):
         if is_json and options["interactive"] and not options["plan"]:
             raise CommandError("Add --noinput or --plan to --format json: it asks nobody.", returncode=2)
         (connection,) = self.connections(options)
-        pruning = Pruning(connection, before, options["app_label"])
-        found = pruning.look()
+        prune = pruning(connection, before, options["app_label"])
+        found = prune.look()
         if not is_json and options["verbosity"] >= 1:
             self._show(found, before, connection.alias)
         if found and not options["plan"]:
             if options["interactive"]:
                 self._ask(connection.alias)
-            found = pruning.discard(found)
+            found = prune.discard(found)
             if not is_json and options["verbosity"] >= 1:
                 self.stdout.write("Discarded.")
         if is_json:
