@@ -157,3 +157,31 @@ def test_only_storage_touches_the_tables():
         or (isinstance(node, ast.ImportFrom) and "Tables" in {alias.name for alias in node.names})
     }
     assert touching - REGISTERING == set()
+
+
+def modules_imported_by(path: Path) -> Iterator[Path]:
+    """Yield the files of ours that a module imports, also within functions, but not for its types alone."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for_types = {id(node) for test in ast.walk(tree) if _is_for_types(test) for node in ast.walk(test)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and id(node) not in for_types:
+            package = path.parents[node.level - 1] if node.level else PACKAGE.parent
+            base = package.joinpath(*(node.module or "").split("."))
+            for name in (base, *(base / alias.name for alias in node.names)):
+                yield from filter(Path.is_file, (name.with_suffix(".py"), name / "__init__.py"))
+
+
+def test_a_web_process_executes_nothing_stored():
+    """Neither admin nor checks reach what executes stored code, however many modules lie between."""
+    before: dict[Path, Path | None] = {
+        path: None for path in MODULES if place_of(path) in ("admin", "checks")
+    }
+    waiting = list(before)
+    while waiting:
+        path = waiting.pop()
+        for imported in modules_imported_by(path):
+            if imported in MODULES and imported not in before:
+                before[imported] = path
+                waiting.append(imported)
+    executing = [PACKAGE / "sources" / "recovered.py", PACKAGE / "sources" / "bundle" / "importer.py"]
+    assert {path.name: before[path] for path in executing if path in before} == {}
