@@ -13,7 +13,8 @@ from django.utils.translation import ngettext
 
 from django_rewind.inventory.snapshot import FileStatus
 from django_rewind.schema.graph import in_applied_order
-from django_rewind.sources.description import Metadata, parse
+from django_rewind.sources.description import Metadata
+from django_rewind.sources.static import parse
 from django_rewind.utils.printable import in_short, printable_name
 from django_rewind.utils.types import Key, label
 

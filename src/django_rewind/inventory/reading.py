@@ -17,8 +17,9 @@ from django.db.migrations.loader import MigrationLoader
 
 from ..sources.bundle.modules import Modules, SourceUnavailable
 from ..sources.compare import same_text
-from ..sources.description import Metadata, parse
+from ..sources.description import Metadata
 from ..sources.signing import digest
+from ..sources.static import parse
 from ..sources.stored import StoredSummary
 from ..storage.facts import Verification
 from ..storage.store import Store

@@ -7,23 +7,20 @@ so what is stored is the file as written.
 
 from __future__ import annotations
 
-import ast
 import json
 import platform
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import django
-from django.conf import settings
 from django.db.migrations import Migration
 from django.db.migrations.loader import MigrationLoader
 
-from ..schema.effects import are_effects, effects_in, effects_of, is_name_of_model, is_reversible
+from ..schema.effects import are_effects, effects_of, is_reversible
 from ..schema.operations import in_words
 from ..utils.printable import why
-from ..utils.syntax import LONGEST_TO_COMPARE
 from ..utils.types import Effect, Key
 from .bundle.manifest import EMPTY_BUNDLE, Bundle
 from .bundle.modules import SourceUnavailable, decode
@@ -31,8 +28,9 @@ from .bundle.modules import SourceUnavailable, decode
 # Django truncates what an operation does to 40 characters; more need not be kept.
 _ACTION_LENGTH = 60
 
-# What places a migration in the graph, as attributes of its class.
-_ATTRIBUTES = {"dependencies", "run_before", "replaces", "initial", "atomic"}
+
+# The effects of what nobody can look into.
+OPAQUE: list[Effect] = [{"effect": "opaque", "database": True, "state": True}]
 
 
 @dataclass(frozen=True)
@@ -78,7 +76,7 @@ class Metadata:
     @property
     def is_described(self) -> bool:
         """Whether it is known what the migration does: it was looked at, or its text spells it out."""
-        return self.was_imported or self.effects != _OPAQUE
+        return self.was_imported or self.effects != OPAQUE
 
     @property
     def was_imported(self) -> bool:
@@ -180,12 +178,12 @@ def describe(migration: Migration, bundle: Bundle = EMPTY_BUNDLE) -> Metadata:
     # A fresh instance, without what others added to this one in memory.
     fresh = type(migration)(migration.name, migration.app_label)
     return Metadata(
-        dependencies=_keys(fresh.dependencies),
-        run_before=_keys(fresh.run_before),
-        replaces=_keys(fresh.replaces),
+        dependencies=keys_of(fresh.dependencies),
+        run_before=keys_of(fresh.run_before),
+        replaces=keys_of(fresh.replaces),
         initial=None if fresh.initial is None else bool(fresh.initial),
         atomic=bool(fresh.atomic),
-        operations=[_describe_operation(operation) for operation in fresh.operations],
+        operations=[describe_operation(operation) for operation in fresh.operations],
         effects=effects_of(fresh),
         bundle=bundle,
         django=django.get_version(),
@@ -193,11 +191,11 @@ def describe(migration: Migration, bundle: Bundle = EMPTY_BUNDLE) -> Metadata:
     )
 
 
-def _keys(pairs: Any) -> list[Key]:
+def keys_of(pairs: Any) -> list[Key]:
     return [(str(app_label), str(name)) for app_label, name in pairs]
 
 
-def _describe_operation(operation: Any) -> dict[str, Any]:
+def describe_operation(operation: Any) -> dict[str, Any]:
     described = {"text": in_words(operation), "reversible": is_reversible(operation)}
     try:
         # The two kinds of action that describe_operation() of `migrate` knows.
@@ -228,89 +226,3 @@ def payload(
     """
     numbered = [str(serial)] if serial else []
     return ["1", *key, module, metadata, source_digest, origin, *numbered]
-
-
-def parse(text: str, *, longest: int = LONGEST_TO_COMPARE) -> Metadata:
-    """
-    Read the metadata out of a text without executing it.
-
-    For rows of version 0.1.0, which hold nothing but the text, and for what is found
-    in Git, which nobody has agreed to execute. What it does is described as far as
-    the text spells it out. A ValueError says why there is nothing to be read.
-    """
-    if len(text) > longest:
-        raise ValueError(f"its {len(text):,} characters are more than is read without executing it")
-    try:
-        tree = ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise ValueError(f"it cannot be parsed ({error})") from error
-    body = next(
-        (node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Migration"),
-        None,
-    )
-    if body is None:
-        raise ValueError("it has no class Migration")
-    # What there is to be parsed was not stored by us: few processes meet it.
-    from .static import operations_of
-
-    operations = operations_of(tree, body)
-    try:
-        values = {name: _spelled_out(name, value) for name, value in _assignments(body)}
-        return Metadata(
-            dependencies=_keys(values.get("dependencies", [])),
-            run_before=_keys(values.get("run_before", [])),
-            replaces=_keys(values.get("replaces", [])),
-            initial=values.get("initial"),
-            atomic=bool(values.get("atomic", True)),
-            operations=[_describe_operation(operation) for operation in operations or ()],
-            effects=_OPAQUE if operations is None else effects_in(operations),
-        )
-    except (AttributeError, IndexError, TypeError) as error:
-        raise ValueError(f"its attributes are no literals ({error})") from error
-
-
-# Of what nobody can look into.
-_OPAQUE = [{"effect": "opaque", "database": True, "state": True}]
-
-
-def _assignments(body: ast.ClassDef) -> Iterator[tuple[str, ast.AST]]:
-    """Yield the attributes that place a migration in the graph."""
-    for node in body.body:
-        value: ast.AST
-        if isinstance(node, ast.Assign):
-            targets, value = node.targets, node.value
-        elif isinstance(node, ast.AnnAssign) and node.value is not None:
-            targets, value = [node.target], node.value
-        elif isinstance(node, ast.AugAssign):
-            # As good as computed.
-            targets, value = [node.target], node
-        else:
-            continue
-        for target in targets:
-            if isinstance(target, ast.Name) and target.id in _ATTRIBUTES:
-                yield target.id, value
-
-
-def _spelled_out(name: str, node: ast.AST) -> Any:
-    try:
-        return _literal(node)
-    except (MemoryError, RecursionError, SyntaxError, TypeError, ValueError):
-        raise ValueError(f"its '{name}' are computed, and it is not executed to find them out") from None
-
-
-def _literal(node: ast.AST) -> Any:
-    if isinstance(node, (ast.List, ast.Tuple)):
-        return [_literal(element) for element in node.elts]
-    if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("swappable_dependency"):
-        # The one call that Django itself writes into `dependencies`: of a literal, or an attribute of settings.
-        argument = node.args[0]
-        if isinstance(argument, ast.Constant):
-            return (str(argument.value).split(".")[0], "__first__")
-        model = getattr(settings, ast.unparse(argument).rpartition(".")[2])
-        if not is_name_of_model(model):
-            # A text that nobody has looked at must not have a secret written down.
-            raise TypeError("it is no model")
-        return (model.split(".")[0], "__first__")
-    if not isinstance(node, ast.expr):
-        raise TypeError("no expression")
-    return ast.literal_eval(node)

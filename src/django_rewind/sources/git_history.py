@@ -30,7 +30,8 @@ from .bundle.modules import (
     namespace_spec,
     places_of,
 )
-from .description import Metadata, parse
+from .description import Metadata
+from .static import parse
 
 _LFS = b"version https://git-lfs.github.com/spec/"
 

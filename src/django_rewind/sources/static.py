@@ -1,5 +1,5 @@
 """
-The operations that the text of a migration spells out, without executing it.
+What the text of a migration spells out, without executing it.
 
 What Django writes into a migration is calls of its own classes with literals. Those
 are made here: classes that `django.db.migrations` and `django.db.models` offer, and
@@ -10,7 +10,7 @@ a stub where a description can do without it; else nobody knows what the operati
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from inspect import signature
 from types import ModuleType
 from typing import Any
@@ -22,12 +22,16 @@ from django.db.models.constraints import BaseConstraint
 from django.db.models.expressions import Combinable
 
 from ..schema.effects import effects_in, is_name_of_model
-from ..utils.syntax import FUNCTIONS, dotted
+from ..utils.syntax import FUNCTIONS, LONGEST_TO_COMPARE, dotted
+from .description import OPAQUE, Metadata, describe_operation, keys_of
 
 _OFFERED = {"django.db.migrations": migrations, "django.db.models": models}
 
 # What Django writes calls of; to make one does nothing else.
 _MADE = (Operation, models.Field, models.Index, BaseConstraint, Combinable, models.Q)
+
+# What places a migration in the graph, as attributes of its class.
+_ATTRIBUTES = {"dependencies", "run_before", "replaces", "initial", "atomic"}
 
 _OMITTED = object()
 
@@ -46,9 +50,48 @@ class _NotSpelledOut(Exception):
     """What this stands for is not known before the text is executed."""
 
 
+def parse(text: str, *, longest: int = LONGEST_TO_COMPARE) -> Metadata:
+    """
+    Read the metadata out of a text without executing it.
+
+    For rows of version 0.1.0, which hold nothing but the text, and for what is found
+    in Git, which nobody has agreed to execute. What it does is described as far as
+    the text spells it out. A ValueError says why there is nothing to be read.
+    """
+    if len(text) > longest:
+        raise ValueError(f"its {len(text):,} characters are more than is read without executing it")
+    try:
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise ValueError(f"it cannot be parsed ({error})") from error
+    body = next(
+        (node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Migration"),
+        None,
+    )
+    if body is None:
+        raise ValueError("it has no class Migration")
+    operations = operations_of(tree, body)
+    reader = _Reader(tree)
+    try:
+        values = {
+            name: reader.attribute(name, value) for name, value in _assignments(body) if name in _ATTRIBUTES
+        }
+        return Metadata(
+            dependencies=keys_of(values.get("dependencies", [])),
+            run_before=keys_of(values.get("run_before", [])),
+            replaces=keys_of(values.get("replaces", [])),
+            initial=values.get("initial"),
+            atomic=bool(values.get("atomic", True)),
+            operations=[describe_operation(operation) for operation in operations or ()],
+            effects=OPAQUE if operations is None else effects_in(operations),
+        )
+    except (AttributeError, IndexError, TypeError) as error:
+        raise ValueError(f"its attributes are no literals ({error})") from error
+
+
 def operations_of(tree: ast.Module, migration: ast.ClassDef) -> list[Operation] | None:
     """Return the operations of a migration, or None where statements put the list together."""
-    lists = [value for statement in migration.body for value in _assigned_operations(statement)]
+    lists = [value for name, value in _assignments(migration) if name == "operations"]
     if not lists:
         return []
     (value, *others) = lists
@@ -59,20 +102,25 @@ def operations_of(tree: ast.Module, migration: ast.ClassDef) -> list[Operation] 
     return _Reader(tree).operations(value)
 
 
-def _assigned_operations(statement: ast.stmt) -> list[ast.expr]:
-    if isinstance(statement, ast.Assign):
-        targets = statement.targets
-    elif isinstance(statement, (ast.AnnAssign, ast.AugAssign)):
-        targets = [statement.target]
-    else:
-        # Perhaps deeper down: then it is put together by statements.
-        named = (node for node in ast.walk(statement) if isinstance(node, ast.Name))
-        return [node for node in named if node.id == "operations" and not isinstance(statement, FUNCTIONS)]
-    return [
-        statement.value
-        for target in targets
-        if isinstance(target, ast.Name) and target.id == "operations" and statement.value is not None
-    ]
+def _assignments(migration: ast.ClassDef) -> Iterator[tuple[str, ast.expr | None]]:
+    """Yield the attributes of a migration, without a value where statements put it together."""
+    for statement in migration.body:
+        value: ast.expr | None = None
+        if isinstance(statement, ast.Assign):
+            targets, value = statement.targets, statement.value
+        elif isinstance(statement, ast.AnnAssign):
+            targets, value = [statement.target] if statement.value else [], statement.value
+        elif isinstance(statement, ast.AugAssign):
+            targets = [statement.target]
+        elif isinstance(statement, FUNCTIONS):
+            continue
+        else:
+            # Perhaps deeper down, by a method of the list, or by chance.
+            names = (node for node in ast.walk(statement) if isinstance(node, ast.Name))
+            targets = [node for node in names if node.id == "operations"]
+        for target in targets:
+            if isinstance(target, ast.Name):
+                yield target.id, value
 
 
 class _Reader:
@@ -91,6 +139,15 @@ class _Reader:
                     self.imported[alias.asname or alias.name] = f"{statement.module}.{alias.name}"
             elif isinstance(statement, FUNCTIONS):
                 self.docstrings[statement.name] = ast.get_docstring(statement, clean=False) or ""
+
+    def attribute(self, name: str, node: ast.expr | None) -> Any:
+        """Return one of the attributes that place a migration in the graph."""
+        try:
+            if node is not None:
+                return self.value(node)
+        except (_NotSpelledOut, RecursionError):
+            pass
+        raise ValueError(f"its '{name}' are computed, and it is not executed to find them out")
 
     # Operations -------------------------------------------------------------
 
@@ -152,6 +209,11 @@ class _Reader:
         if isinstance(node, ast.Dict):
             return self._dict(node)
         if isinstance(node, ast.Call):
+            if dotted(node.func)[-1:] == ["swappable_dependency"]:
+                # The one call that Django itself writes into `dependencies`.
+                setting = dotted(node.args[0])[1:][-1:]
+                model = _setting(setting[0]) if setting else self.value(node.args[0])
+                return (str(model).split(".")[0], "__first__")
             kind = self._class(node, _MADE)
             if kind is None or issubclass(kind, models.Field):
                 return self._field(node, kind)
@@ -161,7 +223,7 @@ class _Reader:
             return self._named(node)
         try:
             return ast.literal_eval(node)
-        except (ValueError, TypeError, RecursionError, MemoryError):
+        except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
             raise _NotSpelledOut from None
 
     def _dict(self, node: ast.Dict) -> dict[Any, Any]:
@@ -184,7 +246,7 @@ class _Reader:
         if kind is not None:
             return kind(*arguments, **keywords)
         name = (dotted(node.func) or [""])[-1]
-        if name == "swappable_dependency" or arguments or not name[:1].isupper():
+        if arguments or not name[:1].isupper():
             raise _NotSpelledOut
         column, table = keywords.get("db_column"), keywords.get("db_table")
         if "to" not in keywords:
@@ -206,11 +268,7 @@ class _Reader:
         first, *rest = dotted(node) or [""]
         parts = [*self.imported.get(first, first).split("."), *rest]
         if parts[:-1] == ["django", "conf", "settings"] and parts[-1].isupper():
-            value = getattr(settings, parts[-1])
-            if is_name_of_model(value):
-                return value
-            # What is described is stored and shown: a secret must not get there.
-            raise _NotSpelledOut
+            return _setting(parts[-1])
         for module, offered in _OFFERED.items():
             depth = module.count(".") + 1
             if ".".join(parts[:depth]) == module and len(parts) > depth:
@@ -238,6 +296,14 @@ _ARGUMENTS: dict[str, Callable[[_Reader, ast.expr], Any]] = {
     "database_operations": _Reader.operations,
     "state_operations": _Reader.operations,
 }
+
+
+def _setting(name: str) -> str:
+    value = getattr(settings, name, None)
+    if not is_name_of_model(value):
+        # What is described is stored and shown: a secret must not get there.
+        raise _NotSpelledOut
+    return str(value)
 
 
 def _offered(module: Any, parts: list[str]) -> Any:

@@ -15,8 +15,9 @@ from django.core.management.base import CommandError
 from django.db.migrations.loader import MigrationLoader
 
 from ..sources import signing
-from ..sources.description import module_of, parse, payload
+from ..sources.description import module_of, payload
 from ..sources.signing import Verdict
+from ..sources.static import parse
 from ..sources.stored import binding_of
 from ..utils.types import APP_LABEL, Key
 from .records import record_ids
