@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from django.db.migrations import Migration
@@ -137,27 +138,27 @@ def _not_in_state(loader: RewindLoader, apps: set[str], plan: Plan) -> set[Key]:
 
 class Preparation:
     """
-    Make a run ready: everything that it needs is loaded, ordered and simulated.
+    Make a plan ready for its run: everything that it needs is loaded, ordered and simulated.
 
-    What stays applied comes first, in the order in which it was applied; then what
-    is undone, in applied order too (it is unapplied in reverse), or what is to be
-    applied, in the order of Django's graph. Where no such states can be built, the
-    module `moves` may know others.
+    What stays applied comes first, in the order in which it was applied; then what is
+    unapplied, in applied order too (and exactly in reverse when it runs), or what is to be
+    applied, in the order of Django's graph. The module `states` may know another order.
 
     Args:
-        executor: Django's, for its loader, its connection and its empty state.
+        executor: Django's.
         plan: it is changed: what cannot be used is taken out of it.
         warn: takes a line about what is taken out.
     """
 
     def __init__(self, executor: Any, plan: Plan, warn: Warn) -> None:
         self.executor = executor
+        self.connection = executor.connection
         self.loader: RewindLoader = executor.loader
         self.plan = plan
         self.warn = warn
         self.parents = parents_in(self.loader.graph)
         self.ids = self.loader.record_ids
-        # What ran where a file is used that says something else.
+        # What was applied where a file is used that says something else.
         self._effects_as_applied: dict[Key, list[Effect]] = {}
 
     def order(self, full_plan: Steps) -> list[Migration]:
@@ -171,68 +172,48 @@ class Preparation:
             RewindError: the run could not be finished.
         """
         if self.plan.fake:
-            self._load_for_fake()
+            for migration in self._stored:
+                # A fake run executes no operation: it is the last resort when a source is no good.
+                migration.is_inert = not migration.can_be_loaded()
             return self._in_order(full_plan)
         self._load()
-        if self.plan.is_backwards:
-            return self._backwards(full_plan)
-        return self._forwards(full_plan)
+        return self._backwards(full_plan) if self.plan.is_backwards else self._forwards(full_plan)
 
-    # Loading ----------------------------------------------------------------
+    @property
+    def _stored(self) -> list[RecoveredMigration]:
+        return [*self.plan.applied_versions.values(), *self.plan.recovered.values()]
 
     def _load(self) -> None:
         """
         Execute the stored source of everything in play.
 
-        What is undone has to load. What stays is left out with a warning if it does
-        not, and of an edited one the file is used.
+        What is unapplied has to load. What stays is left out with a warning if it does
+        not, and of a modified one the file is used.
         """
-        self._read_texts()
-        for key, migration in list(self.plan.applied_versions.items()):
-            error = self._load_one(migration)
-            if error is not None:
-                self._use_the_file(key, error)
-            elif same_operations(migration.loaded, _as_written(self.loader.disk_migrations[key])):
-                del self.plan.applied_versions[key]
-        for key, migration in list(self.plan.recovered.items()):
-            error = self._load_one(migration)
-            if error is not None:
-                self._leave_out([key], error)
+        stored = self._stored
+        waiting = [one for one in stored if not one.is_loaded and why_unusable(one.stored) is None]
+        # In one go: one by one each is a query.
+        texts = Store(self.connection).texts(migration.key for migration in waiting)
+        for migration in waiting:
+            migration.text = texts.get(migration.key)
+        for migration in stored:
+            key = migration.key
+            is_modified = key in self.plan.applied_versions
+            try:
+                migration.load()
+            except NotRecoverable as error:
+                if key in self.plan.unapplied:
+                    raise (with_way_out(error) if is_modified else error) from error.__cause__
+                self._use_the_file(key, error) if is_modified else self._leave_out([key], error)
+            else:
+                if is_modified and same_operations(
+                    migration.loaded, _as_written(self.loader.disk_migrations[key])
+                ):
+                    del self.plan.applied_versions[key]
         if self.plan.is_backwards:
             # In place: it is the plan that receivers of pre_migrate are given, and to
             # whose migrations they add operations.
             self.plan.migrations[:] = [(self._node(key), True) for key in self.plan.keys]
-
-    def _read_texts(self) -> None:
-        """Read what is going to be executed in one go: one by one each is a query."""
-        waiting = [
-            migration
-            for migration in (*self.plan.applied_versions.values(), *self.plan.recovered.values())
-            if not migration.is_loaded and why_unusable(migration.stored) is None
-        ]
-        texts = Store(self.loader.connection).texts(migration.key for migration in waiting)
-        for migration in waiting:
-            migration.text = texts.get(migration.key)
-
-    def _load_one(self, migration: RecoveredMigration) -> NotRecoverable | None:
-        try:
-            migration.load()
-        except NotRecoverable as error:
-            if migration.key not in self.plan.unapplied:
-                return error
-            if migration.key in self.plan.applied_versions:
-                raise with_way_out(error) from error
-            raise
-        return None
-
-    def _load_for_fake(self) -> None:
-        """
-        Load what can be loaded: a fake run executes no operation of it.
-
-        Forgetting a migration is the last resort when its source is no good.
-        """
-        for migration in (*self.plan.applied_versions.values(), *self.plan.recovered.values()):
-            migration.is_inert = not migration.can_be_loaded()
 
     def _use_the_file(self, key: Key, because: RewindError) -> None:
         self.warn(f"{because.problem} The file of {label(key)} is used instead.")
@@ -249,8 +230,7 @@ class Preparation:
         if gone & set(self.plan.keys):
             raise because
         gone &= set(self.loader.applied_migrations)
-        names = ", ".join(sorted(label(key) for key in gone))
-        self.warn(f"{because.problem} It goes on without {names}.")
+        self.warn(f"{because.problem} It goes on without {', '.join(sorted(map(label, gone)))}.")
         for key in gone:
             self.plan.recovered.pop(key, None)
         self.plan.not_in_state |= gone
@@ -258,107 +238,104 @@ class Preparation:
     # Order ------------------------------------------------------------------
 
     def _in_order(self, full_plan: Steps) -> list[Migration]:
-        left_out = self._left_out()
+        left_out = self.plan.not_in_state | (set(self.loader.recovered) - set(self.plan.recovered))
+        if not self.loader.replace_migrations:
+            # The graph holds a squashed migration and its originals.
+            for key, migration in self.loader.replacements.items():
+                if any(tuple(original) in self.loader.graph for original in migration.replaces):
+                    left_out.add(key)
         known = [key for key in (key_of(migration) for migration, _ in full_plan) if key not in left_out]
-        return [
-            self._node(key) for key in in_order_of_states(known, self.parents, self.ids, self.plan.unapplied)
-        ]
+        order = in_order_of_states(known, self.parents, self.ids, self.plan.unapplied)
+        return [self._node(key) for key in order]
 
     def _node(self, key: Key) -> Migration:
         node: Migration = self.plan.applied_versions.get(key) or self.loader.graph.nodes[key]
         return node
 
-    def _left_out(self) -> set[Key]:
-        """
-        Return the nodes that take part in no state.
+    def _applied(self, order: Iterable[Migration]) -> list[Migration]:
+        applied = self.loader.applied_migrations
+        return [migration for migration in order if key_of(migration) in applied]
 
-        Without replacements the graph holds a squashed migration and its originals.
-        """
-        out_of_reach = set(self.loader.recovered) - set(self.plan.recovered)
-        left_out = self.plan.not_in_state | out_of_reach
-        if not self.loader.replace_migrations:
-            for key, migration in self.loader.replacements.items():
-                if any(tuple(original) in self.loader.graph for original in migration.replaces):
-                    left_out.add(key)
-        return left_out
+    def _kept(self, order: Iterable[Migration]) -> list[Migration]:
+        return [migration for migration in order if key_of(migration) not in self.plan.unapplied]
 
     # Backwards --------------------------------------------------------------
 
     def _backwards(self, full_plan: Steps) -> list[Migration]:
         order = self._in_order(full_plan)
-        undone = [migration for migration in order if key_of(migration) in self.plan.unapplied]
+        unapplied = [migration for migration in order if key_of(migration) in self.plan.unapplied]
         if self.plan.involves_stored_code:
-            preflight.check_reversible(reversed(undone))
-            for migration in undone:
+            preflight.check_reversible(reversed(unapplied))
+            for migration in unapplied:
                 if isinstance(migration, RecoveredMigration):
                     migration.check_functions()
             applied = self._applied(order)
-            kept = [migration for migration in applied if key_of(migration) not in self.plan.unapplied]
-            found, before = self._simulation().backwards(kept, undone)
+            found, before = self._simulation().backwards(self._kept(applied), unapplied)
             order = [*found, *(migration for migration in order if migration not in applied)]
-            preflight.check_not_null(self.executor.connection, before, undone)
+            preflight.check_not_null(self.connection, before, unapplied)
             self.plan.order_to_show = self._order_to_show(order)
-        if self._has_to_look_for_columns():
-            now = self._simulate(order, [])
-            self._check_unknown_columns(now, undone)
+        self._check_columns(unapplied, lambda: self._simulation().run(self._applied(order), []))
         return order
-
-    def _applied(self, order: list[Migration]) -> list[Migration]:
-        return [one for one in order if key_of(one) in self.loader.applied_migrations]
 
     def _order_to_show(self, order: list[Migration]) -> list[Migration]:
         """
         Return what Django can render at once, as it does for `pre_migrate`.
 
-        What is undone may refer to a model that what stays has renamed or deleted.
+        What is unapplied may refer to a model that what stays has renamed or deleted.
         Step by step that does no harm; for the state as a whole it is left out.
         """
         recovered = closure(self.plan.recovered, children_in(self.loader.graph))
         of_files = [migration for migration in order if key_of(migration) not in recovered]
-        kept = [migration for migration in order if key_of(migration) not in self.plan.unapplied]
-        simulation = self._simulation()
-        return next((one for one in (order, of_files) if simulation.renders(self._applied(one))), kept)
+        for candidate in (order, of_files):
+            if self._simulation().renders(self._applied(candidate)):
+                return candidate
+        return self._kept(order)
+
+    def refuse_without_states(self) -> None:
+        """
+        Find what keeps the states of a run back from being rendered, where Django has found that there is something.
+
+        Raises:
+            StateNotBuilt: names it.
+        """
+        applied = self._applied(self.plan.order or [])
+        unapplied = self.plan.unapplied
+        first = next((at for at, one in enumerate(applied) if key_of(one) in unapplied), len(applied))
+        self._simulation().run(applied[:first], applied[first:], renders=True)
 
     # Forwards ---------------------------------------------------------------
 
     def _forwards(self, full_plan: Steps) -> list[Migration]:
         steps = [migration for migration, _ in self.plan.migrations]
         # An initial migration may turn out to be there already; Django will look.
-        really = [m for m in steps if not (self.plan.fake_initial and m.initial)]
-        self._refuse_what_is_done_already(really)
-        self._refuse_conflicts(really)
+        really = [step for step in steps if not (self.plan.fake_initial and step.initial)]
+        if self.loader.has_missing:
+            snapshot = self.loader.snapshot
+            self._refuse_what_is_renamed(really)
+            preflight.check_conflicts(
+                really,
+                snapshot.lasting_effects(snapshot.of(FileStatus.MISSING, FileStatus.TABLE_IN_USE)),
+                {key_of(step): closure([key_of(step)], self.parents) for step in really},
+            )
         self._refuse_what_is_taken_away(really)
         order, now = self._simulate_forwards(full_plan, steps)
-        if self._has_to_look_for_columns():
-            self._check_unknown_columns(now, steps)
+        self._check_columns(steps, lambda: now)
         return order
 
-    def _refuse_what_is_done_already(self, steps: list[Migration]) -> None:
+    def _refuse_what_is_renamed(self, steps: list[Migration]) -> None:
         """
         Refuse steps that are applied under another name, as long as something is left of what they did.
 
         Of data nobody would notice that it is changed twice.
         """
-        if not self.loader.has_missing:
-            return
-        renamed = renames(self.loader.snapshot, Store(self.loader.connection))
+        snapshot = self.loader.snapshot
+        renamed = renames(snapshot, Store(self.connection))
         applied_as = {file: missing for missing, file in renamed.items()}
         again = [key for key in map(key_of, steps) if key in applied_as]
-        if not again:
-            return
-        left = self.loader.snapshot.lasting_effects(renamed)
+        left = snapshot.lasting_effects(renamed) if again else {}
         for key in again:
             if left[applied_as[key]]:
                 raise AppliedUnderAnotherName(key, applied_as[key])
-
-    def _refuse_conflicts(self, steps: list[Migration]) -> None:
-        if self.loader.has_missing:
-            snapshot = self.loader.snapshot
-            preflight.check_conflicts(
-                steps,
-                snapshot.lasting_effects(snapshot.of(FileStatus.MISSING, FileStatus.TABLE_IN_USE)),
-                {key_of(step): closure([key_of(step)], self.parents) for step in steps},
-            )
 
     def _refuse_what_is_taken_away(
         self, steps: list[Migration], files: Iterable[Key] = (), missing: Iterable[Key] = ()
@@ -367,7 +344,7 @@ class Preparation:
         Refuse steps that work on what has been taken away by something left out.
 
         Args:
-            files: edited ones whose files would be used, beside those where that is so.
+            files: modified ones whose files would be used, beside those where that is so.
             missing: recovered ones that would be left out, beside those that are.
         """
         not_in_state: set[Key] = set()
@@ -378,11 +355,9 @@ class Preparation:
         as_applied.update((key, self.plan.applied_versions[key].stored.metadata.effects) for key in files)
         if not not_in_state and not as_applied:
             return
-        ran = [
-            (key, as_applied.get(key) or self._effects(key))
-            for key in sorted(self.ids, key=self.ids.__getitem__)
-        ]
-        for step, by, what in taken_away(steps, ran, {*not_in_state, *as_applied}):
+        in_order = sorted(self.ids, key=self.ids.__getitem__)
+        applied = [(key, as_applied.get(key) or self._effects(key)) for key in in_order]
+        for step, by, what in taken_away(steps, applied, {*not_in_state, *as_applied}):
             raise StateConflict(step, by, what, has_file=by in as_applied)
 
     def _effects(self, key: Key) -> list[Effect]:
@@ -393,14 +368,16 @@ class Preparation:
 
     def _simulate_forwards(self, full_plan: Steps, steps: list[Migration]) -> tuple[list[Migration], Any]:
         """Find states that hold, first with all stored code, at last with none of it."""
+        keys = set(self.plan.keys)
         while True:
             order = self._in_order(full_plan)
+            kept = [migration for migration in self._applied(order) if key_of(migration) not in keys]
             try:
-                return order, self._simulate(order, steps)
+                return order, self._simulation().run(kept, steps, backwards=False, renders=True)
             except StateNotBuilt as error:
                 if not self.plan.involves_stored_code:
                     # Without us it fails as well: it is Django's to say so.
-                    return order, self._empty_state()
+                    return order, compat.project_state(self.executor)
                 self._do_without_some(error, steps)
 
     def _do_without_some(self, error: StateNotBuilt, steps: list[Migration]) -> None:
@@ -417,60 +394,18 @@ class Preparation:
 
     # States -----------------------------------------------------------------
 
-    def refuse_without_states(self) -> None:
-        """
-        Find what keeps the states of a run back from being rendered, where Django has found that there is something.
-
-        Raises:
-            StateNotBuilt: names it.
-        """
-        applied = self._applied(self.plan.order or [])
-        first = next(
-            (at for at, one in enumerate(applied) if key_of(one) in self.plan.unapplied), len(applied)
-        )
-        self._simulate(applied, applied[first:], renders=True)
-
-    def _simulate(
-        self, order: list[Migration], steps: list[Migration], *, renders: bool | None = None
-    ) -> Any:
-        """
-        Return the state of what is applied, before the steps, having tried those.
-
-        Args:
-            renders: see `Simulation.run`; forwards by default.
-        """
-        in_steps = {key_of(step) for step in steps}
-        return self._simulation().run(
-            [migration for migration in self._applied(order) if key_of(migration) not in in_steps],
-            steps,
-            backwards=self.plan.is_backwards,
-            renders=not self.plan.is_backwards if renders is None else renders,
-        )
-
     def _simulation(self) -> Simulation:
         return Simulation(
-            self._empty_state,
+            partial(compat.project_state, self.executor),
             self.parents,
             self.ids,
-            rebuilds=backend_for(self.executor.connection).rebuilds_tables,
+            rebuilds=backend_for(self.connection).rebuilds_tables,
             suspects=[*self.plan.recovered, *self.plan.applied_versions],
         )
 
-    def _empty_state(self) -> Any:
-        return compat.project_state(self.executor)
-
-    def _has_to_look_for_columns(self) -> bool:
-        apps = {app_label for app_label, _ in self.plan.keys}
-        rebuilds_tables = backend_for(self.executor.connection).rebuilds_tables
-        return rebuilds_tables and any(app_label in apps for app_label, _ in self.plan.not_in_state)
-
-    def _check_unknown_columns(self, now: Any, steps: list[Migration]) -> None:
+    def _check_columns(self, steps: list[Migration], state: Callable[[], Any]) -> None:
         preflight.check_unknown_columns(
-            self.executor.connection,
-            now,
-            steps,
-            self.plan.not_in_state,
-            backwards=self.plan.is_backwards,
+            self.connection, state, steps, self.plan.not_in_state, backwards=self.plan.is_backwards
         )
 
 

@@ -7,7 +7,7 @@ project states and, where the question is what is in a table, on the connection.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from django.db.migrations import Migration
@@ -108,27 +108,34 @@ def check_not_null(connection: Any, state: Any, undone: Sequence[Migration]) -> 
 
 
 def check_unknown_columns(
-    connection: Any, state: Any, steps: Iterable[Migration], not_in_state: Iterable[Key], *, backwards: bool
+    connection: Any,
+    state: Callable[[], Any],
+    steps: Iterable[Migration],
+    not_in_state: Iterable[Key],
+    *,
+    backwards: bool,
 ) -> None:
     """
-    Where changing a table rebuilds it, refuse to rebuild a table whose columns the state does not all know.
+    Where a change of a table rebuilds it, refuse that for one whose columns the state does not all know.
 
     A rebuilt table has the columns of the state; the others go, with their data.
 
     Args:
-        state: the one in which the database is now.
+        state: returns the one in which the database is now.
         not_in_state: applied migrations that could not be put into the state.
 
     Raises:
         UnknownColumns: names the step, the table, the columns and the migrations.
     """
-    causes = list(not_in_state)
-    if not backend_for(connection).rebuilds_tables or not causes:
+    steps, causes = list(steps), list(not_in_state)
+    apps = {migration.app_label for migration in steps}
+    if not any(key[0] in apps for key in causes) or not backend_for(connection).rebuilds_tables:
         return
-    unknown = _unknown_columns(connection, state, {app_label for app_label, _ in causes})
+    now = state()
+    unknown = _unknown_columns(connection, now, {app_label for app_label, _ in causes})
     for migration in steps:
         for operation in operations_in(migration, database=True):
-            rebuilt = rebuilt_models(state, migration.app_label, operation, backwards=backwards)
+            rebuilt = rebuilt_models(now, migration.app_label, operation, backwards=backwards)
             for model in sorted(rebuilt & unknown.keys()):
                 related = [key for key in causes if key[0] == migration.app_label] or causes
                 raise UnknownColumns(key_of(migration), *unknown[model], related)
@@ -166,7 +173,7 @@ def what_is_in_the_way(
     _refuse_what_is_out_of_reach(loader, targets, undone)
     _refuse_to_leave_stale_apps_behind(loader, snapshot, undone)
     return (
-        _baseline_in_the_way(loader, snapshot, targets, undone)
+        _missing_before_install(loader, snapshot, targets, undone)
         or _left_behind(loader, snapshot, undone)
         or _only_copies(snapshot, undone)
     )
@@ -197,7 +204,6 @@ def _refuse_what_is_out_of_reach(loader: RewindLoader, targets: Sequence[Target]
 
 
 def _refuse_to_leave_stale_apps_behind(loader: RewindLoader, snapshot: Snapshot, undone: list[Key]) -> None:
-    """Refuse to undo what an app that is not installed any more still depends on."""
     for dependent, key in snapshot.dependents_in_stale_apps(undone):
         if dependent not in loader.recovered:
             raise BlockedRewind(
@@ -208,46 +214,38 @@ def _refuse_to_leave_stale_apps_behind(loader: RewindLoader, snapshot: Snapshot,
             )
 
 
-def _baseline_in_the_way(
+def _missing_before_install(
     loader: RewindLoader, snapshot: Snapshot, targets: Sequence[Target], undone: list[Key]
 ) -> RewindError | None:
     """
-    Return the error for an app that is to be undone as a whole and cannot be.
+    Return the error for an app that is to be unapplied as a whole and cannot be.
 
-    Of a baseline nobody knows what it made, nor what that refers to. Records can
-    be changed all the same: to a fake run it is no error.
+    Of what was missing before install nobody knows what it made, nor what that refers to.
+    Records can be changed all the same: to a fake run it is no error.
     """
-    ids = loader.record_ids
+    ids, applied = loader.record_ids, loader.applied_migrations
     to_zero = {app_label for app_label, name in targets if name is None}
-    emptied = _emptied(loader, {app_label for app_label, _ in undone}, set(undone))
+    stays = {key[0] for key in applied if key in loader.graph.nodes and key not in undone}
     for key in snapshot.of(FileStatus.MISSING_BEFORE_INSTALL):
-        below = [one for one in undone if one[0] == key[0]]
-        is_above = key[0] in emptied and any(ids.get(one, 0) < ids[key] for one in below)
-        if key not in loader.recovered and (key[0] in to_zero or is_above):
-            return _baseline_stays(below[-1] if below else key, key)
+        app_label = key[0]
+        below = [step for step in undone if step[0] == app_label]
+        is_emptied = app_label not in stays and any(ids.get(step, 0) < ids[key] for step in below)
+        if key in loader.recovered or not (app_label in to_zero or is_emptied):
+            continue
+        step = below[-1] if below else key
+        forget = (
+            f"'manage.py migrate --prune {app_label}', which forgets all of '{app_label}' that has no file"
+            if compat.HAS_PRUNE
+            else "deleting its row from django_migrations"
+        )
+        return BlockedRewind(
+            step,
+            f"{'it' if step == key else label(key)} had no file already when django-rewind was installed, "
+            "and nobody knows what it made.",
+            f"Look for its source in git with 'manage.py backfill_migration_code {app_label} --from-git', bring "
+            f"back its file, or undo by hand what it did and then have it forgotten by {forget}.",
+        )
     return None
-
-
-def _emptied(loader: RewindLoader, apps: set[str], undone: set[Key]) -> set[str]:
-    """Return the apps of which nothing would stay applied that is in the graph."""
-    applied = (key for key in loader.applied_migrations if key in loader.graph.nodes)
-    return apps - {key[0] for key in applied if key not in undone}
-
-
-def _baseline_stays(key: Key, baseline: Key) -> BlockedRewind:
-    it = "it" if key == baseline else label(baseline)
-    app_label = baseline[0]
-    forget = (
-        f"'manage.py migrate --prune {app_label}', which forgets all of '{app_label}' that has no file"
-        if compat.HAS_PRUNE
-        else "deleting its row from django_migrations"
-    )
-    return BlockedRewind(
-        key,
-        f"{it} had no file already when django-rewind was installed, and nobody knows what it made.",
-        f"Look for its source in git with 'manage.py backfill_migration_code {app_label} --from-git', bring "
-        f"back its file, or undo by hand what it did and then have it forgotten by {forget}.",
-    )
 
 
 def _left_behind(loader: RewindLoader, snapshot: Snapshot, undone: list[Key]) -> BlockedRewind | None:

@@ -355,7 +355,7 @@ def test_record_and_proof_stand_and_fall_together(app, monkeypatch):
         raise ValueError("no proof")
 
     app.migration("0001_initial", create("Product", name="TextField()"), atomic=False)
-    monkeypatch.setattr(Store, "prove", fail)
+    monkeypatch.setattr(Store, "bind", fail)
     with pytest.raises(ValueError, match="no proof"):
         migrate("shop")
     assert applied("shop") == []
