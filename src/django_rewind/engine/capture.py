@@ -20,10 +20,8 @@ from ..sources.description import Metadata, describe, module_of, read_text
 from ..sources.stored import NewSource
 from ..storage.records import record_ids
 from ..storage.store import Store
-from ..utils.types import Key, label, some_names_of
+from ..utils.types import Key, key_of, label, names_of, some_names_of
 from .handover import is_told_first
-
-__all__ = ["Packing", "accept", "adopt", "capture", "fill_in"]
 
 # Takes one line about something that could not be stored.
 Warn = Callable[[str], None]
@@ -33,25 +31,19 @@ def capture(connection: Any, migrations: Iterable[Migration], *, fake: bool = Fa
     """
     Store the sources of migrations that are about to be applied, in one go.
 
-    A migration that is only recorded (`--fake`) has not run: its text is noted as
+    A migration that is only recorded (`--fake`) has not run: its source is noted as
     filled in from disk.
 
     Returns:
-        the keys that are stored now and have to be proven when they are recorded.
+        the keys that are stored now, to be bound to their records when these are made.
     """
-    if not _can_sign(connection, warn):
-        return set()
-    packing = Packing(Origin.BACKFILLED if fake else Origin.CAPTURED)
-    for migration in migrations:
-        packing.add(migration)
-    return _put(connection, packing, warn=warn)
+    origin = Origin.BACKFILLED if fake else Origin.CAPTURED
+    return _store(connection, origin, [(migration, None, None) for migration in migrations], warn=warn)
 
 
 def accept(connection: Any, migration: Migration, record_id: int, *, warn: Warn) -> bool:
     """
-    Store the file of an applied migration in the place of what ran.
-
-    What ran is kept as history.
+    Store the file of an applied migration in the place of its applied version, which becomes a revision.
 
     Args:
         record_id: of the row of django_migrations that it will stand for.
@@ -59,29 +51,72 @@ def accept(connection: Any, migration: Migration, record_id: int, *, warn: Warn)
     Returns:
         whether it could be stored.
     """
-    return bool(_put_as(Origin.ACCEPTED, connection, {record_id: migration}, warn=warn))
+    return bool(_store(connection, Origin.ACCEPTED, [(migration, record_id, None)], warn=warn))
 
 
 def adopt(connection: Any, migrations: Mapping[int, Migration], *, warn: Warn) -> set[Key]:
+    """Store files that have taken over the records of missing migrations, by the ids of these."""
+    files = [(migration, record_id, None) for record_id, migration in migrations.items()]
+    return _store(connection, Origin.ADOPTED, files, warn=warn)
+
+
+def fill_in(
+    connection: Any,
+    disk: Mapping[Key, Migration],
+    unstored: Iterable[Key],
+    undescribed: set[Key],
+    *,
+    warn: Warn,
+) -> None:
     """
-    Store files that have taken over the records of missing migrations.
+    Store from disk what is applied and unstored, and describe what was imported from 0.1.0.
 
     Args:
-        migrations: by the ids of the rows of django_migrations that they stand for now.
-
-    Returns:
-        the keys of what could be stored.
+        disk: the migrations that have a file.
+        undescribed: of which there is nothing but the text; described if their files are
+            the same programs.
     """
-    return _put_as(Origin.ADOPTED, connection, migrations, warn=warn)
+    if not _can_sign(connection, warn):
+        return
+    records = record_ids(connection)
+    files = [(disk[key], records.get(key), None) for key in unstored]
+    _store(connection, Origin.BACKFILLED, files, warn=warn)
+    texts = Store(connection).texts(undescribed)
+    imported = [
+        (disk[key], records.get(key), text)
+        for key, text in sorted(texts.items())
+        if same_text(text, text_on_disk(key) or "")
+    ]
+    _store(connection, Origin.INHERITED, imported, warn=warn)
 
 
-def _put_as(origin: str, connection: Any, migrations: Mapping[int, Migration], *, warn: Warn) -> set[Key]:
+def _store(
+    connection: Any,
+    origin: str,
+    migrations: Iterable[tuple[Migration, int | None, str | None]],
+    *,
+    warn: Warn,
+) -> set[Key]:
+    """Store migrations, each with its record and its text where these are known, and return what could be."""
     if not _can_sign(connection, warn):
         return set()
-    packing = Packing(origin)
-    for record_id, migration in migrations.items():
-        packing.add(migration, record_id)
-    return _put(connection, packing, warn=warn)
+    store, packing = Store(connection), Packing(origin)
+    for migration, record_id, text in migrations:
+        packing.add(migration, record_id, text)
+    for key, reason in packing.failed.items():
+        warn(f"The source of {label(key)} cannot be stored: {reason}.")
+    for line in packing.left_out():
+        warn(line)
+    if not packing.entries or not store.is_allowed or not store.exists():
+        return set()
+    keys = [entry.key for entry in packing.entries]
+    try:
+        store.put(packing.entries)
+    except (DatabaseError, UnicodeError) as error:
+        # Not a reason to keep somebody from migrating.
+        warn(f"The sources of {names_of(keys)} cannot be stored: {error}")
+        return set()
+    return set(keys)
 
 
 def _can_sign(connection: Any, warn: Warn) -> bool:
@@ -106,33 +141,25 @@ class Packing:
         self._missed: dict[tuple[str, str], list[Key]] = {}
 
     def add(self, migration: Migration, record_id: int | None = None, text: str | None = None) -> None:
-        """
-        Read a migration from its file, and what it needs.
-
-        Args:
-            text: is stored instead of that of the file.
-        """
-        key = (migration.app_label, migration.name)
+        """Read a migration from its file, unless a text is given, with what it needs."""
+        key = key_of(migration)
         if key[0] in self._excluded:
             return
         try:
-            self._add(key, migration, record_id, text)
+            module = module_of(key)
+            text = read_text(module) if text is None else text
         except LookupError:
             # Made in memory for an app that does not exist: there is no source.
             return
         except SourceUnavailable as error:
             self.failed[key] = str(error)
-
-    def _add(self, key: Key, migration: Migration, record_id: int | None, text: str | None) -> None:
-        module = module_of(key)
-        text = read_text(module) if text is None else text
+            return
         try:
             self.collect(
                 key, module, text, self._collector, lambda bundle: describe(migration, bundle), record_id
             )
-        except Exception as error:
-            # Not a reason to keep somebody from migrating.
-            raise SourceUnavailable(f"{type(error).__name__}: {error}") from error
+        except Exception as error:  # noqa: BLE001 (not a reason to keep somebody from migrating)
+            self.failed[key] = f"{type(error).__name__}: {error}"
 
     def collect(
         self,
@@ -164,61 +191,7 @@ class Packing:
 
     def left_out(self) -> list[str]:
         """Return what the entries had to leave out, a line for each thing."""
-        lines = []
-        for (name, reason), keys in self._missed.items():
-            lines.append(f"{name} is not stored with {some_names_of(keys)}, which needs it: {reason}.")
-        return lines
-
-
-def _put(connection: Any, packing: Packing, *, warn: Warn) -> set[Key]:
-    for key, reason in packing.failed.items():
-        warn(f"The source of {label(key)} cannot be stored: {reason}.")
-    for line in packing.left_out():
-        warn(line)
-    entries = packing.entries
-    store = Store(connection)
-    if not entries or not store.is_allowed or not store.exists():
-        return set()
-    try:
-        store.put(entries)
-    except (DatabaseError, UnicodeError) as error:
-        # Not a reason to keep somebody from migrating.
-        names = ", ".join(label(entry.key) for entry in entries)
-        warn(f"The sources of {names} cannot be stored: {error}")
-        return set()
-    return {entry.key for entry in entries}
-
-
-def fill_in(
-    connection: Any,
-    disk: Mapping[Key, Migration],
-    unstored: Iterable[Key],
-    undescribed: set[Key],
-    *,
-    warn: Warn,
-) -> None:
-    """
-    Store from disk what is applied and unstored, and describe what version 0.1.0 stored.
-
-    Args:
-        disk: the migrations that have a file.
-        undescribed: of which there is nothing but the text; described if their files are
-            the same programs.
-    """
-    if not _can_sign(connection, warn):
-        return
-    records = record_ids(connection)
-    packing = Packing(Origin.BACKFILLED)
-    for key in unstored:
-        packing.add(disk[key], records.get(key))
-    _put(connection, packing, warn=warn)
-    inherited = Packing(Origin.INHERITED)
-    for key, text in sorted(_still_on_disk(Store(connection), undescribed).items()):
-        inherited.add(disk[key], records.get(key), text)
-    _put(connection, inherited, warn=warn)
-
-
-def _still_on_disk(store: Store, keys: set[Key]) -> dict[Key, str]:
-    """Return the stored texts that are the same programs as their files."""
-    texts = store.texts(keys)
-    return {key: text for key, text in texts.items() if same_text(text, text_on_disk(key) or "")}
+        return [
+            f"{name} is not stored with {some_names_of(keys)}, which needs it: {reason}."
+            for (name, reason), keys in self._missed.items()
+        ]

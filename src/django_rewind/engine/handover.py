@@ -13,8 +13,6 @@ from django.db.migrations.loader import MigrationLoader
 from ..storage.records import record_ids
 from ..utils.types import Applied, Key
 
-__all__ = ["Outcome", "forget_outcome", "hand_over", "is_told_first", "outcome_of"]
-
 
 class Outcome(NamedTuple):
     """What an executor knows at the end of its run, so that nobody has to ask again."""

@@ -15,8 +15,6 @@ from ..storage.facts import StoredFacts, unstored_among
 from ..storage.tables import all_of_ours
 from .handover import outcome_of
 
-__all__ = ["reconcile"]
-
 logger = logging.getLogger("django_rewind")
 
 

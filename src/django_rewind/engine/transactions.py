@@ -17,8 +17,6 @@ from ..storage.audit_log import AuditEntry, AuditLog
 from ..utils import compat
 from ..utils.types import Key, key_of, label
 
-__all__ = ["STOPS", "Whole", "check_atomic", "one_transaction"]
-
 # What stops a run on its way.
 STOPS = (Exception, KeyboardInterrupt)
 
