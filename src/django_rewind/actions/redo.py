@@ -24,13 +24,7 @@ from .rewind import Rewind
 
 
 def redo_one(rewind: Rewind, app_label: str, name: str) -> Redo:
-    """
-    Return the redo of one migration, given by its name or a prefix.
-
-    Raises:
-        CommandError: there is no such migration.
-        RedoNotPossible: it has no file, or it never ran here.
-    """
+    """Return the redo of one migration, given by its name or a prefix."""
     key = (app_label, rewind.find(app_label, name))
     obstacle = _obstacle(rewind, key)
     if obstacle is not None:
@@ -79,9 +73,6 @@ class Redo:
     Args:
         rewind: its executor undoes; another one applies.
         goals: what is to be redone. One that is not applied was undone by an earlier redo.
-
-    Raises:
-        RedoNotPossible: a file depends on something that would be gone.
     """
 
     def __init__(self, rewind: Rewind, goals: Iterable[Key]) -> None:
@@ -116,12 +107,7 @@ class Redo:
     # Running ----------------------------------------------------------------
 
     def check(self) -> None:
-        """
-        Refuse, before the first statement, what could not be applied again.
-
-        Raises:
-            RewindError: nothing has been changed.
-        """
+        """Refuse, before the first statement, what could not be applied again."""
         if not self.plan.migrations:
             # Then the forward run looks for itself before it begins.
             return
@@ -167,10 +153,6 @@ class Redo:
             make: returns a rewind whose executor has read the database anew.
             say: takes the heading of each half.
             options: of `Rewind.run_steps`.
-
-        Raises:
-            RewindError: it was refused; nothing has been changed.
-            RewindInterrupted: it has stopped; what is left is said with it.
         """
         with self.rewind.saying_how_far("redo", self._how_far):
             if self.plan.migrations:

@@ -56,9 +56,6 @@ class Rewind:
         connection: the database.
         progress: what Django's executor reports to, as `migrate` has it.
         removed_apps: apps that are not installed and may be undone; None for all.
-
-    Raises:
-        CommandError: django-rewind is switched off, or not migrated yet.
     """
 
     def __init__(
@@ -96,10 +93,6 @@ class Rewind:
     def plan(self, app_label: str | None = None) -> Plan:
         """
         Return what unapplies exactly the missing migrations, of an app or of all, and what depends on them.
-
-        Raises:
-            NotRecoverable: one of them cannot be recovered.
-            BlockedRewind: one that was missing before install, or is renamed, depends on one of them.
         """
         stale = self.loader.removed_apps
         goals = [
@@ -153,9 +146,6 @@ class Rewind:
 
         Args:
             name: a name, a prefix, or ``zero``.
-
-        Raises:
-            CommandError: there is no such target, or it is not applied.
         """
         target = (app_label, None if name == "zero" else self.find(app_label, name))
         if target[1] is not None and target not in self.loader.applied_migrations:
@@ -164,19 +154,14 @@ class Rewind:
                 f"'manage.py migrate {app_label} {target[1]}'."
             )
         plan = self.plan_of(self.executor.migration_plan([target]))
-        stays = [(key, standing) for key, standing in self._skipped(plan) if key[0] == app_label]
+        stays = [(key, status) for key, status in self._skipped(plan) if key[0] == app_label]
         if stays and not plan and target[1] is None:
-            reasons = ", ".join(f"{label(key)} ({WHY_SKIPPED[standing]})" for key, standing in stays)
+            reasons = ", ".join(f"{label(key)} ({WHY_SKIPPED[status]})" for key, status in stays)
             raise RewindError(f"Nothing of the app '{app_label}' can be undone: {reasons}.")
         return plan
 
     def find(self, app_label: str, prefix: str) -> str:
-        """
-        Return the name of a migration, of which a file's comes first.
-
-        Raises:
-            CommandError: none has that prefix, or more than one has.
-        """
+        """Return the name of a migration, of which a file's comes first."""
         try:
             return self.loader.get_migration_by_prefix(app_label, prefix).name
         except AmbiguityError:
@@ -190,19 +175,18 @@ class Rewind:
         """Return the error for what is no node: some of it is known all the same."""
         for key in sorted({*self.snapshot.without_file, *self.snapshot.stored}):
             if key[0] == app_label and key[1].startswith(prefix):
-                standing = self.snapshot.without_file.get(key)
-                if standing is None:
-                    return RewindError(
-                        f"{label(key)} is stored but not applied: there is nothing to go back to."
-                    )
-                return RewindError(f"{label(key)} stays as it is: {WHY_SKIPPED[standing]}.")
+                status = self.snapshot.without_file.get(key)
+                return RewindError(
+                    f"{label(key)} stays as it is: {WHY_SKIPPED[status]}."
+                    if status
+                    else f"{label(key)} is stored but not applied: there is nothing to go back to."
+                )
         return CommandError(
             f"Cannot find a migration matching '{prefix}' from app '{app_label}', "
             "neither on disk nor among those that are stored."
         )
 
     def knows(self, app_label: str) -> bool:
-        """Say whether an app is installed or has migrations applied."""
         return app_label in {config.label for config in apps.get_app_configs()} or any(
             key[0] == app_label for key in self.loader.applied_migrations
         )
@@ -236,24 +220,14 @@ class Rewind:
         return losses_of(self.connection, self.snapshot, self.loader.record_ids, plan.migrations)
 
     def check(self, plan: Plan) -> None:
-        """
-        Look for what stands in the way, as far as that is known before the run.
-
-        Raises:
-            RewindError: there is no use in asking anybody.
-        """
+        """Look for what stands in the way, as far as that is known before the run."""
         if plan.problem is not None:
             raise plan.problem
         check_reversible(migration for migration, _ in plan.migrations)
         self.check_as_signed(plan)
 
     def check_as_signed(self, plan: Plan) -> None:
-        """
-        Compare what is stored of the plan with its digests, without executing any of it.
-
-        Raises:
-            NotRecoverable: something was changed after it was signed.
-        """
+        """Compare what is stored of the plan with its digests, without executing any of it."""
         stored = {migration.key: migration.stored for migration in plan.stored_steps}
         for key, reason in not_as_signed(self.connection, stored).items():
             error = NotRecoverable(key, f"{reason}.", how_to_replace(key))
@@ -330,13 +304,7 @@ class Rewind:
     # Running ----------------------------------------------------------------
 
     def run(self, plan: Plan, **options: Any) -> None:
-        """
-        Run the plan, and say how far it has come if something stops it.
-
-        Raises:
-            RewindError: it was refused; nothing has been changed.
-            RewindInterrupted: it has stopped on its way.
-        """
+        """Run the plan, and say how far it has come if something stops it."""
         with self.saying_how_far("rewind", lambda: (self.how_far_back(plan), [])):
             self.run_steps(plan, **options)
 

@@ -48,12 +48,7 @@ _held: dict[tuple[object, ...], _Held] = {}
 
 
 def check_held() -> None:
-    """
-    Ask whether the locks that this thread has taken are still its own.
-
-    Raises:
-        LockLost: the server, or somebody, has released one.
-    """
+    """Refuse to go on if one of the locks that this thread has taken was released meanwhile."""
     for key, held in list(_held.items()):
         if key[:2] == _here() and not held.lock.is_held():
             raise LockLost(held.alias)
@@ -93,14 +88,7 @@ class Lock:
         self.release()
 
     def take(self) -> None:
-        """
-        Take the lock, and wait for it as long as that is wanted.
-
-        Raises:
-            LockTimeout: somebody has it, and goes on having it.
-            LockUnavailable: this database cannot be locked as it is set up.
-            LockWaitCancelled: somebody pressed Ctrl-C.
-        """
+        """Take the lock, and wait for it as long as that is wanted."""
         lock = backend_for(self.connection).lock()
         if lock is None:
             return
@@ -249,9 +237,6 @@ class Turn:
         Build the graph of now, and return what is left of a plan.
 
         The plan itself is shortened, too: it is what `post_migrate` tells of.
-
-        Raises:
-            PlanOutdated: what is left does not fit what is applied now.
         """
         loader.build_graph()
         for migration, _ in steps:

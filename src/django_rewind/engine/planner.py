@@ -46,9 +46,6 @@ def survey(loader: RewindLoader, steps: Steps, warn: Warn, by_file: Container[Ke
 
     Args:
         by_file: modified migrations that count as they are on disk.
-
-    Raises:
-        NotRecoverable: a step to be unapplied was modified, and its stored source is damaged.
     """
     plan = Plan(steps)
     planned = {app_label for app_label, _ in plan.keys}
@@ -167,9 +164,6 @@ class Preparation:
 
         Args:
             full_plan: Django's, on an empty database.
-
-        Raises:
-            RewindError: the run could not be finished.
         """
         if self.plan.fake:
             for migration in self._stored:
@@ -220,12 +214,7 @@ class Preparation:
         self._effects_as_applied[key] = self.plan.applied_versions.pop(key).stored.metadata.effects
 
     def _leave_out(self, keys: Iterable[Key], because: RewindError) -> None:
-        """
-        Take recovered migrations, and what hangs on them, out of the states.
-
-        Raises:
-            RewindError: the plan itself hangs on them.
-        """
+        """Take recovered migrations, and what hangs on them, out of the states."""
         gone = closure(keys, children_in(self.loader.graph))
         if gone & set(self.plan.keys):
             raise because
@@ -294,9 +283,6 @@ class Preparation:
     def refuse_without_states(self) -> None:
         """
         Find what keeps the states of a run back from being rendered, where Django has found that there is something.
-
-        Raises:
-            StateNotBuilt: names it.
         """
         applied = self._applied(self.plan.order or [])
         unapplied = self.plan.unapplied

@@ -39,9 +39,6 @@ def check_reversible(undone: Iterable[Migration]) -> None:
     Refuse to start when a step holds an irreversible operation.
 
     Django finds that out when it comes to the step, with the later ones undone.
-
-    Raises:
-        IrreversibleRewind: also for what `SeparateDatabaseAndState` holds.
     """
     for migration in undone:
         for operation in operations_in(migration, database=True):
@@ -67,9 +64,6 @@ def check_conflicts(
         steps: the migrations to be applied.
         missing: what is left of the effects of the missing ones that stay applied.
         ancestors: what each step depends on; it knows of those.
-
-    Raises:
-        ConflictsWithMissing: names the step and the missing migration.
     """
     for migration in steps:
         key = key_of(migration)
@@ -91,9 +85,6 @@ def check_not_null(connection: Any, state: Any, undone: Sequence[Migration]) -> 
     Args:
         state: the one before the first of `undone`, not rendered; it is changed.
         undone: the steps in the order of application.
-
-    Raises:
-        BlockedRewind: names the step, the table and the column.
     """
     backend = backend_for(connection)
     for column in not_null_again(state, undone):
@@ -123,9 +114,6 @@ def check_unknown_columns(
     Args:
         state: returns the one in which the database is now.
         not_in_state: applied migrations that could not be put into the state.
-
-    Raises:
-        UnknownColumns: names the step, the table, the columns and the migrations.
     """
     steps, causes = list(steps), list(not_in_state)
     apps = {migration.app_label for migration in steps}
@@ -164,12 +152,7 @@ def _unknown_columns(connection: Any, state: Any, app_labels: set[str]) -> dict[
 def what_is_in_the_way(
     loader: RewindLoader, snapshot: Snapshot, targets: Sequence[Target], undone: list[Key]
 ) -> RewindError | None:
-    """
-    Return the error of a run that must not be anything but a fake one.
-
-    Raises:
-        RewindError: it must not be that either.
-    """
+    """Return the error of a run that must not be anything but a fake one."""
     _refuse_what_is_out_of_reach(loader, targets, undone)
     _refuse_to_leave_stale_apps_behind(loader, snapshot, undone)
     return (

@@ -69,9 +69,6 @@ class Runner:
 
         This is where `--plan` and `--check` stop. Nothing stored is executed here, but
         for a run of which somebody else decides by its operations.
-
-        Raises:
-            RewindError: something that cannot be recovered matters to the targets.
         """
         self.plan = None
         problem: RewindError | None = None
@@ -162,9 +159,6 @@ class Runner:
 
         Returns:
             everything, in the order in which states are built.
-
-        Raises:
-            RewindError: the run cannot be finished; nothing has been changed.
         """
         if self.plan is None or self.plan.migrations != steps:
             self.planned([], steps)
@@ -187,9 +181,6 @@ class Runner:
 
         Returns:
             what is left of the plan by then, and the state for it.
-
-        Raises:
-            LockTimeout: its turn has not come in time.
         """
         if not conf.locks_migrate():
             yield steps, state
@@ -205,12 +196,7 @@ class Runner:
             yield steps, state
 
     def begin(self, steps: Steps, *, fake: bool, fake_initial: bool) -> Steps:
-        """
-        Check, before the first statement, what can be known before it.
-
-        Raises:
-            RewindError: the run cannot be finished; nothing has been changed.
-        """
+        """Check, before the first statement, what can be known before it."""
         forget_outcome(self.connection)
         self._journal = None
         if self.plan is None or self.plan.keys != [key_of(migration) for migration, _ in steps]:
@@ -240,12 +226,7 @@ class Runner:
         return plan if plan is not None and plan.is_backwards and plan.involves_stored_code else None
 
     def refuse_without_states(self, error: BaseException) -> None:
-        """
-        Say by name what Django has stumbled over while it built its states, before the first step.
-
-        Raises:
-            StateNotBuilt: nothing has been changed.
-        """
+        """Say by name what Django has stumbled over while it built its states, before the first step."""
         plan = self._way_back
         if plan is None or plan.fake:
             return

@@ -28,9 +28,6 @@ def check_atomic(connection: Any, migrations: Iterable[Migration]) -> None:
     Refuse what could not be undone or applied within one transaction.
 
     Of stored code that is not loaded yet, its operations are not known.
-
-    Raises:
-        AtomicNotPossible: names the database, or the step and the operation.
     """
     if not backend_for(connection).has_transactional_ddl:
         raise AtomicNotPossible(
@@ -102,10 +99,6 @@ class Whole:
 
         Args:
             what: what it is called: a rewind or a redo.
-
-        Raises:
-            RewindError: nothing has been changed.
-            RewindInterrupted: the same; something has stopped it on its way.
         """
         try:
             with one_transaction(self.connection):
