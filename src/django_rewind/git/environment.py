@@ -1,4 +1,4 @@
-"""Under which circumstances something is done: the versions, the machine, the commit."""
+"""The environment in which something is done: the versions, the machine, the commit."""
 
 from __future__ import annotations
 
@@ -16,11 +16,9 @@ from django.conf import settings
 
 from .head import head_of
 
-__all__ = ["Circumstances", "circumstances"]
-
 
 @dataclass(frozen=True)
-class Circumstances:
+class Environment:
     """What there is to be known of this process; what cannot be known is empty."""
 
     django: str
@@ -32,10 +30,10 @@ class Circumstances:
     branch: str = ""
 
 
-def circumstances() -> Circumstances:
-    """Return the circumstances of this process, with the commit that is checked out now."""
+def current_environment() -> Environment:
+    """Return the environment of this process, with the commit that is checked out now."""
     head = head_of(_folders())
-    return Circumstances(
+    return Environment(
         django=django.get_version(),
         python=platform.python_version(),
         os_user=_os_user()[:255],

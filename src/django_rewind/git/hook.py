@@ -16,7 +16,6 @@ import re
 import runpy
 import shlex
 import signal
-import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -25,8 +24,7 @@ from pathlib import Path
 from typing import TextIO
 
 from ..utils.files import write_all
-
-__all__ = ["Call", "Choices", "Hook", "HookError", "State", "Status", "WorkTree", "current_call", "main"]
+from .repository import WorkTree
 
 NAME = "post-checkout"
 BEGIN = "# >>> django-rewind >>>"
@@ -53,80 +51,12 @@ _BLOCK = """\
 # Shells that understand the lines above.
 _SHELLS = {"ash", "bash", "busybox", "dash", "ksh", "mksh", "sh", "zsh"}
 
-# What git leaves in its folder while it goes through commits one by one.
-_UNDER_WAY = (
-    "rebase-merge",
-    "rebase-apply",
-    "sequencer",
-    "BISECT_LOG",
-    "CHERRY_PICK_HEAD",
-    "MERGE_HEAD",
-    "REVERT_HEAD",
-)
-
 # Of git's variables, those that name a repository.
 _GIT_VARIABLES = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_PREFIX")
 
 
 class HookError(Exception):
     """A hook cannot be installed or removed: the message says why and what helps."""
-
-
-# The work tree ------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class WorkTree:
-    """A work tree of git: there may be several of one repository."""
-
-    top: Path
-    # Of this work tree, and of the repository.
-    git_dir: Path
-    common_dir: Path
-
-    @classmethod
-    def at(cls, folder: Path) -> WorkTree | None:
-        """Return the one that a folder lies in; None without git, too."""
-        answer = _git(folder, "rev-parse", "--show-toplevel", "--git-dir", "--git-common-dir")
-        lines = (answer or "").split("\n")
-        if len(lines) != 3:
-            return None
-        top, git_dir, common_dir = (folder.joinpath(line) for line in lines)
-        return cls(top, git_dir.resolve(), common_dir.resolve())
-
-    @property
-    def hooks(self) -> Path:
-        """The folder of the hooks; `core.hooksPath` may be relative to the top."""
-        answer = _git(self.top, "rev-parse", "--git-path", "hooks")
-        return self.top / (answer or self.common_dir / "hooks")
-
-    @property
-    def is_busy(self) -> bool:
-        """Whether git is in the middle of something that checks out on its way."""
-        if any((self.git_dir / name).exists() for name in _UNDER_WAY):
-            return True
-        # `rebase --apply` and `pull --rebase` start before they leave a trace.
-        reason = _git(self.top, "log", "-1", "-g", "--format=%gs", "HEAD")
-        return re.match(r"rebase|pull|am\b", reason or "") is not None
-
-    def deleted(self, old: str, new: str) -> list[str]:
-        """Return the Python files that are in one commit and not in another."""
-        listing = _git(
-            self.top, "diff", "--name-only", "-z", "--no-renames", "--diff-filter=D", old, new, "--", "*.py"
-        )
-        return [path for path in (listing or "").split("\0") if path]
-
-
-def _git(folder: Path, *args: str) -> str | None:
-    """Return what git answers, or None where it does not."""
-    command = ["git", "-C", os.fspath(folder), *args]
-    try:
-        done = subprocess.run(  # noqa: S603 (git, with arguments of our own)
-            command, check=False, stdin=subprocess.DEVNULL, capture_output=True
-        )
-    except OSError:
-        return None
-    return os.fsdecode(done.stdout).rstrip("\n") if done.returncode == 0 else None
 
 
 # The hook -----------------------------------------------------------------------
@@ -155,12 +85,7 @@ class Choices:
 
     @classmethod
     def from_text(cls, text: str) -> Choices:
-        """
-        Return what `as_text` wrote.
-
-        Raises:
-            ValueError: when it is something else.
-        """
+        """Return what `as_text` wrote, or raise a ValueError."""
         try:
             return cls(**json.loads(text))
         except TypeError as error:
@@ -168,8 +93,6 @@ class Choices:
 
 
 class State(Enum):
-    """What there is of a hook."""
-
     INSTALLED = "installed"
     OUTDATED = "outdated"
     # Another hook, in which ours is not.
@@ -198,7 +121,6 @@ class Hook:
         self.path = tree.hooks / NAME
 
     def status(self) -> Status:
-        """Say what there is."""
         text = self._text()
         if text is None:
             return Status(State.NONE)
@@ -210,11 +132,8 @@ class Hook:
             return Status(State.OUTDATED, remark="Another version of django-rewind has written it.")
         if self._serves_another(choices):
             return Status(State.FOREIGN, choices, f"It serves the repository {choices.repository}.")
-        return self._state_of(found, python, choices)
-
-    def _state_of(self, block: str, python: str, choices: Choices) -> Status:
         remark = ""
-        if block != _block(python, choices):
+        if found != _block(python, choices):
             remark = "Another version of django-rewind has written it."
         elif not os.access(python, os.X_OK):
             remark = f"The interpreter {python} has gone."
@@ -227,12 +146,7 @@ class Hook:
         return Status(State.OUTDATED if remark else State.INSTALLED, choices, remark)
 
     def install(self, choices: Choices, python: str = sys.executable) -> bool:
-        """
-        Write the hook, and say whether that changed anything.
-
-        Raises:
-            HookError: another hook is there that ours cannot stand in.
-        """
+        """Write the hook, and return whether that changed anything."""
         if not self.path.resolve().is_relative_to(self.tree.common_dir):
             # Whoever else has the same `core.hooksPath` runs it too.
             choices = replace(choices, repository=str(self.tree.common_dir))
@@ -241,40 +155,6 @@ class Hook:
         if text is None:
             self._write(f"#!/bin/sh\n{block}")
             return True
-        self._check_shared(text, python, choices)
-        there = _block_in(text)
-        first, _, rest = text.partition("\n")
-        changed = text.replace(there, block) if there else f"{first}\n{block}{rest}"
-        if changed != text:
-            self._write(changed)
-        return changed != text
-
-    def uninstall(self) -> bool:
-        """
-        Remove the hook and nothing else, and say whether it was there.
-
-        Raises:
-            HookError: it serves another repository, or its end cannot be found.
-        """
-        text = self._text()
-        block = _block_in(text or "")
-        if not text or not block:
-            return False
-        self._check_repository(block)
-        rest = text.replace(block, "")
-        if rest in ("", "#!/bin/sh\n"):
-            self.path.unlink()
-        else:
-            self._write(rest)
-        return True
-
-    def _check_shared(self, text: str, python: str, choices: Choices) -> None:
-        """
-        Make sure that ours can stand in a file that is there.
-
-        Raises:
-            HookError: it cannot.
-        """
         self._check_repository(_block_in(text))
         reason = self._why_not_shared(text)
         if reason:
@@ -288,6 +168,26 @@ class Hook:
                 f"The hook {self.path} is not executable, so git does not run it. "
                 "Make it executable, or remove it, and try again."
             )
+        there = _block_in(text)
+        first, _, rest = text.partition("\n")
+        changed = text.replace(there, block) if there else f"{first}\n{block}{rest}"
+        if changed != text:
+            self._write(changed)
+        return changed != text
+
+    def uninstall(self) -> bool:
+        """Remove the hook and nothing else, and return whether it was there."""
+        text = self._text()
+        block = _block_in(text or "")
+        if not text or not block:
+            return False
+        self._check_repository(block)
+        rest = text.replace(block, "")
+        if rest in ("", "#!/bin/sh\n"):
+            self.path.unlink()
+        else:
+            self._write(rest)
+        return True
 
     def _why_not_shared(self, text: str) -> str:
         """Return why ours can never stand in this file, or nothing."""
@@ -335,12 +235,7 @@ def _block(python: str, choices: Choices) -> str:
 
 
 def _block_in(text: str) -> str:
-    """
-    Return our lines in a hook, or nothing.
-
-    Raises:
-        HookError: they begin and do not end.
-    """
+    """Return our lines in a hook, or nothing."""
     found = re.search(rf"^{re.escape(BEGIN)}\n.*?^{re.escape(END)}(\n|\Z)", text, re.DOTALL | re.MULTILINE)
     if found is None and BEGIN in text:
         raise HookError(

@@ -12,12 +12,10 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-
-__all__ = ["GitUnavailable", "Repository", "Version"]
 
 # A walk through a long history takes seconds; what takes longer than this hangs.
 _TIMEOUT = 300
@@ -40,6 +38,17 @@ _LOG = [
     *("-m", "--root", "--raw", "--no-abbrev", "-z", "--format=%H %ct", "--stdin"),
 ]
 _COMMIT = re.compile(r"([0-9a-f]{40,64}) (\d+)")
+
+# What git leaves in its folder while it goes through commits one by one.
+_UNDER_WAY = (
+    "rebase-merge",
+    "rebase-apply",
+    "sequencer",
+    "BISECT_LOG",
+    "CHERRY_PICK_HEAD",
+    "MERGE_HEAD",
+    "REVERT_HEAD",
+)
 
 _UNSAFE = (
     "git does not read the repository that holds {folder}, because somebody else owns it "
@@ -89,7 +98,11 @@ class Version:
 
 @dataclass(frozen=True)
 class Repository:
-    """A git work tree and all of the history that git can reach from it."""
+    """
+    A git work tree and all of the history that git can reach from it.
+
+    Where git fails, or takes too long, GitUnavailable is raised.
+    """
 
     top: Path
     # Cloned with --depth: commits that were there are not here.
@@ -97,12 +110,7 @@ class Repository:
 
     @classmethod
     def around(cls, folder: Path) -> Repository:
-        """
-        Return the work tree that holds a folder, which may have gone.
-
-        Raises:
-            GitUnavailable: there is no such work tree.
-        """
+        """Return the work tree that holds a folder, which may have gone."""
         folder = folder.resolve()
         present = next(one for one in (folder, *folder.parents) if one.is_dir())
         try:
@@ -120,36 +128,21 @@ class Repository:
         return "" if name == "." else name
 
     def versions(self, pathspecs: Iterable[str]) -> list[Version]:
-        """
-        Return every content that files have had, in one walk through the history.
-
-        Raises:
-            GitUnavailable: git failed, or took too long.
-        """
+        """Return every content that files have had, in one walk through the history."""
         wanted = ["--", *pathspecs]
         if len(wanted) == 1:
             return []
         return list(_versions(self._ask(*_LOG, lines=wanted)))
 
     def files(self, commit: str) -> dict[str, str]:
-        """
-        Return the files of a commit: path and blob.
-
-        Raises:
-            GitUnavailable: git failed, or took too long.
-        """
+        """Return the files of a commit: path and blob."""
         out = os.fsdecode(self._ask("ls-tree", "-r", "-z", "--full-tree", commit))
         entries = (entry.split("\t", 1) for entry in out.split("\0") if entry)
         # "<mode> <type> <object>"; what is no blob is a submodule.
         return {path: what.split()[2] for what, path in entries if what.split()[1] == "blob"}
 
     def read(self, blobs: Iterable[str]) -> dict[str, bytes]:
-        """
-        Return the contents of blobs; one that is not here is not among them.
-
-        Raises:
-            GitUnavailable: git failed, or took too long.
-        """
+        """Return the contents of blobs; one that is not here is not among them."""
         wanted = sorted(set(blobs))
         if not wanted:
             return {}
@@ -159,7 +152,63 @@ class Repository:
         return _git(self.top, *args, lines=lines)
 
 
-def _git(folder: Path, *args: str, lines: Iterable[str] = ()) -> bytes:
+@dataclass(frozen=True)
+class WorkTree:
+    """
+    A work tree of git as its hook sees it: there may be several of one repository.
+
+    Whatever git cannot say counts as nothing: no checkout fails for it.
+    """
+
+    top: Path
+    # Of this work tree, and of the repository.
+    git_dir: Path
+    common_dir: Path
+
+    @classmethod
+    def at(cls, folder: Path) -> WorkTree | None:
+        """Return the one that a folder lies in; None without git, too."""
+        answer = _ask(folder, "rev-parse", "--show-toplevel", "--git-dir", "--git-common-dir")
+        lines = (answer or "").split("\n")
+        if len(lines) != 3:
+            return None
+        top, git_dir, common_dir = (folder.joinpath(line) for line in lines)
+        return cls(top, git_dir.resolve(), common_dir.resolve())
+
+    @property
+    def hooks(self) -> Path:
+        """The folder of the hooks; `core.hooksPath` may be relative to the top."""
+        answer = _ask(self.top, "rev-parse", "--git-path", "hooks")
+        return self.top / (answer or self.common_dir / "hooks")
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether git is in the middle of something that checks out on its way."""
+        if any((self.git_dir / name).exists() for name in _UNDER_WAY):
+            return True
+        # `rebase --apply` and `pull --rebase` start before they leave a trace.
+        reason = _ask(self.top, "log", "-1", "-g", "--format=%gs", "HEAD")
+        return re.match(r"rebase|pull|am\b", reason or "") is not None
+
+    def deleted(self, old: str, new: str) -> list[str]:
+        """Return the Python files that are in one commit and not in another."""
+        listing = _ask(
+            self.top, "diff", "--name-only", "-z", "--no-renames", "--diff-filter=D", old, new, "--", "*.py"
+        )
+        return [path for path in (listing or "").split("\0") if path]
+
+
+def _ask(folder: Path, *args: str) -> str | None:
+    """Return what git answers in the environment that it has given to its hook."""
+    try:
+        return os.fsdecode(_git(folder, *args, environment=os.environ)).rstrip("\n")
+    except GitUnavailable:
+        return None
+
+
+def _git(
+    folder: Path, *args: str, lines: Iterable[str] = (), environment: Mapping[str, str] | None = None
+) -> bytes:
     """Run git in a folder, without a shell, and return what it writes."""
     program = shutil.which("git")
     if program is None:
@@ -170,7 +219,7 @@ def _git(folder: Path, *args: str, lines: Iterable[str] = ()) -> bytes:
         done = subprocess.run(  # noqa: S603 (a list of our own making; revisions and paths go to stdin)
             command,
             cwd=folder,
-            env=_environment(),
+            env=environment or _environment(),
             input=given,
             capture_output=True,
             timeout=_TIMEOUT,

@@ -130,9 +130,9 @@ class AuditLog(Tables):
     def _around(self) -> dict[str, Any]:
         """The values that are the same in all entries of a run."""
         # Imported by the first entry, not by every process in which we are installed.
-        from ..git.environment import circumstances
+        from ..git.environment import current_environment
 
-        columns = {**vars(circumstances()), "alias": self.connection.alias}
+        columns = {**vars(current_environment()), "alias": self.connection.alias}
         return {
             field.name: self._value(field, columns[field.name]) for field in _FIELDS if field.name in columns
         }

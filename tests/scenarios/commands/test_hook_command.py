@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from django_rewind.git.hook import Choices, Hook, State, WorkTree
+from django_rewind.git.hook import Choices, Hook, State
+from django_rewind.git.repository import WorkTree
 from tests.scenarios.conftest import copied
 from tests.support.helpers import Project, add, create, python
 

@@ -12,17 +12,17 @@ from pathlib import Path
 import django
 import pytest
 
-from django_rewind.git.environment import circumstances
+from django_rewind.git.environment import current_environment
 from tests.support.workdir import WorkDir
 
 SHOW = """
 import os, sys
 from django.conf import settings
 settings.configure(**{settings})
-from django_rewind.git.environment import circumstances
+from django_rewind.git.environment import current_environment
 import pwd, getpass, encodings.idna
 {before}
-found = circumstances()
+found = current_environment()
 print(repr((found.os_user, found.commit, found.branch)))
 """
 
@@ -41,7 +41,7 @@ def elsewhere(folder: Path, before: str = "", **settings: object) -> tuple[str, 
 
 def test_this_process():
     """Versions, machine and process."""
-    found = circumstances()
+    found = current_environment()
     assert (found.django, found.python) == (django.get_version(), platform.python_version())
     assert (found.host, found.pid) == (socket.gethostname(), os.getpid())
 
@@ -51,9 +51,9 @@ def test_the_commit_of_now(tmp_path, monkeypatch):
     work = WorkDir(tmp_path)
     monkeypatch.chdir(tmp_path)
     first = work.commit()
-    assert circumstances().commit == first
+    assert current_environment().commit == first
     second = work.commit()
-    assert (circumstances().commit, circumstances().branch) == (second, "main")
+    assert (current_environment().commit, current_environment().branch) == (second, "main")
 
 
 def test_base_dir(tmp_path):

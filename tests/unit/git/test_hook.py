@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from django_rewind.git import hook as hook_module
-from django_rewind.git.hook import BEGIN, END, Choices, Hook, HookError, State, WorkTree, is_passed_over
+from django_rewind.git.hook import BEGIN, END, Choices, Hook, HookError, State, is_passed_over
+from django_rewind.git.repository import WorkTree
 
 pytestmark = pytest.mark.deep
 

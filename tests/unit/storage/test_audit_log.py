@@ -14,7 +14,7 @@ from django_rewind.engine.journal import note_refusal
 from django_rewind.engine.messages import Messages
 from django_rewind.engine.recorder import RewindRecorder
 from django_rewind.exceptions import NotRecoverable, RewindError
-from django_rewind.git.environment import circumstances
+from django_rewind.git.environment import current_environment
 from django_rewind.models import Event, MigrationEvent
 from django_rewind.storage.audit_log import AuditEntry, AuditLog
 from tests.support.fixtures import in_memory, migrate, record_id
@@ -47,7 +47,7 @@ def test_all_of_it_comes_back(audit_log):
     (entry,) = audit_log.of(KEY)
     assert (entry.event, entry.record_id, entry.digest) == ("applied", 7, "d" * 64)
     assert (entry.serial, entry.source, entry.seconds, entry.detail) == (3, "file", 0.25, "so")
-    around = circumstances()
+    around = current_environment()
     assert (entry.django, entry.python, entry.pid) == (around.django, around.python, around.pid)
     assert (entry.os_user, entry.host, entry.alias) == (around.os_user, around.host, "default")
     assert str(entry) == "shop.0001_initial: applied"

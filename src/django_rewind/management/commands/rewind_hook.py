@@ -10,7 +10,8 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import DEFAULT_DB_ALIAS, connections
 
 from django_rewind.actions.checkout import after_checkout
-from django_rewind.git.hook import Choices, Hook, HookError, State, WorkTree, current_call
+from django_rewind.git.hook import Choices, Hook, HookError, State, current_call
+from django_rewind.git.repository import WorkTree
 
 
 class Command(BaseCommand):
