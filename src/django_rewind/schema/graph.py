@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Mapping
+from graphlib import TopologicalSorter
 from typing import TypeVar
 
 from django.db.migrations.graph import MigrationGraph
 
 from ..utils.types import Applied, Key
-
-__all__ = ["children_in", "closure", "in_applied_order", "parents_in"]
 
 # key -> the keys next to it in one direction of the graph.
 Edges = Mapping[Key, Iterable[Key]]
@@ -45,29 +44,20 @@ def in_applied_order(keys: Iterable[Key], parents: Edges, applied: Applied) -> l
     """
     Sort keys by the order in which they were applied, parents always first.
 
-    The ids of `django_migrations` are that order. It need not be topological:
-    faked and squashed migrations are recorded whenever that happens to be done.
-
-    Args:
-        keys: what is to be sorted.
-        parents: the graph; edges that lead out of `keys` do not count.
-        applied: the id of each key; without one a key counts as the newest.
+    The ids of `django_migrations` are that order. It need not be topological: faked and
+    squashed migrations are recorded whenever that happens to be done. A key without an id
+    counts as the newest.
     """
     wanted = set(keys)
     newest = max(applied.values(), default=0) + 1
-    waiting = {key: {p for p in parents.get(key, ()) if p in wanted} for key in wanted}
-    children: dict[Key, list[Key]] = {}
-    for key, before in waiting.items():
-        for parent in before:
-            children.setdefault(parent, []).append(key)
-    ready = [(applied.get(key, newest), key) for key, before in waiting.items() if not before]
-    heapq.heapify(ready)
+    sorter = TopologicalSorter({key: wanted.intersection(parents.get(key, ())) for key in wanted})
+    sorter.prepare()
+    ready: list[tuple[int, Key]] = []
     order = []
-    while ready:
+    while sorter.is_active():
+        for key in sorter.get_ready():
+            heapq.heappush(ready, (applied.get(key, newest), key))
         _, key = heapq.heappop(ready)
         order.append(key)
-        for child in children.get(key, ()):
-            waiting[child].discard(key)
-            if not waiting[child]:
-                heapq.heappush(ready, (applied.get(child, newest), child))
+        sorter.done(key)
     return order

@@ -88,11 +88,7 @@ def conflict(step: tuple[str, list[Effect]], missing: tuple[str, list[Effect]]) 
 
 
 def lasting(history: Iterable[tuple[Key, list[Effect]]]) -> dict[Key, list[Effect]]:
-    """
-    Return what is left of each migration once all of them have run.
-
-    What a later one removed is gone, and what it renamed bears its new name.
-    """
+    """Return what is left of each migration once all have run: what was renamed since bears its new name."""
     left: dict[Key, list[Effect]] = {}
     for key, effects in history:
         left[key] = []
@@ -184,11 +180,8 @@ class Names:
     """
     The tables and columns behind models and fields, after some migrations.
 
-    Follow a history with `follow`; what was never created here (because the
-    migration that did it is not known) is assumed to bear Django's default name.
-    Models and fields are known in lower case, as in Django's state; tables and
-    columns are named as they were written. Metadata of an earlier format hold no
-    names as written: there they count as lower case.
+    What was never created here is assumed to bear Django's default name. Tables and columns
+    are named as they were written; metadata of an earlier format have that in lower case.
     """
 
     tables: dict[Key, str] = field(default_factory=dict)
