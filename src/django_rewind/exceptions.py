@@ -1,5 +1,5 @@
 """
-What can stand in the way, each with its data and its message in one place.
+The errors, each with its data and its message in one place.
 
 All are `CommandError`s: Django's own `migrate` prints those as one message with
 exit status 1 and no traceback, and code that drives an executor can catch them.
@@ -27,6 +27,7 @@ __all__ = [
     "LockTimeout",
     "LockUnavailable",
     "LockWaitCancelled",
+    "MigrationError",
     "NameReused",
     "NotInitialized",
     "NotRecoverable",
@@ -47,7 +48,7 @@ NOTHING_MIGRATED = "No migration has been applied or undone."
 
 
 class RewindError(CommandError):
-    """Base class: something stands in the way and nothing has been changed."""
+    """Base class: a run or a command is refused, and nothing has been changed."""
 
     # Whether the audit log says so.
     is_noted = False
@@ -56,11 +57,23 @@ class RewindError(CommandError):
         # Both may quote what is stored.
         self.problem = printable(problem)
         self.next_step = printable(next_step)
-        super().__init__("\n".join(filter(None, [self.problem, self.next_step, UNCHANGED])))
+        end = "\n" if "\n" in self.problem else " "
+        super().__init__("\n".join(filter(None, [f"{self.problem}{end}{UNCHANGED}", self.next_step])))
+
+
+class MigrationError(RewindError):
+    """Base class: something cannot be done with one migration."""
+
+    problem_of = "Cannot roll back {}"
+
+    def __init__(self, key: Key, reason: str, next_step: str = "") -> None:
+        self.key = key
+        self.reason = printable(reason)
+        super().__init__(f"{self.problem_of.format(label(key))}: {self.reason}", next_step)
 
 
 class NotInitialized(CommandError):
-    """A database has no tables of ours, or nothing in them."""
+    """A database has no tables of django-rewind, or nothing in them."""
 
     def __init__(self, alias: str) -> None:
         super().__init__(
@@ -69,35 +82,28 @@ class NotInitialized(CommandError):
         )
 
 
-class NotRecoverable(RewindError):
-    """An applied migration has no file, and its source cannot be used either."""
+class NotRecoverable(MigrationError):
+    """An applied migration has no file, and its stored source cannot be used either."""
+
+    problem_of = "Cannot recover {}"
 
     def __init__(self, key: Key, reason: str, next_step: str = "") -> None:
-        self.key = key
-        self.reason = printable(reason)
-        super().__init__(
-            f"Migration {label(key)} cannot be recovered: {self.reason}",
-            next_step or f"Bring back the file of {label(key)} and try again.",
-        )
+        super().__init__(key, reason, next_step or f"Bring back the file of {label(key)} and try again.")
 
 
-class FileNotUsable(RewindError):
-    """It was asked to undo a migration by its file, where that makes no sense."""
+class FileNotUsable(MigrationError):
+    """`--use-file` names a migration for which it makes no sense."""
+
+    problem_of = "Cannot unapply {} by its file"
 
     def __init__(self, key: Key, reason: str) -> None:
-        self.key = key
-        super().__init__(
-            f"Migration {label(key)} cannot be undone by its file: {reason}",
-            f"Leave out '--use-file {label(key)}'.",
-        )
+        super().__init__(key, reason, f"Leave out '--use-file {label(key)}'.")
 
 
-class RedoNotPossible(RewindError):
-    """A migration cannot be undone and applied again from its file."""
+class RedoNotPossible(MigrationError):
+    """A migration cannot be unapplied and applied again from its file."""
 
-    def __init__(self, key: Key, reason: str, next_step: str) -> None:
-        self.key = key
-        super().__init__(f"Migration {label(key)} cannot be redone: {reason}", next_step)
+    problem_of = "Cannot redo {}"
 
 
 class AtomicNotPossible(RewindError):
@@ -217,37 +223,33 @@ def _reason(error: BaseException) -> str:
 
 
 class NotRestorable(RewindError):
-    """What is stored cannot be written to files: each migration with its reason."""
+    """Stored sources cannot be written to files: each migration with its reason."""
 
     def __init__(self, reasons: Iterable[tuple[Key, str]], next_steps: Iterable[str] = ()) -> None:
         self.reasons = list(reasons)
         super().__init__(
-            "\n".join(f"Migration {label(key)} cannot be restored: {why}" for key, why in self.reasons),
+            "\n".join(f"Cannot restore {label(key)}: {reason}" for key, reason in self.reasons),
             " ".join(dict.fromkeys(next_steps)),
         )
 
 
-class IrreversibleRewind(RewindError):
-    """A step that would have to be undone holds an irreversible operation."""
+class IrreversibleRewind(MigrationError):
+    """A migration that would have to be unapplied has an irreversible operation."""
 
     def __init__(self, key: Key, operation: str, before: str = "<the one before it>") -> None:
-        self.key = key
         self.operation = operation
         super().__init__(
-            f"Migration {label(key)} cannot be undone: its operation '{operation}' is not reversible.",
-            # Forgetting comes last: what is applied above would be forgotten with it, and stay.
-            f"Undo what comes after it with 'manage.py migrate {key[0]} {key[1]}', which keeps it. To go "
-            f"further, undo it by hand, and have it forgotten by 'manage.py rewind {key[0]} {before} --fake', "
-            "which shows what else would be forgotten, and asks.",
+            key,
+            f"its operation '{operation}' is not reversible.",
+            # Marking comes last: what is applied above would be marked with it, and stay.
+            f"To stop just after it, run 'manage.py migrate {key[0]} {key[1]}'.\n"
+            "To go further, reverse it by hand, and mark it as unapplied with "
+            f"'manage.py rewind {key[0]} {before} --fake', which shows what else would be marked, and asks.",
         )
 
 
-class BlockedRewind(RewindError):
-    """A step cannot be undone as things are in the database or the project."""
-
-    def __init__(self, key: Key, reason: str, next_step: str) -> None:
-        self.key = key
-        super().__init__(f"Migration {label(key)} cannot be undone: {reason}", next_step)
+class BlockedRewind(MigrationError):
+    """A migration cannot be unapplied as things are in the database or the project."""
 
 
 class NameReused(BlockedRewind):
@@ -299,14 +301,15 @@ class AppliedUnderAnotherName(RewindError):
         )
 
 
-class SqlNotAvailable(RewindError):
-    """The statements of a step cannot be told without executing earlier ones."""
+class SqlNotAvailable(MigrationError):
+    """The statements of a step depend on what earlier ones would have done."""
+
+    problem_of = "Cannot print the SQL of {}"
 
     def __init__(self, key: Key, error: Exception) -> None:
-        self.key = key
-        reason = why(error).rstrip(".")
         super().__init__(
-            f"The SQL of {label(key)} cannot be told without executing something first ({reason}).",
+            key,
+            f"something has to be executed first ({why(error).rstrip('.')}).",
             f"Ask for a target that keeps {label(key)}, execute what is printed for that, and ask again.",
         )
 

@@ -1,4 +1,4 @@
-"""Asking somebody at a terminal."""
+"""Ask a person at a terminal."""
 
 from __future__ import annotations
 
@@ -8,24 +8,21 @@ from django.core.management.base import CommandError
 
 from django_rewind.exceptions import UNCHANGED
 
-__all__ = ["PromptCancelled", "agrees"]
-
 
 class PromptCancelled(CommandError):
-    """Somebody pressed Ctrl-C instead of an answer."""
+    """A person said no, or pressed Ctrl-C, which a shell reports as 130."""
 
-    def __init__(self) -> None:
-        # What a shell says of a process that was interrupted.
-        super().__init__("It was not agreed to.", returncode=130)
+    def __init__(self, returncode: int = 1) -> None:
+        super().__init__(f"Cancelled. {UNCHANGED}", returncode=returncode)
 
 
 def agrees(question: str, if_nobody: str) -> bool:
     """
-    Ask, and say whether the answer is yes.
+    Ask, and return whether the answer is yes.
 
     Raises:
         PromptCancelled: Ctrl-C.
-        CommandError: there is nobody to ask, in the words of `if_nobody`.
+        CommandError: nobody can answer; `if_nobody` says what helps.
     """
     try:
         return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
@@ -34,4 +31,16 @@ def agrees(question: str, if_nobody: str) -> bool:
     except KeyboardInterrupt:
         # The line of the question has no end yet.
         sys.stderr.write("\n")
-        raise PromptCancelled from None
+        raise PromptCancelled(130) from None
+
+
+def confirm(question: str, if_nobody: str) -> None:
+    """
+    Ask, and go on only after a yes.
+
+    Raises:
+        PromptCancelled: a no, or Ctrl-C.
+        CommandError: nobody can answer.
+    """
+    if not agrees(question, if_nobody):
+        raise PromptCancelled

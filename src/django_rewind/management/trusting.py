@@ -50,7 +50,7 @@ def _say_what_stays(trust: Trust, declined: list[Doubt], signed: Any) -> None:
         if doubt.reason
     ]
     if declined:
-        lines.append(f"Not agreed to: {plainly(names_of(doubt.key for doubt in declined))}.")
+        lines.append(f"Not signed: {plainly(names_of(doubt.key for doubt in declined))}.")
     if lines:
         raise CommandError("\n".join([*lines, *([] if signed else [UNCHANGED])]))
 

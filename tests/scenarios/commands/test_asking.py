@@ -1,4 +1,4 @@
-"""Who is asked and presses Ctrl-C is told that it was not agreed to, and sees no traceback."""
+"""Who is asked and presses Ctrl-C is told that nothing has been changed, and sees no traceback."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_ctrl_c_at_a_question(left, key, args):
 
     assert status == 130, said
     assert "Traceback" not in said
-    assert "It was not agreed to." in said
+    assert "Cancelled. Nothing has been changed." in said
     assert left.snapshot() == before
 
 

@@ -170,7 +170,13 @@ def test_plan(old):
 def test_it_asks(old):
     """Without an answer, or with a no, nothing goes."""
     old.refused("prune_migration_code", "--before", "2021-01-01", naming="--noinput")
-    old.refused("prune_migration_code", "--before", "2021-01-01", answer="n", naming="not agreed")
+    old.refused(
+        "prune_migration_code",
+        "--before",
+        "2021-01-01",
+        answer="n",
+        naming="Cancelled. Nothing has been changed.",
+    )
 
     old.manage("prune_migration_code", "--before", "2021-01-01", answer="y")
     assert kept(old, "0002_price")[CODE] == 0

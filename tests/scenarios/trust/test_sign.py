@@ -60,7 +60,7 @@ def test_not_agreed(foreign, answer):
         "verify_migrations", "--sign", "shop", "0002", naming="shop.0002_price", answer=answer
     )
 
-    assert "Not agreed to" in error.stderr
+    assert "Not signed" in error.stderr
     foreign.refused("migrate", "shop", "0001", naming="shop.0002_price")
     assert not executed(foreign)
 
@@ -303,7 +303,7 @@ def test_two_of_which_one_is_agreed(shop):
 
     assert result.returncode == 1
     assert "shop.0003_cart is signed." in result.stdout
-    assert "Not agreed to: shop.0002_price" in result.stderr
+    assert "Not signed: shop.0002_price" in result.stderr
     shop.refused("migrate", "shop", "0001", naming="shop.0002_price")
 
 

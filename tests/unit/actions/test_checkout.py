@@ -95,8 +95,8 @@ def test_what_cannot_be_undone(shop, choices):
     migrate("shop", "0003")
     shop.delete("0003_b")
     assert after_checkout(connection, choices) == (
-        "django-rewind: 2 applied migrations have no file here (shop.0002_a, shop.0003_b): Migration shop.0003_b "
-        "cannot be undone: its operation 'Raw Python operation' is not reversible. See 'manage.py rewind --plan'."
+        "django-rewind: 2 applied migrations have no file here (shop.0002_a, shop.0003_b): Cannot roll back "
+        "shop.0003_b: its operation 'Raw Python operation' is not reversible. See 'manage.py rewind --plan'."
     )
     MigrationCode.objects.filter(migration_name="0002_a").delete()
     assert "its source is not stored" in after_checkout(connection, choices)

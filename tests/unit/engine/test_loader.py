@@ -88,7 +88,7 @@ def test_a_prefix_of_what_cannot_be_recovered_says_why(shop):
     """Rather than that it does not exist."""
     shop.delete("0003_b")
     MigrationCode.objects.filter(app_label="shop", migration_name="0003_b").delete()
-    with pytest.raises(NotRecoverable, match=r"shop\.0003_b .* is not stored"):
+    with pytest.raises(NotRecoverable, match=r"shop\.0003_b.* is not stored"):
         loader().get_migration_by_prefix("shop", "0003")
 
 
@@ -260,6 +260,6 @@ def test_an_unrecoverable_one_matters_when_it_lies_after_the_target(shop):
     """Asked to go back over it, we say so and change nothing."""
     shop.delete("0003_b")
     MigrationCode.objects.filter(app_label="shop", migration_name="0003_b").delete()
-    with pytest.raises(CommandError, match=r"shop\.0003_b cannot be recovered"):
+    with pytest.raises(CommandError, match=r"Cannot recover shop\.0003_b"):
         migrate("shop", "0001")
     assert applied("shop") == ["0001_initial", "0002_a", "0003_b"]

@@ -259,7 +259,7 @@ def test_a_refusal_is_noted_once():
     note_refusal(connection, error)
     note_refusal(connection, error)
     (entry,) = AuditLog(connection).of(KEY)
-    assert entry.detail == "Migration shop.0001_initial cannot be recovered: it is gone."
+    assert entry.detail == "Cannot recover shop.0001_initial: it is gone."
 
 
 def test_a_refusal_of_none_in_particular():

@@ -182,7 +182,7 @@ def test_nobody_is_asked_about_one_that_cannot_be_undone(old, monkeypatch):
     old.delete("0003_c")
     migrate()
     monkeypatch.setattr("builtins.input", pytest.fail)
-    with pytest.raises(CommandError, match=r"shop\.0003_c cannot be undone"):
+    with pytest.raises(CommandError, match=r"Cannot roll back shop\.0003_c"):
         call_command("rewind", "shop", "0002", verbosity=0, stdout=StringIO())
 
 
@@ -211,7 +211,7 @@ def test_a_baseline_above_a_missing_one_is_not_undone_with_it(old):
     old.delete("0002_a")
     migrate()
     old.delete("0001_initial")
-    with pytest.raises(CommandError, match=r"shop\.0001_initial .* shop\.0002_a depends on it") as error:
+    with pytest.raises(CommandError, match=r"shop\.0001_initial.* shop\.0002_a depends on it") as error:
         call_command("rewind", interactive=False, verbosity=0)
     assert "manage.py rewind shop zero" in str(error.value)
     assert applied("shop") == ["0001_initial", "0002_a"]

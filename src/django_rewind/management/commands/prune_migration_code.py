@@ -6,15 +6,15 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import CommandError
 from django.utils.dateparse import parse_date, parse_datetime
-from django.utils.timezone import is_aware, localtime, make_aware, make_naive, now
+from django.utils.timezone import is_aware, make_aware, make_naive, now
 
 from django_rewind.actions.prune import pruning
-from django_rewind.exceptions import UNCHANGED
-from django_rewind.management.asking import agrees
+from django_rewind.management.asking import confirm
 from django_rewind.management.options import add_noinput, add_plan
 from django_rewind.management.reporting import ReportingCommand
 from django_rewind.storage.leftovers import Leftovers
-from django_rewind.utils.types import Key, label
+from django_rewind.utils.printable import in_local_time
+from django_rewind.utils.types import label
 
 
 class Command(ReportingCommand):
@@ -46,13 +46,17 @@ class Command(ReportingCommand):
         (connection,) = self.connections(options)
         prune = pruning(connection, before, options["app_label"])
         found = prune.look()
-        if not is_json and options["verbosity"] >= 1:
+        talks = not is_json and options["verbosity"] >= 1
+        if talks:
             self._show(found, before, connection.alias)
         if found and not options["plan"]:
             if options["interactive"]:
-                self._ask(connection.alias)
+                confirm(
+                    f"Discard this from the database '{connection.alias}'?",
+                    "There is nobody to ask. Use --noinput to discard without a question.",
+                )
             found = prune.discard(found)
-            if not is_json and options["verbosity"] >= 1:
+            if talks:
                 self.stdout.write("Discarded.")
         if is_json:
             self.write_json({connection.alias: _as_data(found, before, discarded=not options["plan"])})
@@ -61,73 +65,49 @@ class Command(ReportingCommand):
         if not found:
             self.stdout.write("Nothing to discard.")
             return
+        since = f"{in_local_time(before):%Y-%m-%d %H:%M}"
         self.stdout.write(
-            f"Of no applied migration and older than {_shown(before)}, in the database '{alias}':",
+            f"Of no applied migration and older than {since}, in the database '{alias}':",
             self.style.MIGRATE_HEADING,
         )
         for key in found.keys:
-            self.stdout.write(f"  {_named(key)}: {found.in_words(key)}")
+            name = label(key) if any(key) else "(of no migration in particular)"
+            self.stdout.write(f"  {name}: {found.in_words(key)}")
         if found.contents:
             count = len(found.contents)
             self.stdout.write(
                 f"  {count} bundled content{'' if count == 1 else 's'} that nothing refers to then"
             )
 
-    def _ask(self, alias: str) -> None:
-        if not agrees(
-            f"Discard this from the database '{alias}'?",
-            "There is nobody to ask. Use --noinput to discard without a question.",
-        ):
-            raise CommandError(f"It was not agreed to. {UNCHANGED}")
-
 
 def _moment(text: str) -> datetime:
-    """
-    Return the moment that was asked for, aware where the project's are.
-
-    Raises:
-        CommandError: it is none, or not over yet.
-    """
+    """Return the moment that was asked for, aware where the project's are."""
     try:
         moment = parse_datetime(text) if len(text) > len("2024-12-31") else None
         day = parse_date(text) if moment is None else None
     except ValueError as error:
         raise CommandError(f"--before {text}: {error}.", returncode=2) from None
-    if moment is None and day is None:
+    if day is not None:
+        moment = datetime.combine(day, time())
+    if moment is None:
         raise CommandError(f"--before {text} is no date: write it as 2024-12-31.", returncode=2)
-    found = _as_the_project_has_it(moment or datetime.combine(day, time()))  # type: ignore[arg-type]
-    if found > now():
+    if is_aware(moment) != settings.USE_TZ:
+        moment = make_aware(moment) if settings.USE_TZ else make_naive(moment)
+    if moment > now():
         raise CommandError(f"--before {text} is in the future: name a date that is over.", returncode=2)
-    return found
-
-
-def _as_the_project_has_it(moment: datetime) -> datetime:
-    if settings.USE_TZ:
-        return moment if is_aware(moment) else make_aware(moment)
-    return make_naive(moment) if is_aware(moment) else moment
-
-
-def _shown(moment: datetime) -> str:
-    return f"{localtime(moment) if is_aware(moment) else moment:%Y-%m-%d %H:%M}"
-
-
-def _named(key: Key) -> str:
-    return label(key) if any(key) else "(of no migration in particular)"
+    return moment
 
 
 def _as_data(found: Leftovers, before: datetime, *, discarded: bool) -> dict[str, Any]:
-    return {
-        "before": before,
-        "discarded": discarded,
-        "migrations": [
-            {
-                "app": key[0],
-                "name": key[1],
-                "stored": key in found.stored,
-                "revisions": len(found.revisions.get(key, ())),
-                "entries": len(found.entries.get(key, ())),
-            }
-            for key in found.keys
-        ],
-        "contents": len(found.contents),
-    }
+    migrations = [
+        {
+            "app": key[0],
+            "name": key[1],
+            "stored": key in found.stored,
+            "revisions": len(found.revisions.get(key, ())),
+            "entries": len(found.entries.get(key, ())),
+        }
+        for key in found.keys
+    ]
+    contents = len(found.contents)
+    return {"before": before, "discarded": discarded, "migrations": migrations, "contents": contents}

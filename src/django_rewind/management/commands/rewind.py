@@ -17,7 +17,7 @@ from django_rewind.engine.lock import Lock
 from django_rewind.engine.plan import Plan
 from django_rewind.engine.transactions import Whole, check_atomic
 from django_rewind.exceptions import UNCHANGED, NotInitialized, RewindError, RewindInterrupted
-from django_rewind.management.asking import agrees
+from django_rewind.management.asking import confirm
 from django_rewind.management.interrupts import heeding_termination
 from django_rewind.management.migrating import migrate
 from django_rewind.management.reporting import ReportingCommand
@@ -150,8 +150,7 @@ class Command(ReportingCommand):
             return
         if self.options["interactive"]:
             self.stdout.write("\n".join(lines))
-            if not self._ask(f"Give them these names in the database '{self.options['database']}'?"):
-                raise CommandError("The adoption was not agreed to. Nothing has been changed.")
+            self._confirm(f"Give them these names in the database '{self.options['database']}'?")
         self._adopt_what_can_be()
 
     def _report_adoption(self, lines: list[str]) -> None:
@@ -255,8 +254,7 @@ class Command(ReportingCommand):
             self._check_atomic(plan)
         if self.options["interactive"]:
             self._show(plan)
-            if not self._ask(question(plan, self.options["database"])):
-                raise CommandError("The rewind was not agreed to. Nothing has been changed.")
+            self._confirm(question(plan, self.options["database"]))
             return
         lost = ", ".join(map(str, plan.losses))
         if lost and not settings.DEBUG and not self.options["allow_data_loss"]:
@@ -276,8 +274,8 @@ class Command(ReportingCommand):
             files = self.redo.files if self.redo else []
             check_atomic(self.whole.connection, [*(migration for migration, _ in plan.migrations), *files])
 
-    def _ask(self, question: str) -> bool:
-        return agrees(question, "There is nobody to ask. Use --noinput to rewind without a question.")
+    def _confirm(self, question: str) -> None:
+        confirm(question, "There is nobody to ask. Use --noinput to rewind without a question.")
 
     def _run_steps(self, plan: Plan) -> None:
         options = {
