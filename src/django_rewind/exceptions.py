@@ -33,6 +33,7 @@ __all__ = [
     "NotRecoverable",
     "NotRestorable",
     "PlanOutdated",
+    "PromptCancelled",
     "RedoNotPossible",
     "RewindError",
     "RewindInterrupted",
@@ -138,9 +139,9 @@ class HowFar(NamedTuple):
     @property
     def lines(self) -> list[str]:
         """Say it, in sentences."""
-        undone = "Forgotten" if self.fake else "Undone"
+        undone = "Marked as unapplied" if self.fake else "Undone"
         lines = [
-            f"{undone}: {names_of(self.undone)}." if self.undone else f"{undone}: nothing.",
+            f"{undone}: {names_of(self.undone) or 'nothing'}.",
             f"Not {undone.lower()}: {names_of(self.not_undone)}." if self.not_undone else "",
             f"Applied: {names_of(self.applied)}." if self.applied else "",
             f"Not applied yet: {names_of(self.not_applied)}." if self.not_applied else "",
@@ -174,42 +175,35 @@ class RewindInterrupted(CommandError):
         self.how_far = how_far
         self.go_on = list(go_on)
         self.at = how_far.at if how_far else at
-        lines = [
-            self._what_happened(what),
-            *(how_far.lines if how_far else [_TAKEN_BACK]),
-            self._next_step(),
-        ]
-        returncode = getattr(error, "returncode", 130) if isinstance(error, KeyboardInterrupt) else 1
-        super().__init__("\n".join(lines), returncode=returncode)
-
-    def _what_happened(self, what: str) -> str:
-        is_done = self.how_far is not None and self.at is None
-        if isinstance(self.error, KeyboardInterrupt):
-            return f"The {what} was interrupted{f' at {label(self.at)}' if self.at else ''}."
-        if is_done:
-            return f"The {what} is done, and what comes after it has failed: {_reason(self.error)}"
-        return f"The {what} has stopped{f' at {label(self.at)}' if self.at else ''}: {_reason(self.error)}"
-
-    def _next_step(self) -> str:
-        """Say how to go on; where a step was left half-way, that was said with it."""
-        if self.how_far is not None and self.at is None:
-            return (
+        is_interrupt = isinstance(error, KeyboardInterrupt)
+        is_over = how_far is not None and self.at is None
+        where = f" at {label(self.at)}" if self.at else ""
+        if is_interrupt:
+            happened = f"The {what} was interrupted{where}."
+        elif is_over:
+            happened = f"The {what} is done, and what comes after it has failed: {_reason(error)}"
+        else:
+            happened = f"The {what} has stopped{where}: {_reason(error)}"
+        commands = " and ".join(self.go_on)
+        if is_over:
+            next_step = (
                 "What follows a run, such as new content types and permissions, "
                 "is made up for by the next 'manage.py migrate'."
             )
-        if self.how_far is not None and self.how_far.halfway:
-            then = self.go_on and f" (that is {' and '.join(self.go_on)})"
-            return f"Once that is settled, the same command{then or ''} goes on from there."
-        go_on = f"go on with {' and '.join(self.go_on)}" if self.go_on else self._again
-        if isinstance(self.error, KeyboardInterrupt):
-            return f"{go_on[0].upper()}{go_on[1:]}."
-        return f"Mend what stopped it, then {go_on}."
-
-    @property
-    def _again(self) -> str:
-        # What was taken back as a whole begins anew.
-        goes_on = "" if self.how_far is None else ", which goes on from there"
-        return f"run the same command again{goes_on}"
+        elif how_far is not None and how_far.halfway:
+            # How to settle that was said with it.
+            that_is = f" (that is {commands})" if commands else ""
+            next_step = f"Once that is settled, the same command{that_is} goes on from there."
+        else:
+            # What was taken back as a whole begins anew.
+            again = f"run the same command again{', which goes on from there' if how_far else ''}"
+            go_on_with = f"go on with {commands}" if commands else again
+            next_step = f"{'' if is_interrupt else 'Mend what stopped it, then '}{go_on_with}."
+            next_step = next_step[0].upper() + next_step[1:]
+        lines = [happened, *(how_far.lines if how_far else [_TAKEN_BACK]), next_step]
+        super().__init__(
+            "\n".join(lines), returncode=getattr(error, "returncode", 130) if is_interrupt else 1
+        )
 
 
 _TAKEN_BACK = f"Everything has been taken back, also what was said to be OK. {UNCHANGED}"
@@ -367,6 +361,13 @@ class UnknownColumns(RewindError):
             f"with their data. Applied, but not usable here: {causes}.",
             f"Bring back the files of {causes} and try again.",
         )
+
+
+class PromptCancelled(CommandError):
+    """A person said no, or pressed Ctrl-C, which a shell reports as 130."""
+
+    def __init__(self, returncode: int = 1) -> None:
+        super().__init__(f"Cancelled. {UNCHANGED}", returncode=returncode)
 
 
 class LockUnavailable(RewindError):

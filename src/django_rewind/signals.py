@@ -27,7 +27,7 @@ __all__ = ["post_capture", "post_rewind_step", "pre_capture", "pre_rewind_step"]
 logger = logging.getLogger("django_rewind")
 
 #: Sent before a migration is undone by `rewind`, or by any other run that undoes stored
-#: code. Not for one that is only forgotten (``--fake``).
+#: code. Not for one that is only marked as unapplied (``--fake``).
 pre_rewind_step = Signal()
 
 #: Sent when a migration has been undone and its record is gone, with the transaction

@@ -71,46 +71,38 @@ class Adoptions:
 
 def adopt(adoptions: Adoptions, *, warn: capture.Warn) -> list[tuple[Key, Key]]:
     """
-    Move records and stored rows to the names of the files; the schema stays as it is.
+    Move records and stored rows to the names of the files, and return (missing migration, file) of each.
 
-    Returns:
-        what was moved, as (missing migration, file).
+    The schema stays as it is.
 
     Raises:
         RewindError: a record is not what it was when it was looked at.
     """
-    waiting = adoptions.waiting()
-    moved = [(old, new) for old, new in adoptions.pairs.items() if new not in waiting]
-    with transaction.atomic(using=adoptions.store.connection.alias):
-        for old, new in moved:
-            _move_record(adoptions, old, new)
+    waiting, applied = adoptions.waiting(), adoptions.snapshot.applied
+    moved = {old: new for old, new in adoptions.pairs.items() if new not in waiting}
+    connection = adoptions.store.connection
+    with transaction.atomic(using=connection.alias):
+        for old, new in moved.items():
+            if not rename_record(connection, applied[old], old, new):
+                raise RewindError(
+                    f"The record of {label(old)} has changed in the meantime.", "Look again, then try again."
+                )
             adoptions.store.retire(old)
-        adoptions.store.redirect(dict(moved))
-        files = {adoptions.snapshot.applied[old]: adoptions.loader.files[new] for old, new in moved}
-        capture.adopt(adoptions.store.connection, files, warn=warn)
-        _note(adoptions, moved)
-    return moved
+        adoptions.store.redirect(moved)
+        files = {applied[old]: adoptions.loader.files[new] for old, new in moved.items()}
+        capture.adopt(connection, files, warn=warn)
+        audit_log = AuditLog(connection)
+        if moved and audit_log.is_kept():
+            digests = {key: row.digest for key, row in adoptions.store.rows().items()}
+            audit_log.note(
+                entry
+                for old, new in moved.items()
+                for entry in _entries(old, new, applied[old], digests.get(new, ""))
+            )
+    return list(moved.items())
 
 
-def _note(adoptions: Adoptions, moved: list[tuple[Key, Key]]) -> None:
-    """Have the audit log say it of both names: either may be asked about."""
-    audit_log = AuditLog(adoptions.store.connection)
-    if moved and audit_log.is_kept():
-        digests = {key: row.digest for key, row in adoptions.store.rows().items()}
-        audit_log.note(
-            one
-            for old, new in moved
-            for one in _renamed(old, new, adoptions.snapshot.applied[old], digests.get(new, ""))
-        )
-
-
-def _move_record(adoptions: Adoptions, old: Key, new: Key) -> None:
-    if not rename_record(adoptions.store.connection, adoptions.snapshot.applied[old], old, new):
-        raise RewindError(
-            f"The record of {label(old)} has changed in the meantime.", "Look again, then try again."
-        )
-
-
-def _renamed(old: Key, new: Key, record_id: int, digest: str) -> Iterator[AuditEntry]:
+def _entries(old: Key, new: Key, record_id: int, digest: str) -> Iterator[AuditEntry]:
+    """Yield an entry for both names: either may be asked about."""
     yield AuditEntry(Event.RENAMED, old, record_id, detail=f"it is {label(new)} from now on")
     yield AuditEntry(Event.RENAMED, new, record_id, digest=digest, detail=f"it was {label(old)}")

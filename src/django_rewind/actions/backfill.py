@@ -1,14 +1,13 @@
 """
-Store what was applied before anybody stored it: the work behind `backfill_migration_code`.
-
-From the files of this checkout, as `migrate` does by itself; and, where the files are
-gone, from the history of the git work trees that they were in.
+Store the sources of applied migrations later: from the files of this checkout, as `migrate`
+does by itself, and, where the files are gone, from the Git history that they were in.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
@@ -23,6 +22,7 @@ from django.db.migrations.recorder import MigrationRecorder
 
 from .. import conf
 from ..engine.capture import Packing
+from ..exceptions import NotInitialized
 from ..git.repository import GitUnavailable, Repository
 from ..inventory.loader import loader_of
 from ..inventory.snapshot import FileStatus
@@ -34,8 +34,6 @@ from ..storage.facts import unstored_among
 from ..storage.integrity import not_as_signed
 from ..storage.store import Store
 from ..utils.types import Key, label, names_of
-
-__all__ = ["Backfill", "Backfilled"]
 
 # What has no file, and is to be undone neither by itself nor by another that stands for it.
 _OF_NO_USE = (FileStatus.SQUASHED, FileStatus.DISABLED)
@@ -54,85 +52,66 @@ class Backfilled:
         return self.entry.key
 
 
-@dataclass
 class Backfill:
     """
-    What is applied in one database and not stored, and where its source is.
-
-    Args:
-        connection: the database.
-        app_labels: of which apps; all of them without one.
+    What is applied in one database and not stored, of some apps or all, and where its source is.
 
     Raises:
         CommandError: there is nothing to store it in, or there is no such app.
     """
 
-    connection: Any
-    app_labels: Iterable[str] = ()
-    found: list[Backfilled] = field(default_factory=list)
-    # Stored and never to be used, each with the reason: it is replaced.
-    damaged: dict[Key, str] = field(default_factory=dict)
-    # Looked for and not found, each with the reason.
-    lost: dict[Key, str] = field(default_factory=dict)
-    # What has to be said beside that, a line for each thing.
-    notes: list[str] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.app_labels = list(self.app_labels)
+    def __init__(self, connection: Any, app_labels: Iterable[str] = ()) -> None:
+        self.connection = connection
+        self.app_labels = list(app_labels)
+        self.found: list[Backfilled] = []
+        # Looked for and not found, each with the reason.
+        self.lost: dict[Key, str] = {}
+        # What has to be said beside that, a line for each thing.
+        self.notes: list[str] = []
         self._repositories: dict[Path, Repository | str] = {}
-        self._check_store()
-        loader = loader_of(self.connection)
-        if not loader.store_is_ready:
-            alias = self.connection.alias
-            raise CommandError(
-                f"Nothing can be stored in the database '{alias}' yet: run "
-                f"'manage.py migrate --database {alias}' first."
-            )
-        self.disk = loader.files
-        self.snapshot = loader.snapshot
-        self.records: Mapping[Key, Any] = MigrationRecorder(self.connection).applied_migrations()
-        self._check_labels()
-        stored = {
-            key: row
-            for key, row in self.snapshot.stored.items()
-            if key in self.snapshot.applied and self._is_asked_for(key)
-        }
-        self.damaged = not_as_signed(self.connection, stored)
-
-    def _check_store(self) -> None:
-        alias = self.connection.alias
         if not conf.in_force():
             raise CommandError("django-rewind is switched off: set DJANGO_REWIND_ENABLED to True to store.")
-        if not Store(self.connection).is_allowed:
-            raise CommandError(f"A router keeps the table of django_rewind out of the database '{alias}'.")
-
-    def _check_labels(self) -> None:
-        known = {config.label for config in apps.get_app_configs()}
-        known.update(app_label for app_label, _ in (*self.snapshot.applied, *self.snapshot.files))
+        self._store = Store(connection)
+        if not self._store.is_allowed:
+            raise CommandError(
+                f"A router keeps the table of django_rewind out of the database '{connection.alias}'."
+            )
+        loader = loader_of(connection)
+        if not loader.store_is_ready:
+            raise NotInitialized(connection.alias)
+        self.disk = loader.files
+        self.snapshot = loader.snapshot
+        self.records: Mapping[Key, Any] = MigrationRecorder(connection).applied_migrations()
+        known = {*_labels(), *(app_label for app_label, _ in (*self.snapshot.applied, *self.snapshot.files))}
         for app_label in self.app_labels:
             if app_label not in known:
                 raise CommandError(
                     f"No installed app with label '{app_label}', and none of its migrations is applied."
                 )
-
-    # Looking ----------------------------------------------------------------
-
-    @cached_property
-    def _unstored(self) -> list[Key]:
-        keys = unstored_among(Store(self.connection).known(), self.snapshot.applied)
-        return sorted({*filter(self._is_asked_for, keys), *self.damaged})
+        # Stored and never to be used, each with the reason: it is replaced.
+        stored = {
+            key: row
+            for key, row in self.snapshot.stored.items()
+            if key in self.snapshot.applied and self._is_asked_for(key)
+        }
+        self.damaged = not_as_signed(connection, stored)
 
     def _is_asked_for(self, key: Key) -> bool:
         return not self.app_labels or key[0] in self.app_labels
 
+    @cached_property
+    def _unstored(self) -> list[Key]:
+        keys = unstored_among(self._store.known(), self.snapshot.applied)
+        return sorted({*filter(self._is_asked_for, keys), *self.damaged})
+
     @property
     def without_file(self) -> list[Key]:
-        """What is applied, unstored and not on disk, and would have to be recovered."""
-        standing = self.snapshot.without_file
+        """Return what is applied, unstored and not on disk, and would have to be recovered."""
+        statuses = self.snapshot.without_file
         return [
             key
             for key in self._unstored
-            if key in self.records and key in standing and standing[key] not in _OF_NO_USE
+            if key in self.records and key in statuses and statuses[key] not in _OF_NO_USE
         ]
 
     def look_on_disk(self) -> None:
@@ -148,33 +127,22 @@ class Backfill:
         """Find what has no file, in the work tree that its app is in."""
         packing = Packing(Origin.GIT)
         found: dict[Key, FoundSource] = {}
-        for past, wanted in self._pasts():
-            failure = self._look_for(past, wanted)
-            for one in wanted:
-                reason = failure or self._find(past, one, packing, found)
-                if reason:
-                    self.lost[one.key] = reason
+        for history, all_wanted in self._histories():
+            with self._losing(all_wanted):
+                history.look_for(all_wanted)
+                for wanted in all_wanted:
+                    with self._losing([wanted]):
+                        source = history.find(wanted)
+                        self._pack(packing, source)
+                        found[wanted.key] = source
         self._take(packing, found)
 
-    def _look_for(self, past: GitHistory, wanted: list[WantedSource]) -> str:
-        """Walk through the history; return why that cannot be done, or nothing."""
+    @contextmanager
+    def _losing(self, wanted: list[WantedSource]) -> Iterator[None]:
         try:
-            past.look_for(wanted)
-        except GitUnavailable as error:
-            return str(error)
-        return ""
-
-    def _find(
-        self, past: GitHistory, wanted: WantedSource, packing: Packing, found: dict[Key, FoundSource]
-    ) -> str:
-        """Find one migration and pack it; return why that cannot be done, or nothing."""
-        try:
-            one = past.find(wanted)
-            self._pack(packing, one)
+            yield
         except (GitUnavailable, LookupError) as error:
-            return str(error)
-        found[wanted.key] = one
-        return ""
+            self.lost.update((source.key, str(error)) for source in wanted)
 
     def _pack(self, packing: Packing, found: FoundSource) -> None:
         version = found.version
@@ -199,9 +167,7 @@ class Backfill:
             if key in self.damaged
         ]
 
-    # Places -----------------------------------------------------------------
-
-    def _pasts(self) -> list[tuple[GitHistory, list[WantedSource]]]:
+    def _histories(self) -> list[tuple[GitHistory, list[WantedSource]]]:
         """Return the work trees, each with what is wanted from it."""
         trees: dict[Path, tuple[GitHistory, list[WantedSource]]] = {}
         taken = [place for place in map(_folder_of, _labels()) if place is not None]
@@ -219,7 +185,7 @@ class Backfill:
         return list(trees.values())
 
     def _repository(self, folder: Path) -> Repository | str:
-        """Return the work tree that holds a folder, or why there is none; git is asked once."""
+        """Return the work tree that holds a folder, or why there is none; Git is asked once."""
         if folder not in self._repositories:
             try:
                 self._repositories[folder] = Repository.around(folder)
@@ -236,8 +202,6 @@ class Backfill:
         package, _ = MigrationLoader.migrations_module(key[0])
         return WantedSource(key, applied, folder / f"{key[1]}.py", f"{package}.{key[1]}")
 
-    # Storing ----------------------------------------------------------------
-
     def store(self) -> None:
         """
         Store what was found, in one go.
@@ -246,9 +210,9 @@ class Backfill:
             CommandError: the database does not take it.
         """
         try:
-            Store(self.connection).put([one.entry for one in self.found], replacing=self.damaged)
+            self._store.put([source.entry for source in self.found], replacing=self.damaged)
         except (DatabaseError, UnicodeError) as error:
-            names = names_of(one.key for one in self.found)
+            names = names_of(source.key for source in self.found)
             raise CommandError(f"The sources of {names} cannot be stored: {error}") from error
 
 

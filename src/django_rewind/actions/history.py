@@ -107,7 +107,9 @@ def _known(connection: Any, app_label: str) -> tuple[set[Key], list[EarlierRevis
 
 def _timeline(connection: Any, key: Key, earlier: list[EarlierRevision]) -> Timeline:
     current = Store(connection).rows().get(key)
-    revisions = [(one.stored, one.replaced_at) for one in earlier if one.stored.key == key]
+    revisions = [
+        (revision.stored, revision.replaced_at) for revision in earlier if revision.stored.key == key
+    ]
     return Timeline(
         key, AuditLog(connection).of(key), revisions + ([(current, None)] if current is not None else [])
     )

@@ -23,8 +23,6 @@ from ..sources.bundle.modules import Modules, Owner, root_of
 from ..sources.stored import StoredMigration
 from ..utils.types import label
 
-__all__ = ["InFolder", "InProject", "LeftOut", "NoPlace", "Place"]
-
 _ELSEWHERE = "Name a folder to write to with --output."
 
 # In bytes: what the usual file systems take for one name.
@@ -55,13 +53,8 @@ class Place:
         return self.base.joinpath(*self.parts)
 
     def check(self) -> None:
-        """
-        Make sure that a file can be written here.
-
-        Raises:
-            NoPlace: it would be written elsewhere, or not be found here by Python.
-        """
-        folder = next(one for one in self.path.parents if os.path.lexists(one))
+        """Refuse a file that would be written elsewhere, or not be found here by Python."""
+        folder = next(parent for parent in self.path.parents if os.path.lexists(parent))
         if not folder.is_dir():
             raise NoPlace(f"{folder} is not a folder")
         if self.base.exists() and self.base.resolve() not in (folder.resolve(), *folder.resolve().parents):
@@ -72,15 +65,9 @@ class Place:
             raise NoPlace(f"the name {self.path.name[:20]}... is too long for a file")
         if not os.access(folder, os.W_OK | os.X_OK):
             raise NoPlace(f"{folder} cannot be written to")
-        self._check_shape()
-
-    def _check_shape(self) -> None:
-        """Python imports the package where there is a module of the same name beside it."""
-        path = self.path
-        if path.name == "__init__.py":
-            other = path.parent.with_suffix(".py")
-        else:
-            other = path.with_suffix("") / "__init__.py"
+        # Python imports the package where there is a module of the same name beside it.
+        path, is_package = self.path, self.path.name == "__init__.py"
+        other = path.parent.with_suffix(".py") if is_package else path.with_suffix("") / "__init__.py"
         if path.suffix == ".py" and other.exists():
             raise NoPlace(f"{other} is there, and {path} would be the same module")
 
@@ -97,9 +84,7 @@ class InFolder:
         self.folder = folder
 
     def migration(self, stored: StoredMigration) -> list[Place]:
-        """Return the places of the text; for all but the first, an empty file does."""
-        package = _package_of(stored)
-        return [self._place(*package, _file_of_migration(stored))]
+        return [self._place(*_package_of(stored), _file_of_migration(stored))]
 
     def module(self, stored: StoredMigration, member: BundleMember) -> Place:
         return self._place(*_file_of(member))
@@ -127,12 +112,7 @@ class InProject:
         self.modules = modules or Modules()
 
     def migration(self, stored: StoredMigration) -> list[Place]:
-        """
-        Return the places of the text; for all but the first, an empty file does.
-
-        Raises:
-            NoPlace: the app has no package of migrations that is the project's.
-        """
+        """Return the places of the source; for all but the first, an empty file does."""
         base, folders = self._migrations(stored.key[0])
         places = [Place(base, (*folders, _file_of_migration(stored)))]
         package = Place(base, (*folders, "__init__.py"))
@@ -142,12 +122,6 @@ class InProject:
         return places
 
     def module(self, stored: StoredMigration, member: BundleMember) -> Place:
-        """
-        Return the place of a module that goes with a migration.
-
-        Raises:
-            LeftOut: it is installed here.
-        """
         *folders, file = _file_of(member)
         if self.modules.owner(member.name) is not Owner.PROJECT:
             raise LeftOut(f"the package {root_of(member.name)} is installed here")
@@ -155,28 +129,19 @@ class InProject:
         return Place(base, (*rest, file))
 
     def excerpt(self, stored: StoredMigration, member: BundleMember) -> Place:
-        """
-        Leave it out: what was taken from models has to be in the models that are here.
-
-        Raises:
-            LeftOut: it is.
-            NoPlace: it is not, and the file would keep the project from being loaded.
-        """
-        lacking = self._lacking(member)
+        """Leave it out: what was taken from models has to be in the models that are here, and nothing is imported."""
+        lacking = sorted({path[0] for path in member.paths if path and path[0] != EVERYTHING})
+        live = sys.modules.get(member.name)
+        if live is not None:
+            lacking = [name for name in lacking if not hasattr(live, name)]
+        elif self.modules.exists(member.name):
+            lacking = []
         if lacking:
             raise NoPlace(
                 f"it imports {', '.join(lacking)} from {member.name}, which lacks that in this checkout",
                 _ELSEWHERE,
             )
         raise LeftOut(f"what {label(stored.key)} takes from it is written to a folder only, see --output")
-
-    def _lacking(self, member: BundleMember) -> list[str]:
-        """Return the names that are taken and not here; the module is not imported for it."""
-        names = sorted({path[0] for path in member.paths if path and path[0] != EVERYTHING})
-        live = sys.modules.get(member.name)
-        if live is None:
-            return [] if self.modules.exists(member.name) else names
-        return [name for name in names if not hasattr(live, name)]
 
     def data(self, stored: StoredMigration, member: BundleMember) -> Place:
         base, folders = self._migrations(stored.key[0])
@@ -219,12 +184,7 @@ def _file_of(member: BundleMember) -> list[str]:
 
 
 def _checked(name: str) -> str:
-    """
-    Return the name of a module, or of a migration as Django loads it.
-
-    Raises:
-        NoPlace: it is more or less than a name.
-    """
+    """Return the name of a module, or of a migration as Django loads it, which leads nowhere else."""
     if not name or not name.isprintable() or set(name) & set("./\\"):
         raise NoPlace(f"{name!r} is not the name of a module")
     return name

@@ -1,5 +1,5 @@
 """
-Discard what is kept of migrations that are not applied: the work behind `prune_migration_code`.
+Discard what is kept of migrations that are not applied.
 
 Of what is applied, or counts as applied because a squashed migration stands for it,
 nothing is ever discarded.
@@ -13,6 +13,7 @@ from typing import Any
 from django.core.management.base import CommandError
 
 from .. import conf
+from ..exceptions import NotInitialized
 from ..inventory.loader import loader_of
 from ..schema.graph import closure
 from ..storage.audit_log import AuditLog
@@ -31,10 +32,7 @@ def pruning(connection: Any, before: datetime, app_label: str | None = None) -> 
     if not conf.in_force():
         raise CommandError("django-rewind is switched off: set DJANGO_REWIND_ENABLED to True to prune.")
     if not (loader_of(connection).store_is_ready and AuditLog(connection).is_there()):
-        alias = connection.alias
-        raise CommandError(
-            f"Nothing is kept in the database '{alias}' yet: run 'manage.py migrate --database {alias}' first."
-        )
+        raise NotInitialized(connection.alias)
     return Pruning(connection, before, app_label, lambda: _kept(connection))
 
 

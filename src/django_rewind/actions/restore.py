@@ -1,5 +1,5 @@
 """
-From the store back to files: the work behind `manage.py restore_migrations`.
+Write stored sources back to files.
 
 Everything is looked at before anything is written: what does not verify, what would
 overwrite something else and what would lead out of its folder keeps the whole set
@@ -18,7 +18,7 @@ from typing import Any
 from django.apps import apps
 from django.core.management.base import CommandError
 
-from ..exceptions import NotInitialized, NotRestorable
+from ..exceptions import UNCHANGED, NotInitialized, NotRestorable
 from ..inventory.loader import loader_of
 from ..inventory.snapshot import FileStatus
 from ..models import Event
@@ -35,8 +35,6 @@ from ..utils.files import write_all
 from ..utils.matching import matching, the_one
 from ..utils.types import Key, label
 from .places import InFolder, InProject, LeftOut, NoPlace, Place
-
-__all__ = ["Action", "File", "Restoration", "Restore", "shown"]
 
 _OVERWRITE = "Use --force to overwrite it, or write to a folder with --output."
 _OTHER_KEY = (
@@ -93,32 +91,13 @@ class Restoration:
     notes: list[str]
 
     def check(self) -> None:
-        """
-        Go on only if nothing is refused.
-
-        Raises:
-            NotRestorable: something is.
-        """
         if self.refused:
             raise NotRestorable(self.refused, self.next_steps)
-
-    def write(self) -> None:
-        """
-        Write what is not there yet, all of it or nothing.
-
-        Raises:
-            CommandError: something is refused, or the file system does not let us.
-        """
-        self.check()
-        try:
-            write_all({one.path: one.content for one in self.files if one.action is not Action.LEAVE})
-        except OSError as error:
-            raise CommandError(f"The files cannot be written: {error}.\nNothing has been changed.") from error
 
 
 class Restore:
     """
-    Choose migrations of one database, and look what would become of them.
+    Choose migrations of one database, look what would become of them, and write them.
 
     Args:
         connection: the database.
@@ -133,12 +112,13 @@ class Restore:
         self.store = Store(connection)
         self.folder = folder
         self.force = force
-        loader = loader_of(connection)
-        self.snapshot = loader.snapshot
+        self.snapshot = loader_of(connection).snapshot
         if not self.snapshot.stored:
             raise NotInitialized(connection.alias)
-
-    # Choosing ---------------------------------------------------------------
+        stale = [FileStatus.STALE_APP] if folder else []
+        self.missing = self.snapshot.of(FileStatus.MISSING, FileStatus.TABLE_IN_USE, *stale)
+        #: What is applied and has no place in this checkout: its app is not installed.
+        self.skipped = [] if folder else self.snapshot.of(FileStatus.STALE_APP)
 
     def wanted(self, app_label: str | None = None, name: str | None = None) -> list[Key]:
         """
@@ -148,89 +128,67 @@ class Restore:
             CommandError: there is no such app or migration.
         """
         if app_label is None:
-            return self._missing
-        self._check_app(app_label)
-        if name is not None:
-            return [self._find(app_label, name)]
-        return [key for key in self._missing if key[0] == app_label]
-
-    @property
-    def left_alone(self) -> list[Key]:
-        """What is applied and has no place in this checkout: its app is not installed."""
-        return [] if self.folder else self.snapshot.of(FileStatus.STALE_APP)
-
-    @property
-    def _missing(self) -> list[Key]:
-        removed = [FileStatus.STALE_APP] if self.folder else []
-        return self.snapshot.of(FileStatus.MISSING, FileStatus.TABLE_IN_USE, *removed)
-
-    def _check_app(self, app_label: str) -> None:
-        if app_label in {config.label for config in apps.get_app_configs()}:
-            return
-        if not any(key[0] == app_label for key in (*self.snapshot.stored, *self.snapshot.applied)):
-            raise CommandError(
-                f"No installed app with label '{app_label}', and none of its migrations is stored."
-            )
-        if self.folder is None:
-            raise CommandError(
-                f"The app '{app_label}' is not installed: name a folder to write to with --output."
-            )
-
-    def _find(self, app_label: str, prefix: str) -> Key:
+            return self.missing
+        if app_label not in {config.label for config in apps.get_app_configs()}:
+            if not any(key[0] == app_label for key in (*self.snapshot.stored, *self.snapshot.applied)):
+                raise CommandError(
+                    f"No installed app with label '{app_label}', and none of its migrations is stored."
+                )
+            if self.folder is None:
+                raise CommandError(
+                    f"The app '{app_label}' is not installed: name a folder to write to with --output."
+                )
+        if name is None:
+            return [key for key in self.missing if key[0] == app_label]
         known = {*self.snapshot.stored, *self.snapshot.without_file}
-        missing = set(self._missing)
+        missing = set(self.missing)
         # The missing ones first: they are what people look for.
-        among = (
-            missing if matching(missing, app_label, prefix) and (app_label, prefix) not in known else known
-        )
-        nothing = f"No migration of the app '{app_label}' that matches '{prefix}' is stored."
-        return the_one(among, app_label, prefix, otherwise=nothing)
-
-    # Looking ----------------------------------------------------------------
+        among = missing if matching(missing, app_label, name) and (app_label, name) not in known else known
+        nothing = f"No migration of the app '{app_label}' that matches '{name}' is stored."
+        return [the_one(among, app_label, name, otherwise=nothing)]
 
     def look(self, keys: Iterable[Key]) -> Restoration:
         """Return what would be written for these migrations. It writes nothing."""
         keys = list(keys)
-        look = _Look(self, self.store.texts(keys), self._contents_of(keys))
+        stored = [self.snapshot.stored[key] for key in keys if self._reason_against(key) is None]
+        contents = self.store.contents(
+            member.digest for row in stored for member in row.metadata.bundle.members
+        )
+        look = _Look(self, self.store.texts(keys), contents)
         for key in keys:
             look.at(key)
         return look.restoration()
 
     def write(self, found: Restoration) -> None:
         """
-        Write what was found, all of it or nothing, and have the audit log say so.
+        Write what is not there yet, all of it or nothing, and have the audit log say so.
 
         Raises:
             CommandError: something is refused, or the file system does not let us.
         """
-        found.write()
+        found.check()
+        files = [file for file in found.files if file.action is not Action.LEAVE]
+        try:
+            write_all({file.path: file.content for file in files})
+        except OSError as error:
+            raise CommandError(f"The files cannot be written: {error}.\n{UNCHANGED}") from error
         restored = [
             AuditEntry(
                 Event.RESTORED, file.key, digest=signing.digest(file.text or ""), detail=shown(file.path)
             )
-            for file in found.files
-            if file.kind == "migration" and file.action is not Action.LEAVE
+            for file in files
+            if file.kind == "migration"
         ]
         if restored:
             AuditLog(self.store.connection).try_to_note(restored)
 
-    def _contents_of(self, keys: list[Key]) -> dict[str, bytes]:
-        stored = [self.snapshot.stored[key] for key in keys if self._why_not(key) is None]
-        return self.store.contents(one.digest for row in stored for one in row.metadata.bundle.members)
-
     def usable(self, key: Key) -> StoredMigration:
-        """
-        Return what is stored of a migration.
-
-        Raises:
-            NoPlace: nothing is, or it does not verify.
-        """
-        why = self._why_not(key)
-        if why is not None:
-            raise why
+        reason = self._reason_against(key)
+        if reason is not None:
+            raise reason
         return self.snapshot.stored[key]
 
-    def _why_not(self, key: Key) -> NoPlace | None:
+    def _reason_against(self, key: Key) -> NoPlace | None:
         stored = self.snapshot.stored.get(key)
         if stored is not None and stored.verdict is Verdict.UNKNOWN_KEY:
             return NoPlace(stored.verdict.value, _OTHER_KEY)
@@ -260,7 +218,7 @@ class _Look:
         self.seen.add(key)
         with self._refusing(key):
             stored = self.restore.usable(key)
-            for file in [*self._text(stored), *self._carried(stored)]:
+            for file in [*self._source(stored), *self._bundled(stored)]:
                 self._add(file)
 
     def restoration(self) -> Restoration:
@@ -282,9 +240,7 @@ class _Look:
         except OSError as error:
             self.refused.append((key, f"{error}."))
 
-    # What there has to be
-
-    def _text(self, stored: StoredMigration) -> Iterator[File]:
+    def _source(self, stored: StoredMigration) -> Iterator[File]:
         text = self.texts.get(stored.key)
         if text is None:
             raise NoPlace("its stored source has gone from the database")
@@ -295,17 +251,19 @@ class _Look:
         for package in packages:
             yield _of_text(stored.key, "package", package, "")
 
-    def _carried(self, stored: StoredMigration) -> Iterator[File]:
+    def _bundled(self, stored: StoredMigration) -> Iterator[File]:
         try:
             contents = self.changes.read(stored.metadata.bundle.members)
         except ContentDamaged as error:
             raise NoPlace(str(error)) from None
         for member in stored.metadata.bundle.members:
-            yield from self._one_carried(stored, member, contents[member.name])
+            with self._noting(member):
+                yield self._file_of(stored, member, contents[member.name])
 
-    def _one_carried(self, stored: StoredMigration, member: BundleMember, content: bytes) -> Iterator[File]:
+    @contextmanager
+    def _noting(self, member: BundleMember) -> Iterator[None]:
         try:
-            yield self._file_of(stored, member, content)
+            yield
         except LeftOut as reason:
             self.notes.append(f"{member.name} is not written: {reason}.")
 
@@ -340,22 +298,23 @@ class _Look:
                 f"{shown(file.path)} is that of {label(kept.key)}; {label(left.key)} ran with another."
             )
 
-    # What is there
-
     def _action(self, file: File) -> Action:
-        if not file.path.is_file():
-            if file.path.is_symlink():
-                raise NoPlace(f"{shown(file.path)} is a symbolic link to nothing")
-            if _is_namespace(file):
+        path = file.path
+        if not path.is_file():
+            if path.is_symlink():
+                raise NoPlace(f"{shown(path)} is a symbolic link to nothing")
+            is_package = file.kind == "module" and path.name == "__init__.py"
+            if is_package and not file.content and path.parent.is_dir():
+                # It had an empty file or none, and its folder is here.
                 return Action.LEAVE
             file.place.check()
             return Action.CREATE
         if file.is_there:
             return Action.LEAVE
-        if file.path.is_symlink():
-            raise NoPlace(f"{shown(file.path)} differs and is a symbolic link")
+        if path.is_symlink():
+            raise NoPlace(f"{shown(path)} differs and is a symbolic link")
         if not self.restore.force:
-            raise NoPlace(f"{shown(file.path)} is there and differs", _OVERWRITE)
+            raise NoPlace(f"{shown(path)} is there and differs", _OVERWRITE)
         file.place.check()
         return Action.OVERWRITE
 
@@ -365,12 +324,6 @@ def _of_text(key: Key, kind: str, place: Place, text: str) -> File:
         return File(key, kind, place, encode(text), text)
     except ValueError as error:
         raise NoPlace(f"the text of {shown(place.path)} cannot be written: {error}") from None
-
-
-def _is_namespace(file: File) -> bool:
-    """Say whether a package needs no file: it had an empty one or none, and its folder is here."""
-    is_package = file.kind == "module" and file.path.name == "__init__.py"
-    return is_package and not file.content and file.path.parent.is_dir()
 
 
 def shown(path: Path) -> str:

@@ -1,5 +1,5 @@
 """
-Have somebody trust what is stored and was signed elsewhere: the work behind `--sign`.
+Sign what a person trusts: stored sources that were signed elsewhere, or by nobody.
 
 Nothing is executed. What was changed after it was signed is never trusted, whoever agrees.
 """
@@ -24,8 +24,6 @@ from ..storage.integrity import why_not_as_signed
 from ..storage.store import Store, next_serial
 from ..utils.matching import the_one
 from ..utils.types import Key, label
-
-__all__ = ["Doubt", "Trust"]
 
 _UNKNOWN = (Verdict.UNKNOWN_KEY, Verdict.UNSIGNED)
 _NOT_DESCRIBED = "what it depends on is not known, and it is not executed to find that out"
@@ -63,11 +61,7 @@ class Doubt:
 
 class Trust:
     """
-    What is stored in one database and not signed with our first key.
-
-    Args:
-        app_label: of which app; None for all.
-        name: of the one migration, or a prefix of it.
+    What is stored in one database, of one app or one migration of it, and not signed with our first key.
 
     Raises:
         CommandError: there is no key, or no such migration.
@@ -80,66 +74,59 @@ class Trust:
         self.connection = connection
         self.store = Store(connection)
         self.statuses = self._asked_for(app_label, name)
-        self.doubts = self._doubts()
+        texts = self.store.texts(status.key for status in self.statuses)
+        contents = self.store.contents(
+            member.digest for status in self.statuses for member in status.bundle.members
+        )
+        doubts = (_doubt(status, texts.get(status.key, ""), contents) for status in self.statuses)
+        # Of what we have signed, the row verifies where a text was changed beside it.
+        self.doubts = [
+            doubt for doubt in doubts if doubt.reason or doubt.row.strict_verdict is not Verdict.VERIFIED
+        ]
 
     def _asked_for(self, app_label: str | None, name: str | None) -> list[Status]:
         found = [
-            one for one in statuses_of(self.connection, [app_label] if app_label else None) if one.stored
+            status
+            for status in statuses_of(self.connection, [app_label] if app_label else None)
+            if status.stored
         ]
         if app_label and not found:
             raise CommandError(f"No migration of an app '{app_label}' is stored.")
         if not (app_label and name):
             return found
         nothing = f"No migration '{name}' of an app '{app_label}' is stored."
-        wanted = the_one((one.key for one in found), app_label, name, otherwise=nothing)
-        return [one for one in found if one.key == wanted]
-
-    def _doubts(self) -> list[Doubt]:
-        texts = self.store.texts(one.key for one in self.statuses)
-        contents = self.store.contents(
-            member.digest for one in self.statuses for member in one.bundle.members
-        )
-        found = (self._doubt(one, texts.get(one.key, ""), contents) for one in self.statuses)
-        # Of what we have signed, the row verifies where a text was changed beside it.
-        return [doubt for doubt in found if doubt.reason or not _is_ours(doubt.row)]
-
-    def _doubt(self, status: Status, text: str, contents: Mapping[str, bytes]) -> Doubt:
-        assert status.stored is not None
-        return Doubt(status, text, contents, _why_never(status.stored, text, contents))
+        wanted = the_one((status.key for status in found), app_label, name, otherwise=nothing)
+        return [status for status in found if status.key == wanted]
 
     @property
     def of_older_keys(self) -> list[StoredMigration]:
-        """What verifies with a key of the list that is not the first."""
+        """Return what verifies with a key of the list that is not the first."""
         doubtful = {doubt.key for doubt in self.doubts}
-        rows = [one.stored for one in self.statuses if one.stored and one.key not in doubtful]
+        rows = [status.stored for status in self.statuses if status.stored and status.key not in doubtful]
         return [row for row in rows if signing.sign(row.signed)[0] != row.signature]
 
-    def sign(self, agreed: Iterable[Doubt], renewed: Iterable[StoredMigration] = ()) -> None:
+    def sign(self, agreed: list[Doubt], renewed: Iterable[StoredMigration] = ()) -> None:
         """
-        Sign what somebody has looked at, exactly as it was shown, and anew what is trusted already.
+        Sign what a person has looked at, exactly as it was shown, and anew what is trusted already.
 
         Raises:
             RewindError: it was changed in the meantime; nothing is signed.
         """
-        agreed, happenings = list(agreed), []
+        entries = []
         with transaction.atomic(using=self.connection.alias):
-            self._check_texts(agreed)
+            texts = self.store.texts(doubt.key for doubt in agreed)
             for doubt in agreed:
+                if texts.get(doubt.key) != doubt.text:
+                    raise _changed(doubt.key)
                 serial = next_serial(doubt.row.serial, doubt.row.newest)
                 by_whom = f"it was signed with the key {doubt.row.key_fingerprint or 'of nobody'}"
-                happenings.append(self._sign(doubt.row, serial, doubt.record_id, by_whom))
+                entries.append(self._sign(doubt.row, serial, doubt.record_id, by_whom))
             for row in renewed:
                 again = f"signed again, with the first key after {row.key_fingerprint}"
-                happenings.append(self._sign(row, row.serial, row.record_id, again))
+                entries.append(self._sign(row, row.serial, row.record_id, again))
             audit_log = AuditLog(self.connection)
-            if happenings and audit_log.is_there():
-                audit_log.note(happenings)
-
-    def _check_texts(self, agreed: list[Doubt]) -> None:
-        texts = self.store.texts(doubt.key for doubt in agreed)
-        for doubt in agreed:
-            if texts.get(doubt.key) != doubt.text:
-                raise _changed(doubt.key)
+            if entries and audit_log.is_there():
+                audit_log.note(entries)
 
     def _sign(self, row: StoredMigration, serial: int, record_id: int | None, detail: str) -> AuditEntry:
         if not self.store.sign(row, serial=serial, record_id=record_id):
@@ -149,21 +136,20 @@ class Trust:
         )
 
 
+def _doubt(status: Status, text: str, contents: Mapping[str, bytes]) -> Doubt:
+    """Return what there is to trust, and why a person can never agree to it."""
+    assert status.stored is not None
+    verdict: Verdict = status.stored.strict_verdict
+    if verdict not in (Verdict.VERIFIED, *_UNKNOWN):
+        reason = str(verdict.value)
+    elif not status.stored.digest:
+        reason = _NOT_DESCRIBED
+    else:
+        reason = why_not_as_signed(status.stored, text, contents)
+    return Doubt(status, text, contents, reason)
+
+
 def _changed(key: Key) -> RewindError:
     return RewindError(
         f"What is stored of {label(key)} has changed while it was looked at.", "Look at it again."
     )
-
-
-def _is_ours(row: StoredMigration | None) -> bool:
-    return row is not None and row.strict_verdict is Verdict.VERIFIED
-
-
-def _why_never(row: StoredMigration, text: str, contents: Mapping[str, bytes]) -> str:
-    """Return why nobody can agree to it; nothing where it can be looked at."""
-    verdict: Verdict = row.strict_verdict
-    if verdict not in (Verdict.VERIFIED, *_UNKNOWN):
-        return str(verdict.value)
-    if not row.digest:
-        return _NOT_DESCRIBED
-    return why_not_as_signed(row, text, contents)

@@ -12,11 +12,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+from django.core.management.base import CommandError
 from django.db import DatabaseError
 from django.db.migrations import Migration
 from django.utils.timezone import now
 
-from ..exceptions import NotRecoverable
+from ..engine import capture
+from ..exceptions import UNCHANGED, NotRecoverable
 from ..inventory.files import text_on_disk
 from ..inventory.loader import loader_of
 from ..inventory.status import Status, statuses, with_comparisons
@@ -25,13 +27,11 @@ from ..sources.bundle.importer import StoredImporter
 from ..sources.compare import same_operations
 from ..sources.recovered import RecoveredMigration
 from ..sources.stored import StoredMigration, why_unusable
-from ..storage.facts import Verification, Verifications
+from ..storage.facts import MissingBeforeInstall, Verification, Verifications
 from ..storage.store import Store
 from ..storage.tables import in_batches
 from ..utils.advice import on_database
 from ..utils.types import Key, label
-
-__all__ = ["Finding", "Verifier", "diff"]
 
 
 @dataclass(frozen=True)
@@ -79,10 +79,12 @@ class Verifier:
         self._isolation = StoredImporter(Collector())
 
     def findings(self) -> Iterator[Finding]:
-        """Load one after the other, and yield what came of each."""
+        """Load one after the other, yield what came of each, and note it."""
         noted: list[Verification] = []
         for batch in in_batches(self.statuses, _AT_ONCE):
-            texts = self.store.texts(one.key for one in batch if one.stored and not _reason_against(one))
+            texts = self.store.texts(
+                status.key for status in batch if status.stored and not _reason_against(status)
+            )
             for status in batch:
                 yield self._verified(status, texts.pop(status.key, None), noted)
                 self._isolation.close()
@@ -94,25 +96,24 @@ class Verifier:
             pass
 
     def _verified(self, status: Status, text: str | None, noted: list[Verification]) -> Finding:
+        problem, next_step, differs = "", "", status.differs
         if status.stored is None:
-            return self._finding(status, *_why_not_stored(status))
-        try:
-            loaded = self._load(status, status.stored, text)
-            problem, next_step = "", ""
-            differs = self._differs(status, loaded)
-        except NotRecoverable as error:
-            problem, next_step = error.reason, error.next_step
-            differs = status.differs
-        comparison = self.snapshot.comparisons.get(status.key)
-        fingerprint = comparison.fingerprint if comparison else ""
-        verification = Verification(
-            status.key, problem, next_step, differs, status.stored.signature, fingerprint, now()
-        )
-        noted.append(verification)
-        return self._finding(replace(status, verified=verification, differs=differs), problem, next_step)
-
-    def _finding(self, status: Status, problem: str, next_step: str) -> Finding:
-        """What is noted may be read under another alias: only what is said now names this one."""
+            problem = status.reason_against.reason if status.reason_against else ""
+            next_step = _how_to_store(status)
+        else:
+            try:
+                loaded = self._load(status, status.stored, text)
+                differs = self._differs(status, loaded)
+            except NotRecoverable as error:
+                problem, next_step = error.reason, error.next_step
+            comparison = self.snapshot.comparisons.get(status.key)
+            fingerprint = comparison.fingerprint if comparison else ""
+            verification = Verification(
+                status.key, problem, next_step, differs, status.stored.signature, fingerprint, now()
+            )
+            noted.append(verification)
+            status = replace(status, verified=verification, differs=differs)
+        # What is noted may be read under another alias: only what is said now names this one.
         return Finding(status, problem, on_database(next_step, self.store.connection.alias))
 
     def _load(self, status: Status, stored: StoredMigration, text: str | None) -> Migration:
@@ -137,26 +138,58 @@ def _reason_against(status: Status) -> NotRecoverable | None:
     return status.reason_against or (why_unusable(status.stored) if status.stored else None)
 
 
-def _why_not_stored(status: Status) -> tuple[str, str]:
+def _how_to_store(status: Status) -> str:
     app_label, name = status.key
-    reason = status.reason_against.reason if status.reason_against else ""
     if status.on_disk:
-        return reason, f"Run 'manage.py backfill_migration_code {app_label}'."
-    search = f"Run 'manage.py backfill_migration_code {app_label} --from-git'"
-    forget = f"'manage.py verify_migrations --acknowledge {app_label} {name}'"
-    return reason, f"{search}, or, if it is known to be so, {forget}."
+        return f"Run 'manage.py backfill_migration_code {app_label}'."
+    return (
+        f"Run 'manage.py backfill_migration_code {app_label} --from-git', or, if it is known to be so, "
+        f"'manage.py verify_migrations --acknowledge {app_label} {name}'."
+    )
 
 
 def diff(status: Status, store: Store) -> list[str]:
-    """Return a unified diff from what is stored to the file, line by line."""
+    """Return a unified diff from the stored source to the file, line by line."""
     stored = store.texts([status.key]).get(status.key, "")
     here = text_on_disk(status.key) or ""
-    return list(
-        difflib.unified_diff(
-            stored.splitlines(),
-            here.splitlines(),
-            f"{label(status.key)} (stored)",
-            f"{label(status.key)} (on disk)",
-            lineterm="",
+    stored_name, name = (f"{label(status.key)} ({where})" for where in ("stored", "on disk"))
+    return [*difflib.unified_diff(stored.splitlines(), here.splitlines(), stored_name, name, lineterm="")]
+
+
+def accept(connection: Any, status: Status, *, warn: capture.Warn) -> str:
+    """
+    Store the file of an applied migration in place of the applied version, and return what came of it.
+
+    Raises:
+        CommandError: it is not applied or has no file, or the file could not be stored.
+    """
+    name = label(status.key)
+    migration = loader_of(connection).files.get(status.key)
+    if status.record_id is None or migration is None:
+        what = "not applied" if status.record_id is None else "without a file"
+        raise CommandError(f"{name} is {what}: only the file of an applied migration can be accepted.")
+    if status.is_bound and not status.has_other_text:
+        return f"{name} is stored as its file has it: there is nothing to accept."
+    if not capture.accept(connection, migration, status.record_id, warn=warn):
+        raise CommandError(f"The file of {name} could not be stored. {UNCHANGED}")
+    return f"The file of {name} is what will be reversed. What ran is kept as history."
+
+
+def acknowledge(connection: Any, status: Status, **options: Any) -> str:
+    """
+    Note that a migration is known to be without file and source, and return what came of it.
+
+    Raises:
+        CommandError: it is not applied, has a file, or can be rolled back.
+    """
+    name = label(status.key)
+    if status.record_id is None or status.on_disk:
+        what = "not applied" if status.record_id is None else "on disk"
+        raise CommandError(f"{name} is {what}: only an applied migration without a file can be acknowledged.")
+    if status.stored is not None and not status.problem:
+        raise CommandError(
+            f"{name} is stored and can be rolled back: run 'manage.py rewind {status.key[0]}' "
+            "instead of acknowledging it."
         )
-    )
+    MissingBeforeInstall(connection).acknowledge(status.key, status.record_id)
+    return f"{name} is known to be without a file, and is left as it is from now on."

@@ -216,17 +216,17 @@ def _missing_before_install(
         if key in loader.recovered or not (app_label in to_zero or is_emptied):
             continue
         step = below[-1] if below else key
-        forget = (
-            f"'manage.py migrate --prune {app_label}', which forgets all of '{app_label}' that has no file"
+        mark = (
+            f"with 'manage.py migrate --prune {app_label}', which does so for all of '{app_label}' without a file"
             if compat.HAS_PRUNE
-            else "deleting its row from django_migrations"
+            else "by deleting its row from django_migrations"
         )
         return BlockedRewind(
             step,
             f"{'it' if step == key else label(key)} had no file already when django-rewind was installed, "
             "and nobody knows what it made.",
             f"Look for its source in git with 'manage.py backfill_migration_code {app_label} --from-git', bring "
-            f"back its file, or undo by hand what it did and then have it forgotten by {forget}.",
+            f"back its file, or undo by hand what it did and then mark it as unapplied {mark}.",
         )
     return None
 

@@ -203,7 +203,7 @@ class Progress:
         app_label, name = self.key
         if self.backwards:
             (target,) = target_before(self.migration) or ["<the one before it>"]
-            record = f"have it forgotten by 'manage.py rewind {app_label} {target} --fake'"
+            record = f"mark it as unapplied with 'manage.py rewind {app_label} {target} --fake'"
             back, rest = "put back what was undone", "Undo the rest by hand"
         else:
             record = f"have it recorded by 'manage.py migrate {app_label} {name} --fake'"

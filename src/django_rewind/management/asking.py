@@ -6,14 +6,7 @@ import sys
 
 from django.core.management.base import CommandError
 
-from django_rewind.exceptions import UNCHANGED
-
-
-class PromptCancelled(CommandError):
-    """A person said no, or pressed Ctrl-C, which a shell reports as 130."""
-
-    def __init__(self, returncode: int = 1) -> None:
-        super().__init__(f"Cancelled. {UNCHANGED}", returncode=returncode)
+from django_rewind.exceptions import UNCHANGED, PromptCancelled
 
 
 def agrees(question: str, if_nobody: str) -> bool:
@@ -35,12 +28,6 @@ def agrees(question: str, if_nobody: str) -> bool:
 
 
 def confirm(question: str, if_nobody: str) -> None:
-    """
-    Ask, and go on only after a yes.
-
-    Raises:
-        PromptCancelled: a no, or Ctrl-C.
-        CommandError: nobody can answer.
-    """
+    """Ask, and go on only after a yes; the errors are those of `agrees`, and a no is one."""
     if not agrees(question, if_nobody):
         raise PromptCancelled

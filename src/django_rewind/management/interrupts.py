@@ -8,8 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-__all__ = ["Terminated", "heeding_termination"]
-
 
 class Terminated(KeyboardInterrupt):
     """The process was told to end, as by `kill` or by what has started its container."""

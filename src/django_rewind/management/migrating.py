@@ -8,8 +8,6 @@ from typing import Any
 
 from django.core.management import call_command, get_commands, load_command_class
 
-__all__ = ["migrate"]
-
 
 def migrate(connection: Any, *target: str, **options: Any) -> None:
     """
@@ -17,10 +15,6 @@ def migrate(connection: Any, *target: str, **options: Any) -> None:
 
     The `migrate` of django-tenants goes through all schemas unless it is told of one,
     and leaves its connection at another; without it there is one schema.
-
-    Args:
-        target: an app and a name, or nothing.
-        options: of the command.
     """
     # A name; or the command, where somebody has loaded it already.
     app: Any = get_commands()["migrate"]

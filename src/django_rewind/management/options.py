@@ -28,6 +28,12 @@ def add_migration(parser: Any, option: str, help: str, **more: Any) -> None:
     parser.add_argument(option, metavar=_NAME, help=help, **more)
 
 
+def add_choice(parser: Any) -> None:
+    """Add apps and migrations of them, as `chosen()` reads them."""
+    help = "Apps, or migrations by name or prefix; all of them without one."
+    parser.add_argument("app_label", nargs="*", help=help)
+
+
 def add_target(parser: Any, app_help: str, name_help: str) -> None:
     """Add an app, and a migration of it, as `target()` reads them."""
     parser.add_argument("app_label", nargs="?", help=app_help)
@@ -43,12 +49,7 @@ def target(options: dict[str, Any]) -> tuple[Optional[str], Optional[str]]:  # n
 
 
 def named(words: Union[str, Iterable[str]], option: str) -> Key:  # noqa: UP007 (Python 3.9)
-    """
-    Return the app and the name, or the beginning of the name, that an option was given.
-
-    Raises:
-        CommandError: with exit status 2, for less or more than that.
-    """
+    """Return the app and the name, or the beginning of the name, that an option was given."""
     text = words if isinstance(words, str) else ".".join(words)
     app_label, _, name = text.partition(".")
     if not (app_label and name) or "." in name:
@@ -75,12 +76,6 @@ def chosen(words: Sequence[str], keys: Collection[Key], nothing: str) -> set[Key
     Return the migrations that the apps and names of a call choose; all of them without any.
 
     A word that is no app is the name, or the beginning of the name, of a migration of the app before it.
-
-    Args:
-        nothing: what an app of which there is no migration is not.
-
-    Raises:
-        CommandError: one of them chooses nothing.
     """
     labels = {app_label for app_label, _ in keys} | {config.label for config in apps.get_app_configs()}
     asked: list[tuple[str, str]] = []

@@ -13,13 +13,11 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from django.utils.timezone import is_aware, make_aware
 
 from django_rewind.management.options import with_joined_names
-from django_rewind.utils.advice import name_database
+from django_rewind.utils.advice import name_database, on_database
 from django_rewind.utils.printable import printable
 
-__all__ = ["JSON_FORMAT", "ReportingCommand"]
-
-#: The version of the shape of what is written as JSON; the documentation describes it.
-JSON_FORMAT = 1
+# The version of the shape of what is written as JSON; the documentation describes it.
+_JSON_FORMAT = 1
 
 _ALL = "all"
 
@@ -38,6 +36,14 @@ class ReportingCommand(BaseCommand):
     # Commands that write work on one database at a time, as Django's do.
     may_look_at_all_databases = True
 
+    def create_parser(self, *args: Any, **options: Any) -> Any:
+        parser: Any = super().create_parser(*args, **options)
+        parse = parser.parse_args
+        parser.parse_args = lambda args=None, *rest: parse(
+            with_joined_names(parser, sys.argv[1:] if args is None else args), *rest
+        )
+        return parser
+
     def add_arguments(self, parser: Any) -> None:
         also = f" '{_ALL}' takes all of them." if self.may_look_at_all_databases else ""
         parser.add_argument(
@@ -52,16 +58,8 @@ class ReportingCommand(BaseCommand):
             help="How to report: as text to read, or as JSON for scripts.",
         )
 
-    def create_parser(self, *args: Any, **options: Any) -> Any:
-        parser: Any = super().create_parser(*args, **options)
-        parse = parser.parse_args
-        parser.parse_args = lambda args=None, *rest: parse(
-            with_joined_names(parser, sys.argv[1:] if args is None else args), *rest
-        )
-        return parser
-
     def execute(self, *args: Any, **options: Any) -> Any:
-        """Run it; what an error names as the next step is for the database that it is about."""
+        """Have what an error names as the next step work on the database that it is about."""
         try:
             return super().execute(*args, **options)
         except CommandError as error:
@@ -70,12 +68,6 @@ class ReportingCommand(BaseCommand):
             raise
 
     def connections(self, options: Mapping[str, Any]) -> list[Any]:
-        """
-        Return the connections that were asked for.
-
-        Raises:
-            CommandError: there is no such database.
-        """
         wanted = options["database"]
         if wanted == _ALL and self.may_look_at_all_databases and _ALL not in connections:
             return [connections[alias] for alias in connections]
@@ -83,12 +75,22 @@ class ReportingCommand(BaseCommand):
             raise CommandError(f"There is no database '{wanted}': {', '.join(connections)} are configured.")
         return [connections[wanted]]
 
+    def connection(self, options: Mapping[str, Any], option: str) -> Any:
+        """Return the one connection that was asked for, for an option that does not work on all of them."""
+        (connection, *others) = self.connections(options)
+        if others:
+            raise CommandError(f"{option} works on one database: name it with --database.", returncode=2)
+        return connection
+
     def write_json(self, databases: Mapping[str, Any]) -> None:
         """Write what was found, by alias."""
         name = type(self).__module__.rpartition(".")[2]
-        document = {"format": JSON_FORMAT, "command": name, "databases": databases}
+        document = {"format": _JSON_FORMAT, "command": name, "databases": databases}
         # The one control character that JSON does not escape.
         self.stdout.write(json.dumps(document, indent=2, default=_as_json).replace("\x7f", "\\u007f"))
+
+    def warn(self, line: str, alias: str = DEFAULT_DB_ALIAS) -> None:
+        self.stderr.write(self.style.WARNING(f"Warning: {on_database(line, alias)}"))
 
     def as_it_may_be_sent(self, text: str) -> str:
         """Return stored text: for a terminal without control characters, else as it is."""
@@ -99,10 +101,10 @@ class ReportingCommand(BaseCommand):
 
     def progress(self, things: Iterable[Any], what: str, total: int) -> Iterator[Any]:
         """Yield the things, and show on a terminal how far it is."""
-        shown = self.stderr.isatty() and total > 1
+        is_shown = self.stderr.isatty() and total > 1
         for number, thing in enumerate(things, start=1):
             yield thing
-            if shown:
+            if is_shown:
                 self.stderr.write(f"\r{what} {number} of {total}", ending="" if number < total else "\n")
                 self.stderr.flush()
 

@@ -17,7 +17,7 @@ _Line = tuple[str, str]
 def lines(plan: Plan) -> Iterator[_Line]:
     """Yield the lines that show a rewind."""
     if plan.migrations or not plan.applies:
-        kept = " (records are forgotten, the schema stays)" if plan.fake else ""
+        kept = " (records are deleted, the schema stays)" if plan.fake else ""
         yield f"Planned operations{kept}:", "MIGRATE_LABEL"
     if not plan:
         yield "  Nothing to rewind.", ""
@@ -33,7 +33,7 @@ def lines(plan: Plan) -> Iterator[_Line]:
 
 
 def _lines_of_step(step: PlanStep, *, fake: bool) -> Iterator[_Line]:
-    where = "only forgotten" if fake else _ORIGINS[step.origin]
+    where = "only marked as unapplied" if fake else _ORIGINS[step.origin]
     yield f"{label(step.key)} ({where})", "MIGRATE_HEADING"
     for text, is_error in [] if fake else step.description:
         yield f"    {text}", "WARNING" if is_error else ""
@@ -44,11 +44,11 @@ def _lines_of_step(step: PlanStep, *, fake: bool) -> Iterator[_Line]:
 def remarks(plan: Plan) -> Iterator[str]:
     """Yield what is to be known besides the steps."""
     if plan.not_reapplied:
-        yield f"Stays undone, for want of a file: {names_of(plan.not_reapplied)}"
+        yield f"Not applied again, since there is no file: {names_of(plan.not_reapplied)}"
     for key, why in plan.skipped:
-        yield f"Left as it is: {label(key)} ({why})"
+        yield f"Skipped: {label(key)} ({why})"
     for key in plan.modified:
-        yield f"Left as it ran: {label(key)} (edited since; 'manage.py rewind --redo {key[0]} {key[1]}' applies the file)"
+        yield f"Skipped: {label(key)} (modified since it was applied; 'manage.py rewind --redo {key[0]} {key[1]}' applies the file)"
     opaque = [step.key for step in plan.steps if step.is_opaque]
     if opaque and not plan.fake:
         yield f"Not counted: what RunPython, RunSQL or operations of other packages do to data in {names_of(opaque)}"
@@ -66,13 +66,22 @@ def lines_of_adoption(adoptions: Adoptions) -> Iterator[str]:
 
 
 def question(plan: Plan, alias: str) -> str:
-    """Return what is to be agreed to."""
+    """Return what a person has to agree to."""
+    steps, files = (_count(len(keys), "migration") for keys in (plan.migrations, plan.applies))
     if plan.fake:
-        return f"Forget these migrations of the database '{alias}' and leave its schema as it is?"
+        return f"Mark {steps} as unapplied on '{alias}' and keep the schema?"
     if not plan.migrations:
-        return f"Apply these files to the database '{alias}'?"
+        return f"Apply {files} on '{alias}' from the files?"
+    asked = [f"Roll back {steps} on '{alias}'"]
+    columns = sum(lost.column is not None for lost in plan.losses)
+    counts = [(columns, "column"), (len(plan.losses) - columns, "table")]
+    lost = [_count(number, thing) for number, thing in counts if number]
+    if lost:
+        asked.append(f"delete data in {' and '.join(lost)}")
     if plan.applies:
-        loss = ", lose this data" if plan.losses else ""
-        return f"Undo these migrations of the database '{alias}'{loss} and apply the files?"
-    loss = " and lose this data" if plan.losses else ""
-    return f"Rewind the database '{alias}'{loss}?"
+        asked.append(f"apply {files} from the files")
+    return f"{', '.join(asked[:-1])}{' and ' if asked[1:] else ''}{asked[-1]}?"
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}{'' if number == 1 else 's'}"

@@ -195,7 +195,7 @@ def test_plan_check_and_json(renamed):
     document = json.loads(renamed.manage("rewind", "--adopt", "--plan", "--format", "json").stdout)
 
     assert document["databases"]["default"] == {
-        "adoptable": [{"app": "shop", "name": "0002_price", "as": "0002_money"}]
+        "renamed": [{"app": "shop", "name": "0002_price", "renamed_to": "0002_money"}]
     }
     assert renamed.snapshot() == before
 

@@ -540,8 +540,8 @@ def test_fake(left):
 
     result = left.attempt("rewind", "--fake", answer="n")
     assert "the schema stays" in result.stdout
-    assert "shop.0002_price (only forgotten)" in result.stdout
-    assert "Forget these migrations" in result.stdout
+    assert "shop.0002_price (only marked as unapplied)" in result.stdout
+    assert "Mark 1 migration as unapplied" in result.stdout
     assert left.snapshot() == rows
     left.manage("rewind", "--fake", answer="y")
 

@@ -366,8 +366,8 @@ def test_of_forgetting(shop):
 
     result = shop.attempt("rewind", "--fake", "--noinput")
 
-    assert "Forgotten: shop.0004_cart.\n" in result.stderr
-    assert "Not forgotten: shop.0003_stock, shop.0002_price.\n" in result.stderr
+    assert "Marked as unapplied: shop.0004_cart.\n" in result.stderr
+    assert "Not marked as unapplied: shop.0003_stock, shop.0002_price.\n" in result.stderr
 
 
 STOP_HERE = """

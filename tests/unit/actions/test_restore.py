@@ -64,7 +64,7 @@ def restore(*args: str, folder: Path | None = None, force: bool = False) -> dict
     """Restore, and return what became of each file, by its path below the app or the folder."""
     work = Restore(connection, folder, force=force)
     found = work.look(work.wanted(*args))
-    found.write()
+    work.write(found)
     return {"/".join(file.place.parts): file.action for file in found.files}
 
 
@@ -420,7 +420,7 @@ def test_of_two_versions_it_is_the_last(shop, tmp_path):
     keep("pass\n", ("module", "shop.tones", b"TONE = 2\n"))
     work = Restore(connection, tmp_path / "out")
     found = work.look([("shop", "0008_first"), ("shop", "0009_kept")])
-    found.write()
+    work.write(found)
     assert (tmp_path / "out/shop/tones.py").read_text() == "TONE = 2\n"
     (note,) = found.notes
     assert note.endswith("is that of shop.0009_kept; shop.0008_first ran with another.")
@@ -432,7 +432,7 @@ def test_a_migration_is_itself_however_others_ran_with_it(shop, tmp_path):
         keep("mine = True\n", ("module", f"shop.migrations.{other}", b"mine = False\n"), name=name)
     work = Restore(connection, tmp_path / "out")
     found = work.look([("shop", "0008_a"), ("shop", "0009_b")])
-    found.write()
+    work.write(found)
     for name in ("0008_a", "0009_b"):
         assert (tmp_path / f"out/shop/migrations/{name}.py").read_text() == "mine = True\n"
     assert len(found.notes) == 2

@@ -43,7 +43,7 @@ class Noop(migrations.RunPython):
 
 
 WAYS_OUT = (
-    "Undo the rest by hand and have it forgotten by "
+    "Undo the rest by hand and mark it as unapplied with "
     "'manage.py rewind shop 0001_y --fake', or put back what was undone by hand."
 )
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import timezone
 from typing import Any
 
 from django.core.management.base import CommandError
@@ -43,53 +43,47 @@ class Command(ReportingCommand):
         if not options["plan"]:
             backfill.store()
         for note in backfill.notes:
-            self.stderr.write(f"Warning: {note}", self.style.WARNING)
+            self.warn(note)
         if options["format"] == "json":
             self.write_json({connection.alias: _as_data(backfill, is_dry=options["plan"])})
         else:
             self._show(backfill, options)
         if backfill.without_file and not options["from_git"]:
-            self._hint(backfill)
+            self.stderr.write(
+                f"Applied, without a file and not stored: {some_names_of(backfill.without_file)}. "
+                "With --from-git they are looked for in git.",
+                str,
+            )
         if backfill.lost:
             raise CommandError(_count(len(backfill.lost), "could not be found."))
 
     def _show(self, backfill: Backfill, options: dict[str, Any]) -> None:
-        for one in backfill.found:
-            self.stdout.write(f"{label(one.key)}: {self.style.SUCCESS(_origin(one))}")
+        for source in backfill.found:
+            self.stdout.write(f"{label(source.key)}: {self.style.SUCCESS(_origin(source))}")
         for key, reason in sorted(backfill.lost.items()):
             self.stdout.write(f"{label(key)}: {self.style.ERROR(f'not found: {reason}')}")
-        if options["verbosity"] >= 1:
-            if not backfill.found and not backfill.lost:
-                where = "" if options["from_git"] else " on disk"
-                self.stderr.write(f"There is nothing{where} to store.", str)
-            elif backfill.found:
-                done = "would be stored." if options["plan"] else "stored."
-                self.stderr.write(_count(len(backfill.found), done), str)
-
-    def _hint(self, backfill: Backfill) -> None:
-        self.stderr.write(
-            f"Applied, without a file and not stored: {some_names_of(backfill.without_file)}. "
-            "With --from-git they are looked for in git.",
-            str,
-        )
+        if options["verbosity"] >= 1 and backfill.found:
+            done = "would be stored." if options["plan"] else "stored."
+            self.stderr.write(_count(len(backfill.found), done), str)
+        elif options["verbosity"] >= 1 and not backfill.lost:
+            where = "" if options["from_git"] else " on disk"
+            self.stderr.write(f"There is nothing{where} to store.", str)
 
 
-def _origin(one: Backfilled) -> str:
-    """Return where a source comes from, and what goes with it."""
-    bundle = [member.name for member in one.entry.metadata.bundle.members]
-    with_what = f", with {', '.join(bundle)}" if bundle else ""
-    if one.found is None:
+def _bundled(source: Backfilled) -> list[str]:
+    return [member.name for member in source.entry.metadata.bundle.members]
+
+
+def _origin(source: Backfilled) -> str:
+    """Return where a source comes from, and what is bundled with it."""
+    bundled = _bundled(source)
+    with_what = f", with {', '.join(bundled)}" if bundled else ""
+    if source.found is None:
         return f"its file{with_what}"
-    version = one.found.version
-    which = f"commit {version.commit[:10]} of {_day(version.when)}"
-    others = one.found.contents - 1
-    if others:
-        which += f", one of {others + 1} versions"
-    return f"{which}, {version.path}{with_what}"
-
-
-def _day(when: datetime) -> str:
-    return when.astimezone().strftime("%Y-%m-%d %H:%M")
+    version, count = source.found.version, source.found.contents
+    day = version.when.astimezone().strftime("%Y-%m-%d %H:%M")
+    which = f", one of {count} versions" if count > 1 else ""
+    return f"commit {version.commit[:10]} of {day}{which}, {version.path}{with_what}"
 
 
 def _count(number: int, what: str) -> str:
@@ -97,28 +91,19 @@ def _count(number: int, what: str) -> str:
 
 
 def _as_data(backfill: Backfill, *, is_dry: bool) -> dict[str, Any]:
-    return {
-        "dry_run": is_dry,
-        "stored": [_one_as_data(one) for one in backfill.found],
-        "not_found": [
-            {"app": key[0], "name": key[1], "reason": reason} for key, reason in sorted(backfill.lost.items())
-        ],
-    }
-
-
-def _one_as_data(one: Backfilled) -> dict[str, Any]:
-    data: dict[str, Any] = {
-        "app": one.key[0],
-        "name": one.key[1],
-        "origin": str(one.entry.origin),
-        "bundled": [member.name for member in one.entry.metadata.bundle.members],
-    }
-    if one.found is not None:
-        version = one.found.version
-        data["git"] = {
-            "commit": version.commit,
-            "date": version.when.astimezone(timezone.utc),
-            "path": version.path,
-            "versions": one.found.contents,
-        }
-    return data
+    stored: list[dict[str, Any]] = []
+    for source in backfill.found:
+        origin, (app_label, name) = str(source.entry.origin), source.key
+        stored.append({"app": app_label, "name": name, "origin": origin, "bundled": _bundled(source)})
+        if source.found is not None:
+            version = source.found.version
+            stored[-1]["git"] = {
+                "commit": version.commit,
+                "date": version.when.astimezone(timezone.utc),
+                "path": version.path,
+                "versions": source.found.contents,
+            }
+    lost = [
+        {"app": key[0], "name": key[1], "reason": reason} for key, reason in sorted(backfill.lost.items())
+    ]
+    return {"dry_run": is_dry, "stored": stored, "not_found": lost}

@@ -21,8 +21,8 @@ _BESIDE = {"models": "an excerpt for", "package": "makes a package for"}
 
 class Command(ReportingCommand):
     help = (
-        "Write migrations from the source stored in the database back to files, with the "
-        "modules and data files that go with them: all that are missing, those of an app, or one."
+        "Write migrations from the source stored in the database back to files, with the modules and "
+        "data files that are bundled with them: all that are missing, those of an app, or one."
     )
 
     # It writes one set of files: what two databases hold under one name may differ.
@@ -48,24 +48,27 @@ class Command(ReportingCommand):
         (connection,) = self.connections(options)
         folder = Path.cwd() / options["output"] if options["output"] is not None else None
         restore = Restore(connection, folder, force=options["force"])
-        found = restore.look(restore.wanted(*target(options)))
+        app_label, name = target(options)
+        found = restore.look(restore.wanted(app_label, name))
+        skipped = restore.skipped if app_label is None else []
         error = None
         try:
             found.check() if options["plan"] else restore.write(found)
-        except CommandError as one:
-            error = one
+        except CommandError as refusal:
+            error = refusal
         if options["format"] == "json":
             is_written = not options["plan"] and error is None
-            left_alone = restore.left_alone if options["app_label"] is None else []
-            self.write_json({connection.alias: _as_data(found, is_written, left_alone)})
+            self.write_json({connection.alias: _as_data(found, is_written, skipped)})
         elif options["verbosity"] >= 1 and (error is None or options["plan"]):
-            self._say(found, _TO_BE_DONE if options["plan"] else _DONE)
-            if options["app_label"] is None:
-                self._say_left_alone(restore.left_alone)
+            self._show(found, _TO_BE_DONE if options["plan"] else _DONE)
+            if skipped:
+                self.stdout.write(
+                    f"Note: not restored, as the app is not installed: {names_of(skipped)}. See --output."
+                )
         if error is not None:
             raise error
 
-    def _say(self, found: Restoration, words: dict[Action, str]) -> None:
+    def _show(self, found: Restoration, words: dict[Action, str]) -> None:
         if not found.files and not found.refused:
             self.stdout.write("No migration is missing.")
         for file in found.files:
@@ -76,14 +79,8 @@ class Command(ReportingCommand):
         for note in found.notes:
             self.stdout.write(f"Note: {note}")
 
-    def _say_left_alone(self, keys: list[Key]) -> None:
-        if keys:
-            self.stdout.write(
-                f"Note: not restored, as the app is not installed: {names_of(keys)}. See --output."
-            )
 
-
-def _as_data(found: Restoration, is_written: bool, left_alone: list[Key]) -> dict[str, Any]:
+def _as_data(found: Restoration, is_written: bool, skipped: list[Key]) -> dict[str, Any]:
     return {
         "written": is_written,
         "files": [
@@ -96,6 +93,6 @@ def _as_data(found: Restoration, is_written: bool, left_alone: list[Key]) -> dic
             for file in found.files
         ],
         "refused": [{"migration": label(key), "reason": reason} for key, reason in found.refused],
-        "not_installed": [label(key) for key in left_alone],
+        "not_installed": [label(key) for key in skipped],
         "notes": found.notes,
     }

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -66,15 +65,30 @@ class Command(BaseCommand):
         tree = WorkTree.at(manage.parent)
         if tree is None:
             raise CommandError(f"{manage.parent} is not in a work tree of git, or there is no git.")
+        hook = Hook(tree)
         try:
-            getattr(self, f"_{options['action']}")(Hook(tree), manage, options)
+            if options["action"] == "install":
+                self._install(hook, manage, options)
+            elif options["action"] == "uninstall":
+                self.stdout.write(f"{'Uninstalled' if hook.uninstall() else 'Not installed'}: {hook.path}")
+            else:
+                self._show_status(hook)
         except HookError as error:
             raise CommandError(str(error)) from error
 
     def _install(self, hook: Hook, manage: Path, options: dict[str, Any]) -> None:
-        _check(options)
+        if options["database"] not in connections:
+            raise CommandError(f"There is no database '{options['database']}'.")
+        if options["timeout"] < 1:
+            raise CommandError("--timeout takes a number of seconds, at least 1.", returncode=2)
+        if options["auto"] and not settings.DEBUG:
+            raise CommandError("--auto is for development databases, and DEBUG is off.")
+        if options["allow_data_loss"] and not options["auto"]:
+            raise CommandError("--allow-data-loss does nothing without --auto.", returncode=2)
+        top = hook.tree.top.resolve()
         choices = Choices(
-            manage=_below(hook.tree.top, manage),
+            # As it is in every work tree of the repository, if it is in one.
+            manage=str(manage.relative_to(top) if top in manage.parents else manage),
             database=options["database"],
             settings=options["settings"] or "",
             timeout=options["timeout"],
@@ -84,11 +98,7 @@ class Command(BaseCommand):
         done = "Installed" if hook.install(choices) else "Installed already"
         self.stdout.write(f"{done}: {hook.path}")
 
-    def _uninstall(self, hook: Hook, manage: Path, options: dict[str, Any]) -> None:
-        done = "Uninstalled" if hook.uninstall() else "Not installed"
-        self.stdout.write(f"{done}: {hook.path}")
-
-    def _status(self, hook: Hook, manage: Path, options: dict[str, Any]) -> None:
+    def _show_status(self, hook: Hook) -> None:
         status = hook.status()
         self.stdout.write(f"{status.state.value.capitalize()}: {hook.path}")
         choices = status.choices
@@ -112,41 +122,11 @@ class Command(BaseCommand):
                 print(line, file=call.stream) if call else self.stdout.write(line)
 
 
-def _check(options: dict[str, Any]) -> None:
-    """
-    Refuse what would never work.
-
-    Raises:
-        CommandError: an option that cannot be meant.
-    """
-    if options["database"] not in connections:
-        raise CommandError(f"There is no database '{options['database']}'.")
-    if options["timeout"] < 1:
-        raise CommandError("--timeout takes a number of seconds, at least 1.", returncode=2)
-    if options["auto"] and not settings.DEBUG:
-        raise CommandError("--auto is for development databases, and DEBUG is off.")
-    if options["allow_data_loss"] and not options["auto"]:
-        raise CommandError("--allow-data-loss does nothing without --auto.", returncode=2)
-
-
 def _manage(given: str | None) -> Path:
-    """
-    Return the manage.py that was named, or that is running, or that lies here.
-
-    Raises:
-        CommandError: there is none.
-    """
+    """Return the manage.py that was named, or that is running, or that lies here."""
     called = Path(sys.argv[0])
-    is_one = called.suffix == ".py" and called.name != "__main__.py"
-    for path in [Path(given)] if given else [called] * is_one + [Path("manage.py")]:
+    is_running = called.suffix == ".py" and called.name != "__main__.py"
+    for path in [Path(given)] if given else [called] * is_running + [Path("manage.py")]:
         if path.is_file():
             return path.resolve()
     raise CommandError(f"There is no {given or 'manage.py'} here: name one with --manage-py.")
-
-
-def _below(top: Path, path: Path) -> str:
-    """Return a path as it is in every work tree of the repository, if it is in one."""
-    try:
-        return str(path.relative_to(top.resolve()))
-    except ValueError:
-        return os.fspath(path)

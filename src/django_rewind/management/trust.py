@@ -1,0 +1,200 @@
+"""
+Show what no key of ours has signed, and ask whether it can be trusted.
+
+A hostile text must not be able to hide itself: what steers a terminal is shown as it
+would be written in Python.
+"""
+
+from __future__ import annotations
+
+import difflib
+import unicodedata
+from collections.abc import Callable, Iterator
+from functools import wraps
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import CommandError
+from django.db import connections
+from django.template.defaultfilters import filesizeformat
+from django.utils.translation import override
+
+from django_rewind.actions.trust import Doubt, Trust
+from django_rewind.exceptions import UNCHANGED, NotRecoverable, PromptCancelled
+from django_rewind.inventory.files import text_on_disk
+from django_rewind.management.asking import agrees
+from django_rewind.management.rewind_options import only_shows
+from django_rewind.models import Origin
+from django_rewind.sources.bundle.changes import BundleChanges
+from django_rewind.sources.bundle.collector import Collector
+from django_rewind.sources.bundle.manifest import BundleMember
+from django_rewind.sources.signing import Verdict
+from django_rewind.utils.types import label, names_of
+
+# Controls, invisible and overriding characters, surrogates, private and unassigned
+# ones, and what ends a line or paragraph beside the line feed.
+_NOT_SHOWN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+
+
+def sign(command: Any, trust: Trust) -> None:
+    """
+    Show what none of our keys has signed, and sign what a person agrees to.
+
+    What verifies with an older key of the list is signed with the first without a
+    question: nothing new is trusted.
+    """
+    askable = [doubt for doubt in trust.doubts if not doubt.reason]
+    agreed = [doubt for doubt in askable if _agrees(command, doubt)]
+    renewed = trust.of_older_keys
+    _sign(command, trust, agreed, renewed)
+    if not trust.doubts and not renewed:
+        command.stdout.write("There is nothing to sign: all of it is signed with the first key.")
+    lines = [
+        f"{_name(doubt)} is never signed: {plainly(doubt.reason.rstrip('.'))}.\n{plainly(doubt.way_out)}"
+        for doubt in trust.doubts
+        if doubt.reason
+    ]
+    declined = [doubt.key for doubt in askable if doubt not in agreed]
+    if declined:
+        lines.append(f"Not signed: {plainly(names_of(declined))}.")
+    if lines:
+        raise CommandError("\n".join([*lines, *([] if agreed or renewed else [UNCHANGED])]))
+
+
+def asking_for_trust(handle: Callable[..., None]) -> Callable[..., None]:
+    """
+    Have a command ask, on a development machine, where it is refused for want of trust.
+
+    It begins again after a yes: nothing has been changed when it is refused.
+    """
+
+    @wraps(handle)
+    def handle_and_ask(command: Any, *args: Any, **options: Any) -> None:
+        try:
+            return handle(command, *args, **options)
+        except NotRecoverable as error:
+            is_quiet = options["sql"] or options["format"] == "json" or only_shows(options)
+            may_ask = settings.DEBUG and options["interactive"] and not is_quiet
+            if not (may_ask and _is_trusted_now(command, error, options["database"])):
+                raise
+        return handle_and_ask(command, *args, **options)
+
+    return handle_and_ask
+
+
+def _is_trusted_now(command: Any, error: NotRecoverable, alias: str) -> bool:
+    trust = Trust(connections[alias], error.key[0])
+    doubts = [doubt for doubt in trust.doubts if doubt.key == error.key and not doubt.reason]
+    try:
+        agreed = [doubt for doubt in doubts if _agrees(command, doubt)]
+    except PromptCancelled:
+        raise
+    except CommandError:
+        # Nobody can answer: the refusal says what can be done.
+        return False
+    if agreed:
+        _sign(command, trust, agreed)
+    return bool(agreed)
+
+
+def _sign(command: Any, trust: Trust, agreed: list[Doubt], renewed: Any = ()) -> None:
+    trust.sign(agreed, renewed)
+    for doubt in agreed:
+        command.stdout.write(f"{_name(doubt)} is signed.")
+    for row in renewed:
+        command.stdout.write(f"{plainly(label(row.key))} is signed with the first key.")
+
+
+def _agrees(command: Any, doubt: Doubt) -> bool:
+    for line in _lines(doubt):
+        command.stdout.write(plainly(line))
+    command.stdout.flush()
+    return agrees(
+        "Sign it?",
+        f"There is nobody to ask whether {_name(doubt)} can be trusted: run it at a terminal.",
+    )
+
+
+def _name(doubt: Doubt) -> str:
+    return plainly(label(doubt.key))
+
+
+def plainly(line: str) -> str:
+    """Return a line with everything escaped that a terminal would obey or hide: stricter than `printable`."""
+    return "".join(
+        character.encode("unicode_escape").decode()
+        if character != "\t" and unicodedata.category(character) in _NOT_SHOWN
+        else character
+        for character in line
+    )
+
+
+def _lines(doubt: Doubt) -> Iterator[str]:
+    """Yield the lines that show a stored migration which a person is asked to trust."""
+    row, metadata = doubt.row, doubt.row.metadata
+    yield f"{label(doubt.key)}:"
+    if row.strict_verdict is Verdict.UNSIGNED:
+        yield "  It is not signed."
+    else:
+        yield f"  It was signed with a key that is not known here, with the fingerprint {row.key_fingerprint}."
+    when = f", stored {row.stored_at:%Y-%m-%d %H:%M}" if row.stored_at else ""
+    # As the rest of it, in one language.
+    with override(None):
+        origin = str(dict(Origin.choices).get(row.origin, row.origin))
+    yield f"  It says of itself: {origin}{when}."
+    if doubt.record_id is not None:
+        yield f"  It names the record {row.record_id}, which is applied here: it will count as what ran."
+    else:
+        there = "no record" if row.record_id is None else f"the record {row.record_id}"
+        here = doubt.status.record_id
+        applied = f"here it is recorded as {here}" if here is not None else "here it is not applied"
+        yield f"  It names {there}, and {applied}: it will stay unproven."
+    # What the metadata say is trusted with the text.
+    yield f"  Module: {row.module}"
+    yield f"  Depends on: {names_of(metadata.dependencies) or 'nothing'}"
+    if metadata.run_before:
+        yield f"  Comes before: {names_of(metadata.run_before)}"
+    if metadata.replaces:
+        yield f"  Replaces: {names_of(metadata.replaces)}"
+    if not metadata.atomic:
+        yield "  Not atomic"
+    for operation in metadata.operations:
+        yield f"  Operation: {operation['text']}"
+    yield from _compared("Its text", doubt.text, text_on_disk(doubt.key))
+    for member in metadata.bundle.members:
+        content = doubt.contents[member.digest]
+        try:
+            text = content.decode()
+        except UnicodeDecodeError:
+            text = "\0"
+        if "\0" in text:
+            size = filesizeformat(len(content)).replace("\xa0", " ")
+            yield f"  It carries along {member.name}: {size} that are no text, with the SHA-256 {member.digest}."
+        else:
+            yield from _compared(f"It carries along {member.name}, which", text, _here(doubt, member))
+
+
+def _here(doubt: Doubt, member: BundleMember) -> str | None:
+    """Return what this checkout has of a member of the bundle."""
+    collector = Collector()
+    if member.kind != "file":
+        return BundleChanges(collector, lambda digests: doubt.contents).text_here(member)
+    folder = collector.modules.folder(doubt.row.module.rpartition(".")[0])
+    try:
+        return folder.joinpath(member.name).read_bytes().decode() if folder else None
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def _compared(what: str, stored: str, here: str | None) -> Iterator[str]:
+    """Yield that it is the same as the file, or the difference, or all of it."""
+    if here == stored:
+        yield f"  {what} is the same as the file."
+    elif here is None:
+        yield f"  {what} has no file here to be compared with, reads:"
+        yield from (f"    | {line}" for line in stored.split("\n"))
+    else:
+        yield f"  {what} is not the same as the file (+ is in the file alone, - in what is stored):"
+        # By line feeds alone: other ends of lines are part of what is shown.
+        different = difflib.unified_diff(stored.split("\n"), here.split("\n"), lineterm="", n=3)
+        yield from (f"    | {line}" for line in list(different)[2:])
