@@ -187,7 +187,6 @@ def test_what_a_migrate_with_nothing_to_do_imports_of_us(shop, monkeypatch):
             "inventory.squashes",
             "management",
             "schema.graph",
-            "signals",
         ),
         *("storage.records", "storage.facts", "storage.tables"),
         *("backends.base", "backends.locks", f"backends.{shop.db().vendor}"),
