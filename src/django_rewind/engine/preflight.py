@@ -7,7 +7,7 @@ project states and, where the question is what is in a table, on the connection.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from django.db.migrations import Migration
@@ -22,7 +22,7 @@ from ..exceptions import (
 )
 from ..inventory.snapshot import FileStatus, Snapshot
 from ..schema.effects import effects_of, is_reversible, operations_in
-from ..schema.lineage import Made, Names, Place, conflict, describe_place
+from ..schema.lineage import conflict, describe_place, made_by
 from ..schema.not_null import not_null_again
 from ..schema.operations import in_words, rebuilt_models
 from ..utils import compat
@@ -271,7 +271,12 @@ def losses_of(connection: Any, snapshot: Snapshot, applied: Applied, steps: Step
     A column that holds nothing but its default holds data; one that holds nothing
     but NULL does not.
     """
-    going = list(_going(snapshot, applied, steps))
+    unapplied = {key_of(migration): migration for migration, backwards in steps if backwards}
+    history = {
+        key: effects_of_step(unapplied[key]) if key in unapplied else snapshot.effects(key)
+        for key in sorted(applied, key=applied.__getitem__)
+    }
+    going = made_by(unapplied, history)
     with connection.cursor() as cursor:
         tables = set(connection.introspection.table_names(cursor))
         dropped = {table for _, (table, column) in going if column is None}
@@ -281,25 +286,6 @@ def losses_of(connection: Any, snapshot: Snapshot, applied: Applied, steps: Step
             if table in tables and (column is None or table not in dropped)
         ]
     return [lost for lost in counted if lost is not None]
-
-
-def _going(snapshot: Snapshot, applied: Applied, steps: Steps) -> Iterator[tuple[Key, Place]]:
-    """Yield what the steps have made, followed through whatever was renamed since."""
-    unapplied = {key_of(migration): migration for migration, backwards in steps if backwards}
-    names = Names()
-    made: list[Made] = []
-    for key in sorted(applied, key=applied.__getitem__):
-        effects = effects_of_step(unapplied[key]) if key in unapplied else snapshot.effects(key)
-        for effect in effects:
-            for earlier in made:
-                earlier.follow(key[0], effect)
-            if key in unapplied:
-                made += [Made(key, name) for name in names.made(key[0], effect)]
-            names.follow(key[0], [effect])
-    for table_or_column in made:
-        loss = names.place(table_or_column.name)
-        if loss is not None:
-            yield table_or_column.by, loss
 
 
 def _count(connection: Any, cursor: Any, key: Key, table: str, column: str | None) -> Lost | None:

@@ -307,6 +307,21 @@ class Names:
             columns[effect["to"]] = {**old, "column": column, "name": name}
 
 
+def made_by(steps: Container[Key], history: Mapping[Key, Iterable[Effect]]) -> list[tuple[Key, Place]]:
+    """Return what the steps have made of what is there by now, followed through whatever was renamed since."""
+    names = Names()
+    made: list[Made] = []
+    for key, effects in history.items():
+        for effect in effects:
+            for earlier in made:
+                earlier.follow(key[0], effect)
+            if key in steps:
+                made += [Made(key, name) for name in names.made(key[0], effect)]
+            names.follow(key[0], [effect])
+    places = [(earlier.by, names.place(earlier.name)) for earlier in made]
+    return [(by, place) for by, place in places if place]
+
+
 # Lineage --------------------------------------------------------------------
 
 # Who made a table or a column, and what it was called by then.
