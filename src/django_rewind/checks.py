@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Info, Tags, Warning, register
@@ -16,14 +16,8 @@ from .sources.signing import Verdict
 from .utils.frames import ask_callers
 from .utils.types import APP_LABEL, Key, some_names_of
 
-__all__ = [
-    "check_databases",
-    "check_excluded_apps",
-    "check_is_enabled",
-    "check_keys",
-    "check_signatures_are_required",
-    "check_signing_keys",
-]
+if TYPE_CHECKING:
+    from .inventory.status import Status
 
 # More names than these are not printed; `show_stored_migrations` has them all.
 _NAMED = 5
@@ -32,31 +26,18 @@ _NAMED = 5
 @register()
 def check_is_enabled(**kwargs: Any) -> list[CheckMessage]:
     """Say that nothing is captured where it was switched off."""
-    if conf.enabled():
-        return []
-    return [
-        Warning(
-            "django_rewind is installed and switched off: no migration is captured or recovered.",
-            hint="Remove DJANGO_REWIND_ENABLED = False, or 'django_rewind' from INSTALLED_APPS.",
-            id="django_rewind.W002",
-        )
-    ]
+    text = "django_rewind is installed and switched off: no migration is captured or recovered."
+    hint = "Remove DJANGO_REWIND_ENABLED = False, or 'django_rewind' from INSTALLED_APPS."
+    return [] if conf.enabled() else [Warning(text, hint, id="django_rewind.W002")]
 
 
 @register()
 def check_excluded_apps(**kwargs: Any) -> list[CheckMessage]:
     """Say what it means that apps are excluded."""
-    excluded = conf.excluded_apps()
-    if not excluded or not conf.enabled():
-        return []
-    return [
-        Info(
-            f"Migrations of {', '.join(sorted(excluded))} are not captured: they can only be undone "
-            "while their files are there.",
-            hint="That is what DJANGO_REWIND_EXCLUDE says.",
-            id="django_rewind.I001",
-        )
-    ]
+    excluded = ", ".join(sorted(conf.excluded_apps()))
+    text = f"Migrations of {excluded} are not captured: they can only be undone while their files are there."
+    hint = "That is what DJANGO_REWIND_EXCLUDE says."
+    return [Info(text, hint, id="django_rewind.I001")] if excluded and conf.enabled() else []
 
 
 @register(Tags.security, deploy=True)
@@ -64,16 +45,11 @@ def check_signing_keys(**kwargs: Any) -> list[CheckMessage]:
     """Say that every process that knows SECRET_KEY can sign code that will be executed."""
     if not conf.enabled() or getattr(settings, "DJANGO_REWIND_SIGNING_KEYS", None):
         return []
-    return [
-        Warning(
-            "Stored migrations are signed with SECRET_KEY.",
-            hint=(
-                "Set DJANGO_REWIND_SIGNING_KEYS to a list with a key of its own, which only "
-                "processes that migrate have to know."
-            ),
-            id="django_rewind.W003",
-        )
-    ]
+    hint = (
+        "Set DJANGO_REWIND_SIGNING_KEYS to a list with a key of its own, which only "
+        "processes that migrate have to know."
+    )
+    return [Warning("Stored migrations are signed with SECRET_KEY.", hint, id="django_rewind.W003")]
 
 
 @register(Tags.security)
@@ -81,17 +57,24 @@ def check_signatures_are_required(**kwargs: Any) -> list[CheckMessage]:
     """Say that whoever can write to a database can have code executed."""
     if conf.requires_signatures() or not conf.enabled():
         return []
-    return [
-        Warning(
-            "Stored migrations are used whoever has signed them: who can write to a database can have "
-            "code of their choice executed.",
-            hint=(
-                "Remove DJANGO_REWIND_REQUIRE_SIGNATURES = False, and give every process that migrates "
-                "the same key in DJANGO_REWIND_SIGNING_KEYS."
-            ),
-            id="django_rewind.W010",
-        )
-    ]
+    text = (
+        "Stored migrations are used whoever has signed them: who can write to a database can have "
+        "code of their choice executed."
+    )
+    hint = (
+        "Remove DJANGO_REWIND_REQUIRE_SIGNATURES = False, and give every process that migrates "
+        "the same key in DJANGO_REWIND_SIGNING_KEYS."
+    )
+    return [Warning(text, hint, id="django_rewind.W010")]
+
+
+@register(Tags.security)
+def check_keys(**kwargs: Any) -> list[CheckMessage]:
+    """Say when our own setting is no list of keys; without it there need not be a key."""
+    is_set = bool(getattr(settings, "DJANGO_REWIND_SIGNING_KEYS", None))
+    problem = signing.problem_with_keys() if is_set and conf.in_force() else ""
+    text = "DJANGO_REWIND_SIGNING_KEYS holds no keys that stored migrations could be signed with."
+    return [Error(text, problem, id="django_rewind.E001")] if problem else []
 
 
 @register(Tags.database)
@@ -127,90 +110,70 @@ def _on_database(alias: str) -> Iterator[CheckMessage]:
 
 def _check_database(connection: Any) -> Iterator[CheckMessage]:
     # Only where a database is checked: every process registers the checks.
+    from .inventory.status import statuses_of
     from .storage.store import Store
 
+    alias = connection.alias
     if not Store(connection).is_allowed:
         yield Warning(
-            f"Migrations of the database '{connection.alias}' are not captured: a router keeps the "
+            f"Migrations of the database '{alias}' are not captured: a router keeps the "
             "table of django_rewind out of it.",
-            hint=(
-                "Let allow_migrate() of your DATABASE_ROUTERS answer True for the app "
-                "'django_rewind' on every database that is migrated."
-            ),
+            "Let allow_migrate() of your DATABASE_ROUTERS answer True for the app "
+            "'django_rewind' on every database that is migrated.",
             id="django_rewind.W001",
         )
         return
     try:
-        yield from _check_migrations(connection)
+        statuses = statuses_of(connection)
     except OperationalError:
         # The database cannot be reached: whatever wants to use it says so.
         return
-
-
-def _check_migrations(connection: Any) -> Iterator[CheckMessage]:
-    from .inventory.status import statuses_of
-
-    found = statuses_of(connection)
-    alias = connection.alias
-    if any(one.key[0] == APP_LABEL and one.on_disk and not one.is_applied for one in found):
+    if any(status.key[0] == APP_LABEL and status.on_disk and not status.is_applied for status in statuses):
         yield Warning(
             f"The tables of django_rewind are not in the database '{alias}' yet: no migration is captured.",
-            hint=f"Run 'manage.py migrate --database {alias}'.",
+            f"Run 'manage.py migrate --database {alias}'.",
             id="django_rewind.W004",
         )
         return
-    settled = [one for one in found if not one.is_settled]
-    yield from _warn(
-        (one.key for one in settled if one.is_missing and one.renamed_to is None),
-        f"The database '{alias}' has migrations that have no file in this checkout: {{names}}.",
+    for number, keys, text, hint in _findings([status for status in statuses if not status.is_settled]):
+        if keys:
+            names = some_names_of(sorted(keys), _NAMED)
+            yield Warning(text.format(alias=alias, names=names), hint, id=f"django_rewind.W{number}")
+
+
+def _findings(statuses: list[Status]) -> Iterator[tuple[str, list[Key], str, str]]:
+    """Yield the number of each check of migrations, those that it is about, its text and its hint."""
+    unknown = [one.key for one in statuses if one.stored and one.stored.verdict is Verdict.UNKNOWN_KEY]
+    yield (
+        "005",
+        [one.key for one in statuses if one.is_missing and one.renamed_to is None],
+        "The database '{alias}' has migrations that have no file in this checkout: {names}.",
         "Run 'manage.py rewind --plan' to see what undoing them means.",
-        "django_rewind.W005",
     )
-    yield from _warn(
-        (one.key for one in settled if one.is_modified),
-        f"Files were edited after they were applied to the database '{alias}': {{names}}.",
+    yield (
+        "006",
+        [one.key for one in statuses if one.is_modified],
+        "Files were modified after they were applied to the database '{alias}': {names}.",
         "Run 'manage.py verify_migrations --diff' to see how; what ran is what will be reversed.",
-        "django_rewind.W006",
     )
-    foreign = {one.key for one in settled if one.stored and one.stored.verdict is Verdict.UNKNOWN_KEY}
-    yield from _warn(
-        foreign,
-        f"Stored migrations of the database '{alias}' were signed with another key: {{names}}.",
-        "Add that key to DJANGO_REWIND_SIGNING_KEYS, or look at them and agree: "
-        "'manage.py verify_migrations --sign'.",
-        "django_rewind.W007",
+    yield (
+        "007",
+        unknown,
+        "Stored migrations of the database '{alias}' were signed with another key: {names}.",
+        (
+            "Add that key to DJANGO_REWIND_SIGNING_KEYS, or look at them and agree: "
+            "'manage.py verify_migrations --sign'."
+        ),
     )
-    yield from _warn(
-        (one.key for one in settled if one.problem and one.key not in foreign),
-        f"Migrations of the database '{alias}' could not be undone without their files: {{names}}.",
+    yield (
+        "008",
+        [one.key for one in statuses if one.problem and one.key not in unknown],
+        "Migrations of the database '{alias}' could not be undone without their files: {names}.",
         "Run 'manage.py verify_migrations' to see why and what helps.",
-        "django_rewind.W008",
     )
-    yield from _warn(
-        (one.key for one in settled if one.renamed_to is not None),
-        f"Migrations of the database '{alias}' are on disk under another name: {{names}}.",
+    yield (
+        "009",
+        [one.key for one in statuses if one.renamed_to is not None],
+        "Migrations of the database '{alias}' are on disk under another name: {names}.",
         "Run 'manage.py rewind --adopt' to give them their new names.",
-        "django_rewind.W009",
     )
-
-
-def _warn(keys: Iterable[Key], text: str, hint: str, check_id: str) -> Iterator[CheckMessage]:
-    found = sorted(keys)
-    if found:
-        yield Warning(text.format(names=some_names_of(found, _NAMED)), hint=hint, id=check_id)
-
-
-@register(Tags.security)
-def check_keys(**kwargs: Any) -> list[CheckMessage]:
-    """Say when our own setting is no list of keys; without it there need not be a key."""
-    is_set = bool(getattr(settings, "DJANGO_REWIND_SIGNING_KEYS", None))
-    problem = signing.problem_with_keys() if is_set and conf.in_force() else ""
-    if not problem:
-        return []
-    return [
-        Error(
-            "DJANGO_REWIND_SIGNING_KEYS holds no keys that stored migrations could be signed with.",
-            hint=problem,
-            id="django_rewind.E001",
-        )
-    ]

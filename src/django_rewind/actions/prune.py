@@ -15,7 +15,7 @@ from django.core.management.base import CommandError
 from .. import conf
 from ..exceptions import NotInitialized
 from ..inventory.loader import loader_of
-from ..schema.graph import closure
+from ..inventory.squashes import originals_of, standing_together, stored_originals
 from ..storage.audit_log import AuditLog
 from ..storage.leftovers import Pruning
 from ..storage.records import record_ids
@@ -40,18 +40,5 @@ def _kept(connection: Any) -> set[Key]:
     """Return what is applied, what it stands for, and what stands for something applied."""
     loader = loader_of(connection)
     applied = {*record_ids(connection), *loader.applied_migrations}
-    replaced: dict[Key, list[Key]] = {
-        key: [(app_label, name) for app_label, name in migration.replaces]
-        for key, migration in (loader.disk_migrations or {}).items()
-    }
-    for key, row in loader.snapshot.stored.items():
-        replaced[key] = [*replaced.get(key, ()), *_replaced_by(row)]
-    standing_for = {key for key, originals in replaced.items() if applied.intersection(originals)}
-    return set(closure({*applied, *standing_for}, replaced))
-
-
-def _replaced_by(row: Any) -> list[Key]:
-    try:
-        return [(app_label, name) for app_label, name in row.metadata.replaces]
-    except ValueError:
-        return []
+    stored = stored_originals(loader.snapshot.stored, lambda row: True)
+    return standing_together(applied, originals_of(loader.files), stored)

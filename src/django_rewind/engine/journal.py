@@ -260,9 +260,8 @@ class Journal:
             followers.add(key)
         if self.plan and self.plan.involves_stored_code and not self.loader.replace_migrations:
             # It went back through the originals; what stands for them goes too.
-            for squashed, other in self.loader.replacements.items():
-                is_applied = squashed in self.loader.applied_migrations
-                if is_applied and key in {tuple(original) for original in other.replaces}:
+            for squashed, originals in self.loader.originals.items():
+                if key in originals and squashed in self.loader.applied_migrations:
                     followers.add(squashed)
         return followers
 

@@ -240,8 +240,8 @@ class RewindLoader(InventoryLoader):
         Going back to a replaced migration, Django puts both into the graph, and
         would leave standing what hangs on the squashed one alone.
         """
-        for key, migration in self.replacements.items():
-            originals = [self.graph.node_map[one] for one in migration.replaces if one in self.graph]
+        for key, replaced in self.originals.items():
+            originals = [self.graph.node_map[original] for original in replaced if original in self.graph]
             inner = {parent.key for node in originals for parent in node.parents}
             for child in list(self.graph.node_map[key].children):
                 for original in originals:

@@ -230,8 +230,8 @@ class Preparation:
         left_out = self.plan.not_in_state | (set(self.loader.recovered) - set(self.plan.recovered))
         if not self.loader.replace_migrations:
             # The graph holds a squashed migration and its originals.
-            for key, migration in self.loader.replacements.items():
-                if any(tuple(original) in self.loader.graph for original in migration.replaces):
+            for key, originals in self.loader.originals.items():
+                if any(original in self.loader.graph for original in originals):
                     left_out.add(key)
         known = [key for key in (key_of(migration) for migration, _ in full_plan) if key not in left_out]
         order = in_order_of_states(known, self.parents, self.ids, self.plan.unapplied)

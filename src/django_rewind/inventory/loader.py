@@ -15,7 +15,7 @@ from django.db.migrations.recorder import MigrationRecorder
 from .. import conf
 from ..storage.tables import all_of_ours
 from ..utils.types import Applied, Key
-from .squashes import in_order_of_originals
+from .squashes import in_order_of_originals, originals_of
 
 if TYPE_CHECKING:
     # Few processes ask for it.
@@ -32,6 +32,11 @@ class InventoryLoader(MigrationLoader):
     @property
     def files(self) -> Mapping[Key, Migration]:
         return self.disk_migrations or {}
+
+    @property
+    def originals(self) -> dict[Key, list[Key]]:
+        """What each squashed migration replaces, as long as Django knows it as one."""
+        return originals_of(self.replacements)
 
     @property
     def store_is_ready(self) -> bool:
@@ -101,8 +106,7 @@ class InventoryLoader(MigrationLoader):
         # Records of the recorder, and squashed migrations that count as applied.
         applied: dict[Key, Any] = dict(self.applied_migrations)
         ids = {key: record.pk for key, record in applied.items() if not isinstance(record, Migration)}
-        squashes = {key: of.replaces for key, of in self.replacements.items() if key in applied}
-        return in_order_of_originals(ids, squashes)
+        return in_order_of_originals(ids, {key: of for key, of in self.originals.items() if key in applied})
 
 
 def loader_of(connection: Any) -> InventoryLoader:

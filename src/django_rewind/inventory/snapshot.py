@@ -27,7 +27,7 @@ from ..sources.stored import StoredMigration, why_unusable
 from ..storage.records import is_bound
 from ..utils.types import Applied, Effect, Key, label
 from .recreated import Recreated
-from .squashes import Squashes
+from .squashes import Squashes, originals_of, stored_originals
 
 if TYPE_CHECKING:
     from ..storage.facts import Verification
@@ -173,15 +173,10 @@ class Snapshot:
 
     @cached_property
     def squashed_by(self) -> Squashes:
-        by_store = {
-            key: stored.metadata.replaces
-            for key, stored in (self.stored if self.stored_squashes is None else self.stored_squashes).items()
-            # Looked for in the text first: most rows need not be parsed.
-            if key in self.applied
-            and '"replaces": []' not in stored.metadata_text
-            and why_unusable(stored) is None
-        }
-        return Squashes({key: self.files[key].replaces for key in self.squashes}, by_store, self.files)
+        rows = self.stored if self.stored_squashes is None else self.stored_squashes
+        by_store = stored_originals(rows, lambda row: row.key in self.applied and why_unusable(row) is None)
+        by_file = originals_of({key: self.files[key] for key in self.squashes})
+        return Squashes(by_file, by_store, self.files)
 
     def bound(self, key: Key) -> StoredMigration | None:
         """Return what is stored of a migration if it is bound to its record: then it is the applied version."""

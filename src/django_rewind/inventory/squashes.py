@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from ..schema.graph import closure
 from ..utils.types import Applied, Key
+
+if TYPE_CHECKING:
+    from ..sources.stored import StoredMigration
 
 # A squashed migration -> what it replaces.
 Replaces = Mapping[Key, Collection[Key]]
@@ -89,6 +94,38 @@ class Squashes:
     def order(self, applied: Applied) -> Applied:
         """Return the ids of what is applied as its order, also of what squashed others under another name."""
         return in_order_of_originals(applied, {**self.by_store, **self.by_file})
+
+
+def originals_of(migrations: Mapping[Key, Any]) -> dict[Key, list[Key]]:
+    """Return what each squashed migration replaces, of migrations or of descriptions of them."""
+    return {
+        key: [(original[0], original[1]) for original in migration.replaces]
+        for key, migration in migrations.items()
+        if migration.replaces
+    }
+
+
+def stored_originals(
+    stored: Mapping[Key, StoredMigration], is_usable: Callable[[StoredMigration], bool]
+) -> dict[Key, list[Key]]:
+    """Return what each stored squashed migration replaces that is of use."""
+    originals = {}
+    for key, row in stored.items():
+        # Looked for in the text first: most rows need not be parsed.
+        if '"replaces": []' not in row.metadata_text and is_usable(row):
+            with suppress(ValueError):
+                originals[key] = row.metadata.replaces
+    return originals
+
+
+def standing_together(applied: set[Key], *squashes: Replaces) -> set[Key]:
+    """Return what is applied, what it stands for, and what stands for something applied."""
+    originals: dict[Key, list[Key]] = {}
+    for replaces in squashes:
+        for key, replaced in replaces.items():
+            originals.setdefault(key, []).extend(replaced)
+    standing_for = {key for key, replaced in originals.items() if not applied.isdisjoint(replaced)}
+    return closure({*applied, *standing_for}, originals)
 
 
 def in_order_of_originals(applied: Applied, squashes: Replaces) -> Applied:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from django_rewind.exceptions import NotRecoverable
 from django_rewind.inventory.renames import program
-from django_rewind.inventory.snapshot import ImportedFile, Snapshot
+from django_rewind.inventory.snapshot import FileStatus, ImportedFile, Snapshot
 from django_rewind.inventory.status import Status
 from django_rewind.sources import signing
 from django_rewind.sources.bundle.importer import StoredImporter
@@ -107,7 +107,7 @@ def what_is_told(stored: StoredMigration) -> None:
     history.lasting_effects([stored.key])
     reason = history.reason_against(stored.key)
     assert not re.search(hostile.CONTROL, str(reason or ""))
-    status = Status(stored.key, record_id=2, stored=stored, reason_against=reason)
+    status = Status(stored.key, FileStatus.MISSING, record_id=2, stored=stored, reason_against=reason)
     said = [status.of_file, status.of_store, *status.notes]
     assert not re.search(hostile.CONTROL, "".join(said))
     json.dumps(status.as_data(), default=str).encode()
