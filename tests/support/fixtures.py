@@ -28,8 +28,8 @@ from django_rewind.models import (
 from django_rewind.sources import signing
 from django_rewind.sources.bundle.collector import Collected, Collector
 from django_rewind.sources.bundle.importer import StoredImporter
-from django_rewind.sources.description import describe, payload
-from django_rewind.sources.stored import StoredMigration, binding_of
+from django_rewind.sources.description import describe
+from django_rewind.sources.stored import StoredMigration, binding_of, payload
 from tests.support import helpers
 
 Key = tuple[str, str]

@@ -96,7 +96,8 @@ class Metadata:
             data: Any = json.loads(text, parse_int=_number, parse_constant=_number)
             for name in ("dependencies", "run_before", "replaces"):
                 data[name] = _pairs(data[name])
-            data["bundle"] = Bundle.from_data(data.pop("needs", {}))
+            bundle = data.pop("needs", {})
+            data["bundle"] = EMPTY_BUNDLE if bundle == {} else Bundle.from_data(bundle)
             metadata = cls(**data)
         except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
             raise ValueError(f"metadata cannot be read ({why(error)})") from error
@@ -214,15 +215,3 @@ def _docstring(code: Any) -> str | None:
 
 def _sql(statements: Any) -> str | None:
     return None if statements is None else str(statements)[:_ACTION_LENGTH]
-
-
-def payload(
-    key: Key, *, module: str, metadata: str, source_digest: str, origin: str, serial: int = 0
-) -> list[str]:
-    """
-    Return what a signature covers. The text is covered by its digest.
-
-    Rows that were signed before there were serial numbers have none, and verify as they are.
-    """
-    numbered = [str(serial)] if serial else []
-    return ["1", *key, module, metadata, source_digest, origin, *numbered]

@@ -68,20 +68,22 @@ def sign(payload: Any) -> tuple[str, str]:
     return _signature(payload, key), _fingerprint(key)
 
 
-def verify(payload: Any, signature: str, fingerprint: str) -> Verdict:
+def verify(payload: Any, signature: str, fingerprint: str, bound: tuple[Any, str] | None = None) -> Verdict:
     """
-    Compare a payload with the signature that was stored beside it.
+    Compare a payload, and what is bound to its signature, with what was stored beside them.
 
     The fingerprint only chooses the wording: a row that none of our keys
     verifies is refused, whatever fingerprint it claims.
     """
     if not signature:
         return Verdict.UNSIGNED
-    if problem_with_keys():
+    keys = _keys()
+    if not keys:
         return Verdict.NO_KEY
-    if _is_of_a_key(payload, signature, _SALT):
-        return Verdict.VERIFIED
-    if fingerprint in map(_fingerprint, conf.signing_keys()):
+    if _is_of_a_key(keys, payload, signature, _SALT):
+        is_bound = bound is None or _is_of_a_key(keys, *bound, _SALT_OF_BINDINGS)
+        return Verdict.VERIFIED if is_bound else Verdict.SIGNATURE_MISMATCH
+    if fingerprint in map(_fingerprint, keys):
         return Verdict.SIGNATURE_MISMATCH
     return Verdict.UNKNOWN_KEY
 
@@ -95,15 +97,22 @@ def sign_binding(payload: Any, fingerprint: str) -> str:
 
 def verifies_binding(payload: Any, binding: str) -> bool:
     """Say whether one of our keys has made this binding."""
-    return bool(binding) and not problem_with_keys() and _is_of_a_key(payload, binding, _SALT_OF_BINDINGS)
+    return _is_of_a_key(_keys(), payload, binding, _SALT_OF_BINDINGS)
 
 
 def fingerprint_of_first_key() -> str:
     return _fingerprint(conf.signing_keys()[0])
 
 
-def _is_of_a_key(payload: Any, signature: str, salt: str) -> bool:
-    signatures = (_signature(payload, key, salt) for key in conf.signing_keys())
+def _keys() -> list[str]:
+    try:
+        return conf.signing_keys()
+    except ImproperlyConfigured:
+        return []
+
+
+def _is_of_a_key(keys: list[str], payload: Any, signature: str, salt: str) -> bool:
+    signatures = (_signature(payload, key, salt) for key in keys)
     return any(constant_time_compare(ours, signature) for ours in signatures)
 
 

@@ -12,8 +12,20 @@ from .. import conf
 from ..exceptions import NotRecoverable
 from ..utils.types import Key, label
 from . import signing
-from .description import Metadata, payload
+from .description import Metadata
 from .signing import Verdict
+
+
+def payload(
+    key: Key, *, module: str, metadata: str, source_digest: str, origin: str, serial: int = 0
+) -> list[str]:
+    """
+    Return what a signature covers. The text is covered by its digest.
+
+    Rows that were signed before there were serial numbers have none, and verify as they are.
+    """
+    numbered = [str(serial)] if serial else []
+    return ["1", *key, module, metadata, source_digest, origin, *numbered]
 
 
 class SourceReader(Protocol):
@@ -104,9 +116,8 @@ class StoredMigration:
         """What the row is worth where signatures are required."""
         if self.has_other_text:
             return Verdict.SIGNATURE_MISMATCH
-        verdict = signing.verify(self.signed, self.signature, self.key_fingerprint)
-        if verdict is Verdict.VERIFIED and self.record_id is not None and not self._has_valid_binding:
-            return Verdict.SIGNATURE_MISMATCH
+        binding = None if self.record_id is None else (self._bound(self.record_id), self.binding)
+        verdict = signing.verify(self.signed, self.signature, self.key_fingerprint, binding)
         if verdict in (Verdict.VERIFIED, *_OF_NOBODY_KNOWN) and self.serial < self.newest:
             return Verdict.REPLAYED_REVISION
         return verdict
@@ -126,15 +137,12 @@ class StoredMigration:
         """Say whether this is known to be the applied version for a row of django_migrations."""
         if record_id is None or self.record_id != record_id:
             return False
-        return self._has_valid_binding or self.strict_verdict not in (
-            Verdict.VERIFIED,
-            Verdict.SIGNATURE_MISMATCH,
+        return self.strict_verdict is not Verdict.SIGNATURE_MISMATCH or signing.verifies_binding(
+            self._bound(record_id), self.binding
         )
 
-    @cached_property
-    def _has_valid_binding(self) -> bool:
-        assert self.record_id is not None
-        return signing.verifies_binding(_bound(self.key, self.signature, self.record_id), self.binding)
+    def _bound(self, record_id: int) -> list[str]:
+        return _bound(self.key, self.signature, record_id)
 
     @cached_property
     def metadata(self) -> Metadata:

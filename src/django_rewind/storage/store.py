@@ -14,7 +14,7 @@ from django.utils.timezone import now
 
 from ..models import Event, MigrationCode, MigrationCodeHistory, MigrationEvent, Origin, StoredContent
 from ..sources import signing
-from ..sources.description import Metadata, payload
+from ..sources.description import Metadata
 from ..sources.signing import Verdict
 from ..sources.stored import (
     EarlierRevision,
@@ -23,6 +23,7 @@ from ..sources.stored import (
     StoredRevision,
     StoredSummary,
     binding_of,
+    payload,
     why_unusable,
 )
 from ..utils.types import Key

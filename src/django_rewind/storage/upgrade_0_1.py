@@ -15,10 +15,10 @@ from django.core.management.base import CommandError
 from django.db.migrations.loader import MigrationLoader
 
 from ..sources import signing
-from ..sources.description import module_of, payload
+from ..sources.description import module_of
 from ..sources.signing import Verdict
 from ..sources.static import parse
-from ..sources.stored import binding_of
+from ..sources.stored import binding_of, payload
 from ..utils.types import APP_LABEL, Key
 from .records import record_ids
 

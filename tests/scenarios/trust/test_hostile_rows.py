@@ -40,7 +40,7 @@ from django.db import IntegrityError, transaction
 from django.db.migrations.recorder import MigrationRecorder
 from django_rewind.sources import signing
 from django_rewind.models import MigrationCode
-from django_rewind.sources.description import payload
+from django_rewind.sources.stored import payload
 from django_rewind.sources.stored import binding_of
 good = MigrationCode.objects.get(migration_name="0002_price")
 for app, name, text, columns, is_signed in json.load(open("rows.json")):

@@ -17,8 +17,9 @@ from django.db.migrations.operations.base import Operation
 from django.test import override_settings
 
 from django_rewind.sources.bundle.modules import SourceUnavailable
-from django_rewind.sources.description import Metadata, describe, module_of, payload, read_text
+from django_rewind.sources.description import Metadata, describe, module_of, read_text
 from django_rewind.sources.static import parse
+from django_rewind.sources.stored import payload
 from tests.support.fixtures import forget_modules, in_memory
 
 

@@ -20,10 +20,10 @@ from django_rewind.inventory.status import Status
 from django_rewind.sources import signing
 from django_rewind.sources.bundle.importer import StoredImporter
 from django_rewind.sources.compare import same_text
-from django_rewind.sources.description import Metadata, describe, payload
+from django_rewind.sources.description import Metadata, describe
 from django_rewind.sources.recovered import RecoveredMigration, StoredOperation
 from django_rewind.sources.static import parse
-from django_rewind.sources.stored import StoredMigration, binding_of, why_unusable
+from django_rewind.sources.stored import StoredMigration, binding_of, payload, why_unusable
 from django_rewind.utils.printable import printable, printable_name, why
 from django_rewind.utils.types import label
 from tests.support import hostile

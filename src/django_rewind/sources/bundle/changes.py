@@ -66,10 +66,11 @@ class BundleChanges:
 
     def files(self, bundle: Bundle, package: str) -> list[BundleMember]:
         """Return the data files of a migrations package that are missing or different."""
-        folder = self.collector.modules.folder(package)
+        files = bundle.files if bundle.members else []
+        folder = self.collector.modules.folder(package) if files else None
         if folder is None:
-            return bundle.files
-        return [member for member in bundle.files if not _holds(folder.joinpath(member.name), member.digest)]
+            return files
+        return [member for member in files if not _holds(folder.joinpath(member.name), member.digest)]
 
     def modules(self, bundle: Bundle, package: str) -> dict[str, StoredModule]:
         """
@@ -79,6 +80,8 @@ class BundleChanges:
         or reads a data file of the migrations package where one is not: it would
         meet the wrong one.
         """
+        if not bundle.members:
+            return {}
         members = [member for member in bundle.modules if not self._is_installed(member)]
         here = {member.name: self.text_here(member) for member in members}
         stored: dict[str, str] = {}
