@@ -15,8 +15,6 @@ from ..utils.types import Key
 if TYPE_CHECKING:
     from .snapshot import Snapshot
 
-__all__ = ["Recreated"]
-
 
 class Recreated:
     """What the applied migrations of a database have made, one after the other, and whose it is."""
@@ -32,15 +30,14 @@ class Recreated:
         People remake 0001 and leave the old records behind.
         """
         recreated = {}
-        needed_by_all, _ = self._made_by_files(without=set())
         for key, lost in self._losses.items():
-            losses = [loss for loss in lost if loss not in self._made_anew.get(key, ())]
-            if not any(loss in needed_by_all for loss in losses):
-                continue
-            needed, maker = self._made_by_files(without=self._descendants(key))
-            taken = next((loss for loss in losses if loss in needed), None)
-            if taken is not None:
-                recreated[key] = maker.get(taken) or next(iter(maker.values()))
+            losses = [loss for loss in lost if loss in self._needed]
+            losses = [loss for loss in losses if loss not in self._made_anew.get(key, ())]
+            if losses:
+                needed, maker = self._made_by_files(without=self._descendants(key))
+                taken = next((loss for loss in losses if loss in needed), None)
+                if taken is not None:
+                    recreated[key] = maker.get(taken) or next(iter(maker.values()))
         return recreated
 
     def maker(self, key: Key) -> Key:
@@ -97,8 +94,8 @@ class Recreated:
             return
         of_files, maker = self._made_by_files(without=set())
         names = Names()
-        for key in self.snapshot.in_order:
-            names.follow(key[0], self.snapshot.effects(key))
+        for key, effects in self.snapshot.history.items():
+            names.follow(key[0], effects)
         beside = names.needed() - of_files
         for step, key in going:
             for table, column in self._losses[key]:
@@ -106,17 +103,27 @@ class Recreated:
                 if (table, column) in beside and maker.get((table, None)) not in rolled_back:
                     yield step, key, (table, column)
 
-    @cached_property
+    @property
     def _losses(self) -> dict[Key, list[Place]]:
         """What would disappear if a migration without a file were rolled back."""
-        names = Names()
+        return self._followed[0]
+
+    @property
+    def _needed(self) -> set[Place]:
+        """The tables and columns of what is applied and has a file."""
+        return self._followed[1]
+
+    @cached_property
+    def _followed(self) -> tuple[dict[Key, list[Place]], set[Place]]:
+        names, of_files = Names(), Names()
         losses = {}
-        for key in self.snapshot.in_order:
-            effects = self.snapshot.effects(key)
-            if key not in self.snapshot.files:
+        for key, effects in self.snapshot.history.items():
+            if key in self.snapshot.files:
+                of_files.follow(key[0], effects)
+            else:
                 losses[key] = names.losses(key[0], effects)
             names.follow(key[0], effects)
-        return losses
+        return losses, of_files.needed()
 
     @cached_property
     def _made_anew(self) -> dict[Key, set[Place]]:
@@ -131,9 +138,9 @@ class Recreated:
         taken: set[Place] = set()
         made_anew: dict[Key, set[Place]] = {}
         files = self.snapshot.files
-        for key in self.snapshot.in_order:
+        for key, effects in self.snapshot.history.items():
             applied = self._outline_of_applied_version(key)
-            for effect in self.snapshot.effects(key):
+            for effect in effects:
                 gone, made = names.step(key[0], effect)
                 if key not in files:
                     taken |= gone & of_files
@@ -156,12 +163,11 @@ class Recreated:
         return {outline(effect) for effect in stored.metadata.effects}
 
     def _made_by_files(self, without: set[Key]) -> tuple[set[Place], dict[Place, Key]]:
-        """Return the tables and columns of what is applied and has a file, and who made each."""
+        """Return the tables and columns of files that are applied, and who made each."""
         names = Names()
         maker: dict[Place, Key] = {}
-        for key in self.snapshot.in_order:
+        for key, effects in self.snapshot.history.items():
             if key in self.snapshot.files and key not in without:
-                effects = self.snapshot.effects(key)
                 names.follow(key[0], effects)
                 for made in names.needed_by(key[0], effects):
                     maker.setdefault(made, key)

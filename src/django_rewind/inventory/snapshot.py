@@ -8,7 +8,7 @@ descriptions, never of migrations: it executes nothing, and touches no database.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum
 from functools import cached_property
@@ -80,6 +80,9 @@ WHY_SKIPPED = {
     FileStatus.STALE_APP: "its app is not installed; see --include-stale-apps",
     FileStatus.RECREATED: "a migration on disk has taken over what it made, or what it stands on",
 }
+
+# What hangs on disk, records and store alone.
+_COMPUTED = ("absent", "followers", "history", "ids", "in_order", "recreated", "squashed_by", "without_file")
 
 _ROLLED_BACK = (FileStatus.MISSING, FileStatus.STALE_APP)
 
@@ -158,6 +161,12 @@ class Snapshot:
     excluded_apps: frozenset[str] = frozenset()
     # The tables of the installed models, and those between them.
     tables_in_use: frozenset[str] = frozenset()
+
+    def with_more(self, **values: Any) -> Snapshot:
+        """Return the same with what takes more reading; what was computed of the rest stays."""
+        more = replace(self, **values)
+        vars(more).update({name: vars(self)[name] for name in _COMPUTED if name in vars(self)})
+        return more
 
     # Records ----------------------------------------------------------------
 
@@ -286,8 +295,13 @@ class Snapshot:
 
     def lasting_effects(self, keys: Iterable[Key]) -> dict[Key, list[Effect]]:
         """Return what is left by now of what these applied migrations did."""
-        left = lasting((key, self.effects(key)) for key in self.in_order)
+        left = lasting(self.history.items())
         return {key: left[key] for key in keys}
+
+    @cached_property
+    def history(self) -> dict[Key, list[Effect]]:
+        """What was applied, in the order in which it was, with what each migration does."""
+        return {key: self.effects(key) for key in self.in_order}
 
     def dependents_in_stale_apps(self, rolled_back: Iterable[Key]) -> list[tuple[Key, Key]]:
         """Return (dependent, rolled back) for migrations of apps that are not installed."""

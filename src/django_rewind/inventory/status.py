@@ -8,7 +8,7 @@ execution can tell is told as it was verified last.
 from __future__ import annotations
 
 from collections.abc import Container
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -203,8 +203,7 @@ def with_comparisons(loader: InventoryLoader) -> Snapshot:
     if not loader.store_is_ready:
         return snapshot
     bound = (snapshot.bound(key) for key in snapshot.stored if key in snapshot.files)
-    return replace(
-        snapshot,
+    return snapshot.with_more(
         acknowledged=MissingBeforeInstall(connection).acknowledged(),
         verifications=Verifications(connection).newest(),
         comparisons=Files(store).compare(row for row in bound if row is not None),

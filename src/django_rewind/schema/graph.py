@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Mapping
-from graphlib import TopologicalSorter
+from contextlib import suppress
+from graphlib import CycleError, TopologicalSorter
 from typing import TypeVar
 
 from django.db.migrations.graph import MigrationGraph
@@ -51,7 +52,9 @@ def in_applied_order(keys: Iterable[Key], parents: Edges, applied: Applied) -> l
     wanted = set(keys)
     newest = max(applied.values(), default=0) + 1
     sorter = TopologicalSorter({key: wanted.intersection(parents.get(key, ())) for key in wanted})
-    sorter.prepare()
+    with suppress(CycleError):
+        # What is part of a circle has no place in an order, and is left out.
+        sorter.prepare()
     ready: list[tuple[int, Key]] = []
     order = []
     while sorter.is_active():
