@@ -92,7 +92,8 @@ class RewindLoader(InventoryLoader):
 
     def build_graph(self) -> None:
         self.__dict__.pop("importer", None)
-        self.__dict__.pop("snapshot", None)
+        for name in ("described", "snapshot"):
+            self.__dict__.pop(name, None)
         self.recovered, self.unusable, self.has_missing = {}, {}, False
         self._disk = self._disk_graph = None
         broken: NodeNotFoundError | None = None

@@ -19,7 +19,7 @@ from .squashes import in_order_of_originals, originals_of
 
 if TYPE_CHECKING:
     # Few processes ask for it.
-    from .snapshot import Snapshot
+    from .snapshot import ImportedFile, Snapshot
 
 
 class InventoryLoader(MigrationLoader):
@@ -59,16 +59,22 @@ class InventoryLoader(MigrationLoader):
             else MissingBeforeInstall(self.connection).records(),
         )
 
+    @cached_property
+    def described(self) -> dict[Key, ImportedFile]:
+        from .snapshot import ImportedFile
+
+        return {key: ImportedFile(migration) for key, migration in self.files.items()}
+
     def snapshot_without_store(self) -> Snapshot:
         """Return what disk and records say, which costs no query."""
         return self._snapshot(self.ids_of_records())
 
     def _snapshot(self, applied: Applied, **from_store: Any) -> Snapshot:
-        from .snapshot import ImportedFile, Snapshot, disabled_apps, tables_in_use
+        from .snapshot import Snapshot, disabled_apps, tables_in_use
 
         records: dict[Key, Any] = dict(self.applied_migrations)
         return Snapshot(
-            files={key: ImportedFile(migration) for key, migration in self.files.items()},
+            files=self.described,
             applied=applied,
             applied_at={
                 # A squashed migration that counts as applied may have no record.
@@ -80,7 +86,7 @@ class InventoryLoader(MigrationLoader):
                 key for key in self.replacements if key in self.graph.nodes and key in self.applied_migrations
             ],
             installed_apps=frozenset(config.label for config in apps.get_app_configs()),
-            disabled_apps=disabled_apps(app_label for app_label, _ in applied),
+            disabled_apps=disabled_apps({app_label for app_label, _ in applied}),
             excluded_apps=frozenset(conf.excluded_apps()),
             tables_in_use=tables_in_use(),
             **from_store,
