@@ -49,15 +49,12 @@ class InventoryLoader(MigrationLoader):
         from ..storage.facts import MissingBeforeInstall
         from ..storage.store import Store
 
-        if not self.store_is_ready:
-            return self._snapshot(self.bound_ids())
-        return self._snapshot(
-            self.bound_ids(),
-            stored=Store(self.connection).rows(),
-            missing_before_install={}
-            if self.files.keys() >= self.applied_migrations.keys()
-            else MissingBeforeInstall(self.connection).records(),
-        )
+        from_store: dict[str, Any] = {}
+        if self.store_is_ready:
+            from_store["stored"] = Store(self.connection).rows()
+            if any(key not in self.files for key in self.applied_migrations):
+                from_store["missing_before_install"] = MissingBeforeInstall(self.connection).records()
+        return self._snapshot(self.bound_ids(), **from_store)
 
     @cached_property
     def described(self) -> dict[Key, ImportedFile]:

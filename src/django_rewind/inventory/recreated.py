@@ -21,6 +21,17 @@ class Recreated:
 
     def __init__(self, snapshot: Snapshot) -> None:
         self.snapshot = snapshot
+        # What would disappear if a migration without a file were rolled back.
+        self._losses: dict[Key, list[Place]] = {}
+        names, of_files = Names(), Names()
+        for key, effects in snapshot.history.items():
+            if key in snapshot.files:
+                of_files.follow(key[0], effects)
+            else:
+                self._losses[key] = names.losses(key[0], effects)
+            names.follow(key[0], effects)
+        # The tables and columns of all that is applied, and of what has a file.
+        self._all, self._needed = names.needed(), of_files.needed()
 
     @cached_property
     def by(self) -> dict[Key, Key]:
@@ -92,38 +103,14 @@ class Recreated:
         going = [(step, key) for step in rolled_back for key in sorted(followers.get(step, ()))]
         if not going:
             return
-        of_files, maker = self._made_by_files(without=set())
-        names = Names()
-        for key, effects in self.snapshot.history.items():
-            names.follow(key[0], effects)
-        beside = names.needed() - of_files
+        _, maker = self._made_by_files(without=set())
         for step, key in going:
             for table, column in self._losses[key]:
                 # A table takes its columns along.
-                if (table, column) in beside and maker.get((table, None)) not in rolled_back:
+                if (table, column) in self._all - self._needed and maker.get(
+                    (table, None)
+                ) not in rolled_back:
                     yield step, key, (table, column)
-
-    @property
-    def _losses(self) -> dict[Key, list[Place]]:
-        """What would disappear if a migration without a file were rolled back."""
-        return self._followed[0]
-
-    @property
-    def _needed(self) -> set[Place]:
-        """The tables and columns of what is applied and has a file."""
-        return self._followed[1]
-
-    @cached_property
-    def _followed(self) -> tuple[dict[Key, list[Place]], set[Place]]:
-        names, of_files = Names(), Names()
-        losses = {}
-        for key, effects in self.snapshot.history.items():
-            if key in self.snapshot.files:
-                of_files.follow(key[0], effects)
-            else:
-                losses[key] = names.losses(key[0], effects)
-            names.follow(key[0], effects)
-        return losses, of_files.needed()
 
     @cached_property
     def _made_anew(self) -> dict[Key, set[Place]]:
