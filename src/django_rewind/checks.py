@@ -135,29 +135,29 @@ def _check_database(connection: Any) -> Iterator[CheckMessage]:
             id="django_rewind.W004",
         )
         return
-    for number, keys, text, hint in _findings([status for status in statuses if not status.is_settled]):
+    for check, keys, text, hint in _findings([status for status in statuses if not status.is_settled]):
         if keys:
             names = some_names_of(sorted(keys), _NAMED)
-            yield Warning(text.format(alias=alias, names=names), hint, id=f"django_rewind.W{number}")
+            yield Warning(text.format(alias=alias, names=names), hint, id=check)
 
 
 def _findings(statuses: list[Status]) -> Iterator[tuple[str, list[Key], str, str]]:
-    """Yield the number of each check of migrations, those that it is about, its text and its hint."""
+    """Yield the id of each check of migrations, those that it is about, its text and its hint."""
     unknown = [one.key for one in statuses if one.stored and one.stored.verdict is Verdict.UNKNOWN_KEY]
     yield (
-        "005",
+        "django_rewind.W005",
         [one.key for one in statuses if one.is_missing and one.renamed_to is None],
         "The database '{alias}' has migrations that have no file in this checkout: {names}.",
         "Run 'manage.py rewind --plan' to see what undoing them means.",
     )
     yield (
-        "006",
+        "django_rewind.W006",
         [one.key for one in statuses if one.is_modified],
         "Files were modified after they were applied to the database '{alias}': {names}.",
         "Run 'manage.py verify_migrations --diff' to see how; what ran is what will be reversed.",
     )
     yield (
-        "007",
+        "django_rewind.W007",
         unknown,
         "Stored migrations of the database '{alias}' were signed with another key: {names}.",
         (
@@ -166,13 +166,13 @@ def _findings(statuses: list[Status]) -> Iterator[tuple[str, list[Key], str, str
         ),
     )
     yield (
-        "008",
+        "django_rewind.W008",
         [one.key for one in statuses if one.problem and one.key not in unknown],
         "Migrations of the database '{alias}' could not be undone without their files: {names}.",
         "Run 'manage.py verify_migrations' to see why and what helps.",
     )
     yield (
-        "009",
+        "django_rewind.W009",
         [one.key for one in statuses if one.renamed_to is not None],
         "Migrations of the database '{alias}' are on disk under another name: {names}.",
         "Run 'manage.py rewind --adopt' to give them their new names.",
