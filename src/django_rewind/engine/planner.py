@@ -169,7 +169,7 @@ class Preparation:
             for migration in self._stored:
                 # A fake run executes no operation: it is the last resort when a source is no good.
                 migration.is_inert = not migration.can_be_loaded()
-            return self._in_order(full_plan)
+            return self._nodes(self._in_order(full_plan))
         self._load()
         return self._backwards(full_plan) if self.plan.is_backwards else self._forwards(full_plan)
 
@@ -226,47 +226,50 @@ class Preparation:
 
     # Order ------------------------------------------------------------------
 
-    def _in_order(self, full_plan: Steps) -> list[Migration]:
+    def _in_order(self, full_plan: Steps) -> list[Key]:
         left_out = self.plan.not_in_state | (set(self.loader.recovered) - set(self.plan.recovered))
         if not self.loader.replace_migrations:
             # The graph holds a squashed migration and its originals.
             for key, originals in self.loader.originals.items():
                 if any(original in self.loader.graph for original in originals):
                     left_out.add(key)
-        known = [key for key in (key_of(migration) for migration, _ in full_plan) if key not in left_out]
-        order = in_order_of_states(known, self.parents, self.ids, self.plan.unapplied)
-        return [self._node(key) for key in order]
+        keys = [(migration.app_label, migration.name) for migration, _ in full_plan]
+        known = [key for key in keys if key not in left_out]
+        return in_order_of_states(known, self.parents, self.ids, self.plan.unapplied)
 
     def _node(self, key: Key) -> Migration:
         node: Migration = self.plan.applied_versions.get(key) or self.loader.graph.nodes[key]
         return node
 
-    def _applied(self, order: Iterable[Migration]) -> list[Migration]:
-        applied = self.loader.applied_migrations
-        return [migration for migration in order if key_of(migration) in applied]
+    def _nodes(self, keys: Iterable[Key]) -> list[Migration]:
+        return [self._node(key) for key in keys]
 
-    def _kept(self, order: Iterable[Migration]) -> list[Migration]:
-        return [migration for migration in order if key_of(migration) not in self.plan.unapplied]
+    def _applied(self, order: Iterable[Key]) -> list[Key]:
+        return [key for key in order if key in self.loader.applied_migrations]
+
+    def _kept(self, order: Iterable[Key]) -> list[Key]:
+        return [key for key in order if key not in self.plan.unapplied]
 
     # Backwards --------------------------------------------------------------
 
     def _backwards(self, full_plan: Steps) -> list[Migration]:
         order = self._in_order(full_plan)
-        unapplied = [migration for migration in order if key_of(migration) in self.plan.unapplied]
+        unapplied = self._nodes(key for key in order if key in self.plan.unapplied)
         if self.plan.involves_stored_code:
             preflight.check_reversible(reversed(unapplied))
             for migration in unapplied:
                 if isinstance(migration, RecoveredMigration):
                     migration.check_functions()
             applied = self._applied(order)
-            found, before = self._simulation().backwards(self._kept(applied), unapplied)
-            order = [*found, *(migration for migration in order if migration not in applied)]
+            found, before = self._simulation().backwards(self._nodes(self._kept(applied)), unapplied)
+            not_applied = [key for key in order if key not in self.loader.applied_migrations]
+            order = [*((migration.app_label, migration.name) for migration in found), *not_applied]
             preflight.check_not_null(self.connection, before, unapplied)
             self.plan.order_to_show = self._order_to_show(order)
-        self._check_columns(unapplied, lambda: self._simulation().run(self._applied(order), []))
-        return order
+        self._check_columns(unapplied, lambda: self._simulation().run(self._nodes(self._applied(order)), []))
+        return self._nodes(order)
 
-    def _order_to_show(self, order: list[Migration]) -> list[Migration]:
+    def _order_to_show(self, order: list[Key]) -> list[Migration]:
         """
         Return what Django can render at once, as it does for `pre_migrate`.
 
@@ -274,20 +277,20 @@ class Preparation:
         Step by step that does no harm; for the state as a whole it is left out.
         """
         recovered = closure(self.plan.recovered, children_in(self.loader.graph))
-        of_files = [migration for migration in order if key_of(migration) not in recovered]
-        for candidate in (order, of_files):
-            if self._simulation().renders(self._applied(candidate)):
-                return candidate
-        return self._kept(order)
+        for candidate in (order, [key for key in order if key not in recovered]):
+            if self._simulation().renders(self._nodes(self._applied(candidate))):
+                return self._nodes(candidate)
+        return self._nodes(self._kept(order))
 
     def refuse_without_states(self) -> None:
         """
-        Find what keeps the states of a run back from being rendered, where Django has found that there is something.
+        Name what keeps the states of a run from being rendered, where Django has found that there is something.
         """
-        applied = self._applied(self.plan.order or [])
+        order = [(migration.app_label, migration.name) for migration in self.plan.order or []]
+        applied = self._applied(order)
         unapplied = self.plan.unapplied
-        first = next((at for at, one in enumerate(applied) if key_of(one) in unapplied), len(applied))
-        self._simulation().run(applied[:first], applied[first:], renders=True)
+        first = next((at for at, key in enumerate(applied) if key in unapplied), len(applied))
+        self._simulation().run(self._nodes(applied[:first]), self._nodes(applied[first:]), renders=True)
 
     # Forwards ---------------------------------------------------------------
 
@@ -357,13 +360,14 @@ class Preparation:
         keys = set(self.plan.keys)
         while True:
             order = self._in_order(full_plan)
-            kept = [migration for migration in self._applied(order) if key_of(migration) not in keys]
+            kept = self._nodes(key for key in self._applied(order) if key not in keys)
             try:
-                return order, self._simulation().run(kept, steps, backwards=False, renders=True)
+                now = self._simulation().run(kept, steps, backwards=False, renders=True)
+                return self._nodes(order), now
             except StateNotBuilt as error:
                 if not self.plan.involves_stored_code:
                     # Without us it fails as well: it is Django's to say so.
-                    return order, compat.project_state(self.executor)
+                    return self._nodes(order), compat.project_state(self.executor)
                 self._do_without_some(error, steps)
 
     def _do_without_some(self, error: StateNotBuilt, steps: list[Migration]) -> None:

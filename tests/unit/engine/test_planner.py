@@ -180,8 +180,6 @@ def test_a_squash_and_its_originals():
     known.replacements = {("shop", "0001_squashed"): squash}
     prepared = preparation(known, [(INITIAL, True)])
 
-    order = prepared._in_order(
-        [(squash, False), (INITIAL, False), (known.graph.nodes["shop", "0002_price"], False)]
-    )
+    order = prepared._in_order([(migration, False) for migration in (squash, *known.graph.nodes.values())])
 
-    assert [migration.name for migration in order] == ["0002_price", "0001_initial"]
+    assert order == [("shop", "0002_price"), ("shop", "0001_initial")]
