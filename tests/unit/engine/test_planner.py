@@ -177,7 +177,7 @@ def test_a_squash_and_its_originals():
     squash = in_memory("shop.0001_squashed", create("Product"), replaces=[("shop", "0001_initial")])
     known = loader(INITIAL, squash, recovered(PRICE))
     known.replace_migrations = False
-    known.replacements = {("shop", "0001_squashed"): squash}
+    known.originals = {("shop", "0001_squashed"): squash.replaces}
     prepared = preparation(known, [(INITIAL, True)])
 
     order = prepared._in_order([(migration, False) for migration in (squash, *known.graph.nodes.values())])
