@@ -1,4 +1,4 @@
-"""The ledger of one database: what happened to its migrations, when and by whose hand."""
+"""The audit log of one database: what happened to its migrations, when and by whose hand."""
 
 from __future__ import annotations
 
@@ -16,14 +16,12 @@ from .. import conf
 from ..models import Event, MigrationEvent
 from ..utils.types import Key
 from .records import newest_record
-from .tables import Tables, as_text
-
-__all__ = ["AuditEntry", "AuditLog"]
+from .tables import Tables, cleaned
 
 
 @dataclass(frozen=True)
 class AuditEntry:
-    """Something that happens to a migration, on its way into the ledger."""
+    """Something that happens to a migration, on its way into the audit log."""
 
     event: Event
     key: Key
@@ -47,44 +45,33 @@ class AuditLog(Tables):
     """
 
     def is_there(self) -> bool:
-        """Say whether there is a ledger in this database, in PostgreSQL in the current schema."""
         return self.exists(MigrationEvent)
 
     def is_kept(self) -> bool:
-        """Say whether there is a ledger to write into: nobody switched us off or keeps us out."""
+        """Return whether there is an audit log to write into: nobody switched us off or keeps us out."""
         is_allowed = router.allow_migrate_model(self.connection.alias, MigrationEvent)
         return conf.in_force() and bool(is_allowed) and self.is_there()
 
     # Writing ----------------------------------------------------------------
 
-    def note(self, happenings: Iterable[AuditEntry]) -> None:
-        """
-        Append entries, within the transaction of the caller if there is one.
-
-        Raises:
-            DatabaseError: they could not be written.
-        """
-        rows = list(happenings)
+    def note(self, entries: Iterable[AuditEntry]) -> None:
+        """Append entries, within the transaction of the caller if there is one."""
+        rows = list(entries)
         for start in range(0, len(rows), _ROWS):
             batch = rows[start : start + _ROWS]
             places = f"({', '.join(['%s'] * len(_FIELDS))})"
-            self._insert([places] * len(batch), [value for one in batch for value in self._values(one)])
+            self._insert(
+                [places] * len(batch), [value for entry in batch for value in self._parameters(entry)]
+            )
 
-    def note_newest(self, happening: AuditEntry) -> None:
-        """
-        Append an entry about the newest record of its migration.
-
-        It is looked up by the same statement.
-
-        Raises:
-            DatabaseError: it could not be written.
-        """
+    def note_newest(self, entry: AuditEntry) -> None:
+        """Append an entry about the newest record of its migration, which the same statement looks up."""
         places: list[str] = []
         values: list[Any] = []
-        for field, value in zip(_FIELDS, self._values(happening)):
+        for field, value in zip(_FIELDS, self._parameters(entry)):
             is_record = field.name == "record_id"
             places.append(newest_record(self.connection) if is_record else "%s")
-            values += happening.key if is_record else [value]
+            values += entry.key if is_record else [value]
         self._insert([f"({', '.join(places)})"], values)
 
     def _insert(self, rows: list[str], values: list[Any]) -> None:
@@ -98,19 +85,19 @@ class AuditLog(Tables):
         columns = ", ".join(quote(field.column) for field in _FIELDS)
         return f"INSERT INTO {quote(MigrationEvent._meta.db_table)} ({columns})"
 
-    def try_to_note(self, happenings: Iterable[AuditEntry]) -> None:
+    def try_to_note(self, entries: Iterable[AuditEntry]) -> None:
         """Append entries about what went wrong; that they cannot be written is no second error."""
         # The first error is the one to hear of, whatever the second is.
         with suppress(Exception):
             if self.is_kept():
                 with transaction.atomic(using=self.connection.alias):
-                    self.note(happenings)
+                    self.note(entries)
 
-    def _values(self, happening: AuditEntry) -> list[Any]:
+    def _parameters(self, entry: AuditEntry) -> list[Any]:
         columns = {
-            **vars(happening),
-            "app_label": happening.key[0],
-            "migration_name": happening.key[1],
+            **vars(entry),
+            "app_label": entry.key[0],
+            "migration_name": entry.key[1],
             "at": now(),
         }
         return [
@@ -158,9 +145,10 @@ class AuditLog(Tables):
         """
         rows = self._rows(MigrationEvent).filter(app_label=key[0], migration_name=key[1])
         events: list[MigrationEvent] = self._read(rows.order_by("id"))
-        over = {one.record_id for one in events if one.event in _ENDS}
-        told = (one for one in events if one.event != Event.PARTIAL or one.record_id not in over)
-        return [_with_texts(one) for one in told]
+        over = {event.record_id for event in events if event.event in _ENDS}
+        told = [event for event in events if event.event != Event.PARTIAL or event.record_id not in over]
+        cleaned(MigrationEvent, [vars(event) for event in told])
+        return told
 
     def parts(self, key: Key, *, record_id: int | None, digest: str) -> list[str]:
         """Return what is noted of a step that was undone in part, the oldest first."""
@@ -179,14 +167,6 @@ class AuditLog(Tables):
         """Return the last entry of a kind."""
         found = self._read(self._rows(MigrationEvent).filter(event=event).order_by("-id")[:1])
         return found[0] if found else None
-
-
-def _with_texts(event: MigrationEvent) -> MigrationEvent:
-    """Return an entry with texts where texts belong: SQLite keeps whatever it is given."""
-    for field in _FIELDS:
-        if isinstance(field, (CharField, TextField)):
-            setattr(event, field.attname, as_text(getattr(event, field.attname)))
-    return event
 
 
 # With these the record is gone, and the step is over.

@@ -16,7 +16,7 @@ from ..models import NOT_DESCRIBED, BaselineMigration, MigrationCode, MigrationV
 from ..utils.printable import printable, printable_name
 from ..utils.types import Applied, Key
 from .records import is_bound
-from .tables import Tables, Unreadable, as_number, as_text, in_batches
+from .tables import Tables, Unreadable, in_batches
 
 
 class StoredFact(NamedTuple):
@@ -40,11 +40,11 @@ class StoredFacts(Tables):
     """What is stored, in short: one query at the end of every `migrate`."""
 
     def known(self) -> dict[Key, StoredFact]:
+        rows = self._rows(MigrationCode).annotate(is_described=_IS_DESCRIBED)
         columns = ("app_label", "migration_name", "record_id", "is_described")
-        rows = self._rows(MigrationCode).annotate(is_described=_IS_DESCRIBED).values_list(*columns)
         return {
-            (as_text(app_label), as_text(name)): StoredFact(as_number(record_id), bool(is_described))
-            for app_label, name, record_id, is_described in self._read(rows)
+            (row["app_label"], row["migration_name"]): StoredFact(row["record_id"], bool(row["is_described"]))
+            for row in self._values(rows, *columns)
         }
 
 
@@ -98,9 +98,9 @@ class Verifications(Tables):
 
     def newest(self) -> dict[Key, Verification]:
         columns = [column.name for column in fields(Verification) if column.name != "key"]
-        query = self._rows(MigrationVerification).values("app_label", "migration_name", *columns)
+        query = self._rows(MigrationVerification)
         try:
-            rows = self._read(query)
+            rows = self._values(query, "app_label", "migration_name", *columns)
         except Unreadable:
             # Nothing is known then, until they are verified again.
             return {}
@@ -131,13 +131,12 @@ class Verifications(Tables):
 
 def _noted(row: dict[str, Any]) -> Verification:
     """Return what a row says; it is shown, and nobody has signed it."""
-    texts = {name: as_text(value) for name, value in row.items() if name != "verified_at"}
     return Verification(
-        key=(texts["app_label"], texts["migration_name"]),
-        problem=printable(texts["problem"]),
-        next_step=printable(texts["next_step"]),
-        differs=tuple(printable_name(name) for name in texts["differs"].split(",") if name),
-        signature=texts["signature"],
-        file_digest=texts["file_digest"],
+        key=(row["app_label"], row["migration_name"]),
+        problem=printable(row["problem"]),
+        next_step=printable(row["next_step"]),
+        differs=tuple(printable_name(name) for name in row["differs"].split(",") if name),
+        signature=row["signature"],
+        file_digest=row["file_digest"],
         verified_at=row["verified_at"],
     )

@@ -30,9 +30,7 @@ from ..utils.types import Key
 from .audit_log import AuditEntry, AuditLog
 from .facts import StoredFacts
 from .records import newest_record
-from .tables import Unreadable, as_number, as_text, in_batches
-
-__all__ = ["LAST_SERIAL", "Store", "as_stored", "next_serial"]
+from .tables import Unreadable, cleaned, in_batches
 
 
 class Store(StoredFacts):
@@ -40,23 +38,23 @@ class Store(StoredFacts):
 
     @property
     def is_allowed(self) -> bool:
-        """Whether the routers let our table exist on this alias."""
+        """Whether the routers let the table exist on this alias."""
         return bool(router.allow_migrate_model(self.connection.alias, MigrationCode))
 
     @property
     def is_complete(self) -> bool:
-        """Whether all of our tables are there, with all of their columns."""
+        """Whether all tables of django-rewind are there, with all of their columns."""
         return all(map(self._has_columns, MigrationCode._meta.app_config.get_models()))
 
     def _has_columns(self, model: type[Model]) -> bool:
         if not self.exists(model):
             return False
-        quoted = self.connection.ops.quote_name
+        table = self.connection.ops.quote_name(model._meta.db_table)
         with self.connection.cursor() as cursor:
             # In one statement: Django's introspection takes two, and stumbles over what is added in between.
-            cursor.execute(f"SELECT * FROM {quoted(model._meta.db_table)} WHERE 1 = 0")  # noqa: S608 (a name of ours)
-            found = {column[0] for column in cursor.description}
-        return {field.column for field in model._meta.local_fields} <= found
+            cursor.execute(f"SELECT * FROM {table} WHERE 1 = 0")  # noqa: S608 (a quoted name)
+            present = {column[0] for column in cursor.description}
+        return {field.column for field in model._meta.local_fields} <= present
 
     def all(self) -> QuerySet[MigrationCode]:
         """Return the rows themselves, to be shown."""
@@ -72,18 +70,18 @@ class Store(StoredFacts):
 
     def summaries(self) -> list[StoredSummary]:
         """Return of each stored migration what little it takes to tell it from its file."""
+        rows = self._rows(MigrationCode).order_by("app_label", "migration_name")
         columns = ("pk", "app_label", "migration_name", "digest", "signature", "record_id", "provenance")
-        rows = self._rows(MigrationCode).order_by("app_label", "migration_name").values_list(*columns)
         return [
             StoredSummary(
-                pk=pk,
-                key=(as_text(app_label), as_text(name)),
-                digest=as_text(digest),
-                signature=as_text(signature),
-                record_id=as_number(record_id),
-                origin=as_text(origin),
+                pk=row["pk"],
+                key=(row["app_label"], row["migration_name"]),
+                digest=row["digest"],
+                signature=row["signature"],
+                record_id=row["record_id"],
+                origin=row["provenance"],
             )
-            for pk, app_label, name, digest, signature, record_id, origin in self._read(rows)
+            for row in self._values(rows, *columns)
         ]
 
     def squashes(self) -> dict[Key, StoredMigration]:
@@ -102,8 +100,7 @@ class Store(StoredFacts):
         return self._some(Q(metadata__contains=json.dumps(name)))
 
     def _some(self, condition: Q) -> dict[Key, StoredMigration]:
-        columns = ("app_label", "migration_name", *_TEXT_COLUMNS)
-        rows = self._read(self._rows(MigrationCode).filter(condition).values(*columns))
+        rows = self._values(self._rows(MigrationCode).filter(condition), *_COLUMNS)
         return {row.key: row for row in map(_stored, rows)}
 
     def exists(self, model: type[Model] = MigrationCode) -> bool:
@@ -117,18 +114,17 @@ class Store(StoredFacts):
 
     def _as_they_are(self) -> dict[Key, StoredMigration]:
         """Return everything but the texts; whether it is the newest is not looked at."""
-        columns = ("app_label", "migration_name", *_TEXT_COLUMNS)
         query = self._rows(MigrationCode)
         try:
-            rows = self._read(query.values(*columns, "stored_at"))
+            rows = self._values(query, *_COLUMNS, "stored_at")
         except Unreadable:
             # A time out of range; it is only shown, and must not keep the rest from being read.
-            rows = self._read(query.values(*columns))
+            rows = self._values(query, *_COLUMNS)
         return {row.key: row for row in map(_stored, rows)}
 
     def newest_serials(self) -> dict[Key, int]:
         """
-        Return the newest serial number that history or ledger know of each migration.
+        Return the newest serial number that history or audit log know of each migration.
 
         Where both were emptied, nothing is known, and nothing is refused for it.
         """
@@ -137,8 +133,8 @@ class Store(StoredFacts):
             self._rows(MigrationCodeHistory),
             self._rows(MigrationEvent).filter(event__in=_STORING),
         ):
-            of_ours = rows.filter(serial__gt=0, serial__lte=LAST_SERIAL)
-            grouped = of_ours.values_list("app_label", "migration_name").annotate(Max("serial"))
+            valid = rows.filter(serial__gt=0, serial__lte=LAST_SERIAL)
+            grouped = valid.values_list("app_label", "migration_name").annotate(Max("serial"))
             for app_label, name, serial in self._read(grouped):
                 newest[app_label, name] = max(serial, newest.get((app_label, name), 0))
         return newest
@@ -146,15 +142,14 @@ class Store(StoredFacts):
     def texts(self, keys: Iterable[Key]) -> dict[Key, str]:
         """Return the texts of some stored migrations."""
         wanted = set(keys)
-        columns = ("app_label", "migration_name", "source_code")
         found: dict[Key, str] = {}
         for batch in in_batches(sorted(wanted), 250):
             # Pairs would be one condition each; and of names alone every app has the same.
             apps, names = map(set, zip(*batch))
             rows = self._rows(MigrationCode).filter(app_label__in=apps, migration_name__in=names)
-            texts = self._read(rows.values_list(*columns))
-            found.update({(a, n): as_text(text) for a, n, text in texts if (a, n) in wanted})
-        return found
+            for row in self._values(rows, "app_label", "migration_name", "source_code"):
+                found[row["app_label"], row["migration_name"]] = row["source_code"]
+        return {key: text for key, text in found.items() if key in wanted}
 
     def contents(self, digests: Iterable[str]) -> dict[str, bytes]:
         """
@@ -169,7 +164,7 @@ class Store(StoredFacts):
         return found
 
     def put(
-        self, entries: Iterable[NewSource], *, replacing: Collection[Key] = ()
+        self, sources: Iterable[NewSource], *, replacing: Collection[Key] = ()
     ) -> dict[Key, StoredRevision]:
         """
         Store texts, and what goes with them, in one go.
@@ -182,26 +177,31 @@ class Store(StoredFacts):
                 whatever it looks like.
 
         Returns:
-            what is stored now of each.
+            the revision that is stored now of each.
         """
-        entries = list(entries)
+        by_key = {source.key: source for source in sources}
         stored = self._as_they_are()
-        same = {one.key: one.text for one in entries if _is_same(stored.get(one.key), one)}
-        replacing = {*replacing, *self._changed_by_hand(same)}
-        others = [one for one in entries if one.key in replacing or one.key not in same]
-        wanted = {digest: content for entry in entries for digest, content in entry.contents.items()}
-        contents = self._without_stored(wanted)
+        same = {key for key, source in by_key.items() if _is_same(stored.get(key), source)}
+        texts = self.texts(same) if same else {}
+        # Of some all is as it would be stored but for the text itself, which somebody has changed.
+        replacing = {*replacing, *(key for key in same if texts.get(key) != by_key[key].text)}
+        others = {key: source for key, source in by_key.items() if key in replacing or key not in same}
         newest = self.newest_serials() if others else {}
         fresh = {
-            one.key: _row(one, _serial(one, stored.get(one.key), newest.get(one.key, 0), replacing))
-            for one in others
+            key: _row(source, _serial(source, stored.get(key), newest.get(key, 0), replacing))
+            for key, source in others.items()
         }
+        wanted = {
+            digest: content for source in by_key.values() for digest, content in source.contents.items()
+        }
+        present = self.contents(wanted)
+        contents = [digest for digest, content in wanted.items() if present.get(digest) != content]
         if fresh or contents:
             with transaction.atomic(using=self.connection.alias):
-                self._write_contents(contents)
+                self._write_contents({digest: wanted[digest] for digest in contents})
                 self._write(fresh, stored, replacing)
                 self._hold(wanted)
-        return {one.key: _kept(fresh.get(one.key) or stored[one.key]) for one in entries}
+        return {key: _revision(fresh.get(key) or stored[key]) for key in by_key}
 
     def _write(
         self,
@@ -211,7 +211,7 @@ class Store(StoredFacts):
     ) -> None:
         changed = {key: row for key, row in fresh.items() if key in stored}
         self._keep_as_history(
-            {key for key, row in changed.items() if key in replacing or _would_do_other(stored[key], row)}
+            {key for key, row in changed.items() if key in replacing or _acts_differently(stored[key], row)}
         )
         for key, row in changed.items():
             values = {column: getattr(row, column) for column in _TEXT_COLUMNS}
@@ -221,14 +221,10 @@ class Store(StoredFacts):
         # Another process may be storing the same at this moment.
         new = [row for key, row in fresh.items() if key not in stored]
         self._manager(MigrationCode).bulk_create(new, batch_size=100, ignore_conflicts=True)
-        self._note(list(fresh.values()))
-
-    def _note(self, rows: list[MigrationCode]) -> None:
-        """Have the ledger say what was stored, and why."""
-        ledger = AuditLog(self.connection)
-        happenings = [_happening(row) for row in rows if row.provenance in _STORED_AS]
-        if happenings and ledger.is_kept():
-            ledger.note(happenings)
+        audit_log = AuditLog(self.connection)
+        entries = [_entry(row) for row in fresh.values() if row.provenance in _STORED_AS]
+        if entries and audit_log.is_kept():
+            audit_log.note(entries)
 
     def _hold(self, contents: Mapping[str, bytes]) -> None:
         """
@@ -242,31 +238,21 @@ class Store(StoredFacts):
             if self.connection.features.has_select_for_update:
                 rows = rows.select_for_update()
             there.update(rows.values_list("digest", flat=True))
-        gone = [StoredContent(digest=one, content=contents[one]) for one in contents if one not in there]
-        self._write_contents(gone)
+        self._write_contents({digest: contents[digest] for digest in contents if digest not in there})
 
     def _row_of(self, key: Key) -> Any:
         return self._rows(MigrationCode).filter(app_label=key[0], migration_name=key[1])
 
-    def _changed_by_hand(self, same: Mapping[Key, str]) -> set[Key]:
-        """Return those of which all is as it would be stored but for the text itself."""
-        there = self.texts(same) if same else {}
-        return {key for key, text in same.items() if there.get(key) != text}
-
-    def _write_contents(self, contents: list[StoredContent]) -> None:
+    def _write_contents(self, contents: Mapping[str, bytes]) -> None:
         """Write contents, also in the place of what is not what it was stored as any more."""
-        for digests in in_batches([one.digest for one in contents], 500):
+        for digests in in_batches(list(contents), 500):
             self._rows(StoredContent).filter(digest__in=digests).delete()
-        for batch in _in_packets(contents):
+        rows = [StoredContent(digest=digest, content=content) for digest, content in contents.items()]
+        for batch in _in_packets(rows):
             self._manager(StoredContent).bulk_create(batch, ignore_conflicts=True)
 
     def sign(self, row: StoredMigration, *, serial: int, record_id: int | None) -> bool:
-        """
-        Sign a row with our first key, as it was read.
-
-        Returns:
-            whether it was still what was read; else nothing is signed.
-        """
+        """Sign a row with the first key if it is still as it was read, and return whether it was."""
         signed = replace(row, serial=serial, record_id=record_id)
         signature, fingerprint = signing.sign(signed.signed)
         as_it_was_read = self._row_of(row.key).filter(
@@ -283,11 +269,10 @@ class Store(StoredFacts):
 
     def earlier(self, app_label: str) -> list[EarlierRevision]:
         """Return what was stored of the migrations of an app before, the oldest first, without the texts."""
-        columns = ("pk", "app_label", "migration_name", "stored_at", "replaced_at", *_TEXT_COLUMNS)
         rows = self._rows(MigrationCodeHistory).filter(app_label=app_label).order_by("replaced_at", "pk")
         return [
             EarlierRevision(row["pk"], _stored(row), row["replaced_at"])
-            for row in self._read(rows.values(*columns))
+            for row in self._values(rows, "pk", "stored_at", "replaced_at", *_COLUMNS)
         ]
 
     def earlier_text(self, pk: int) -> str:
@@ -316,12 +301,7 @@ class Store(StoredFacts):
                 self.sign(replace(row, metadata_text=text), serial=serial, record_id=row.record_id)
 
     def bind(self, key: Key) -> StoredRevision | None:
-        """
-        Note that what is stored is what the newest record of this migration stands for.
-
-        Returns:
-            what was proven; None where nothing is stored.
-        """
+        """Bind what is stored of a migration to its newest record; return what is, or None where nothing is."""
         table = self.connection.ops.quote_name(MigrationCode._meta.db_table)
         where = "WHERE app_label = %s AND migration_name = %s"
         if self.backend.in_current_schema:
@@ -333,33 +313,24 @@ class Store(StoredFacts):
                 f"FROM {table} {where}",
                 [*key, *key],
             )
-            found = cursor.fetchone()
-            if found is None:
+            row = cursor.fetchone()
+            if row is None:
                 return None
-            signature, fingerprint, digest, serial, record_id = found
-            proof = binding_of(key, signature, fingerprint, record_id)
+            signature, fingerprint, digest, serial, record_id = row
+            binding = binding_of(key, signature, fingerprint, record_id)
             cursor.execute(
                 f"UPDATE {table} SET record_id = %s, proof = %s {where} "  # noqa: S608 (the same)
                 "AND signature = %s",
-                [record_id, proof, *key, signature],
+                [record_id, binding, *key, signature],
             )
         return StoredRevision(digest=digest, serial=serial, record_id=record_id)
-
-    def _without_stored(self, contents: Mapping[str, bytes]) -> list[StoredContent]:
-        """Return what is not there as it has to be."""
-        there = self.contents(contents)
-        return [
-            StoredContent(digest=digest, content=content)
-            for digest, content in contents.items()
-            if there.get(digest) != content
-        ]
 
     def _keep_as_history(self, keys: set[Key]) -> None:
         if not keys:
             return
         names = {name for _, name in keys}
-        columns = [*_TEXT_COLUMNS, "app_label", "migration_name", "source_code", "stored_at"]
-        rows = self._read(self._rows(MigrationCode).filter(migration_name__in=names).values(*columns))
+        query = self._rows(MigrationCode).filter(migration_name__in=names)
+        rows = self._values(query, *_COLUMNS, "source_code", "stored_at")
         self._manager(MigrationCodeHistory).bulk_create(
             [_as_history(row) for row in rows if (row["app_label"], row["migration_name"]) in keys],
             batch_size=100,
@@ -377,6 +348,8 @@ _TEXT_COLUMNS = (
     "proof",
     "serial",
 )
+
+_COLUMNS = ("app_label", "migration_name", *_TEXT_COLUMNS)
 
 # What has to be as it was read for a row to be signed: the column, and the attribute.
 _AS_READ = {
@@ -407,8 +380,8 @@ LAST_SERIAL = 2**31 - 1
 
 
 def next_serial(*serials: int) -> int:
-    """Return the serial number that comes after these; what is none of ours does not count."""
-    return min(max((one for one in serials if 0 <= one <= LAST_SERIAL), default=0) + 1, LAST_SERIAL)
+    """Return the serial number that comes after these; what cannot be one does not count."""
+    return min(max((serial for serial in serials if 0 <= serial <= LAST_SERIAL), default=0) + 1, LAST_SERIAL)
 
 
 # What was adopted is no news of the store: its record has moved as well, and its name.
@@ -421,38 +394,37 @@ _STORED_AS = {
 }
 
 
-def _happening(row: MigrationCode) -> AuditEntry:
+def _entry(row: MigrationCode) -> AuditEntry:
     event, detail = _STORED_AS[Origin(row.provenance)]
     key = (row.app_label, row.migration_name)
     return AuditEntry(event, key, row.record_id, digest=row.digest, serial=row.serial, detail=detail)
 
 
 def as_stored(row: MigrationCode, *, newest: int = 0) -> StoredMigration:
-    """Return a row that was read to be shown as what it is worth can be asked of."""
-    return replace(_stored(vars(row)), newest=newest)
+    """Return a row that was read to be shown as one whose verdict can be asked."""
+    return replace(_stored(*cleaned(MigrationCode, [dict(vars(row))])), newest=newest)
 
 
 def _stored(row: dict[str, Any]) -> StoredMigration:
     return StoredMigration(
-        key=(as_text(row["app_label"]), as_text(row["migration_name"])),
-        module=as_text(row["module"]),
-        metadata_text=as_text(row["metadata"]),
-        origin=as_text(row["provenance"]),
-        digest=as_text(row["digest"]),
-        signature=as_text(row["signature"]),
-        key_fingerprint=as_text(row["key_fingerprint"]),
-        record_id=as_number(row["record_id"]),
+        key=(row["app_label"], row["migration_name"]),
+        module=row["module"],
+        metadata_text=row["metadata"],
+        origin=row["provenance"],
+        digest=row["digest"],
+        signature=row["signature"],
+        key_fingerprint=row["key_fingerprint"],
+        record_id=row["record_id"],
         stored_at=row.get("stored_at"),
-        binding=as_text(row["proof"]),
-        serial=as_number(row["serial"]) or 0,
+        binding=row["proof"],
+        serial=row["serial"] or 0,
     )
 
 
 def _as_history(row: dict[str, Any]) -> MigrationCodeHistory:
-    """Return a row as it is kept once another text takes its place, whatever SQLite was given by others."""
-    numbers = {"record_id": as_number(row["record_id"]), "serial": as_number(row["serial"]) or 0}
+    numbers = {"record_id": row["record_id"], "serial": row["serial"] or 0}
     times = {"stored_at": row["stored_at"] if isinstance(row["stored_at"], datetime) else now()}
-    others = {name: as_text(value) for name, value in row.items() if name not in {*numbers, *times}}
+    others = {name: value for name, value in row.items() if name not in {*numbers, *times}}
     # Bytes that are no text cannot be written as one.
     texts = {name: text.encode("utf-8", "backslashreplace").decode() for name, text in others.items()}
     return MigrationCodeHistory(**texts, **numbers, **times)
@@ -492,7 +464,7 @@ def _row(entry: NewSource, serial: int) -> MigrationCode:
     )
 
 
-def _kept(row: MigrationCode | StoredMigration) -> StoredRevision:
+def _revision(row: MigrationCode | StoredMigration) -> StoredRevision:
     return StoredRevision(digest=row.digest, serial=row.serial, record_id=row.record_id)
 
 
@@ -502,17 +474,17 @@ _PACKET = 2 * 1024 * 1024
 
 def _in_packets(contents: list[StoredContent]) -> Iterator[list[StoredContent]]:
     packet: list[StoredContent] = []
-    for one in contents:
-        if packet and sum(len(other.content) for other in packet) + len(one.content) > _PACKET:
+    for row in contents:
+        if packet and sum(len(other.content) for other in packet) + len(row.content) > _PACKET:
             yield packet
             packet = []
-        packet.append(one)
+        packet.append(row)
     if packet:
         yield packet
 
 
-def _would_do_other(stored: StoredMigration, row: MigrationCode) -> bool:
-    """Say whether text or what goes with it has changed; versions at the time do not count."""
+def _acts_differently(stored: StoredMigration, row: MigrationCode) -> bool:
+    """Return whether text or bundle has changed; versions at the time do not count."""
     if stored.digest != row.digest:
         return True
     try:
@@ -522,14 +494,14 @@ def _would_do_other(stored: StoredMigration, row: MigrationCode) -> bool:
 
 
 def _is_same(stored: StoredMigration | None, entry: NewSource) -> bool:
-    """Say whether the very same is stored, signed with the first key."""
+    """Return whether the very same is stored, signed with the first key."""
     if stored is None:
         return False
-    # The signature covers text, metadata, module and provenance.
+    # The signature covers text, metadata, module and origin.
     row = _row(entry, stored.serial)
     is_signed = (stored.signature, stored.digest) == (row.signature, row.digest)
-    is_proven = (stored.record_id, stored.binding) == (row.record_id, row.proof)
-    return is_signed and (row.record_id is None or is_proven)
+    is_bound = (stored.record_id, stored.binding) == (row.record_id, row.proof)
+    return is_signed and (row.record_id is None or is_bound)
 
 
 def _serial(entry: NewSource, stored: StoredMigration | None, newest: int, replacing: Collection[Key]) -> int:
@@ -537,20 +509,12 @@ def _serial(entry: NewSource, stored: StoredMigration | None, newest: int, repla
     if stored is None:
         return next_serial(newest)
     row = _row(entry, stored.serial)
-    is_the_same = (
-        stored.module,
-        stored.metadata_text,
-        stored.origin,
-        stored.digest,
-        stored.record_id,
-    ) == (
-        row.module,
-        row.metadata,
-        row.provenance,
-        row.digest,
-        row.record_id,
+    is_same = all(
+        getattr(stored, name) == getattr(row, column)
+        for column, name in _AS_READ.items()
+        if column not in ("signature", "key_fingerprint")
     )
-    is_ours = replace(stored, newest=newest).strict_verdict is Verdict.VERIFIED
-    if is_the_same and is_ours and entry.key not in replacing:
+    is_verified = replace(stored, newest=newest).strict_verdict is Verdict.VERIFIED
+    if is_same and is_verified and entry.key not in replacing:
         return stored.serial
     return next_serial(stored.serial, newest)
