@@ -297,7 +297,6 @@ def _replaced(revision: EarlierRevision) -> str:
 
 
 def _content(content: bytes | None) -> list[SafeString]:
-    """Return the lines of a text; none of what is none."""
     if content is None or len(content) > _LONGEST_CONTENT:
         return []
     try:

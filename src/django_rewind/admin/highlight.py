@@ -54,7 +54,6 @@ def highlighted(text: str) -> list[SafeString]:
 
 
 def _parts(text: str) -> Iterator[tuple[int, _Part]]:
-    """Yield what has a class, with the number of its line."""
     before = ""
     try:
         for token in tokenize.generate_tokens(io.StringIO(text).readline):

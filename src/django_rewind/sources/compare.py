@@ -160,7 +160,6 @@ def _same_body(a: FunctionType, b: FunctionType) -> bool:
 
 
 def _tree_of(function: FunctionType) -> str | None:
-    """Return the tree of a function without its name and docstrings, if it has one."""
     node = function_node(function)
     if node is None:
         return None

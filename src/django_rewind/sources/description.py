@@ -128,7 +128,6 @@ def _pairs(value: Any) -> list[Key]:
 
 
 def _is_operation(text: Any = None, reversible: Any = None, actions: Any = (), **others: Any) -> bool:
-    """Say whether this describes an operation, the way it is written down."""
     are_two = isinstance(actions, (list, tuple)) and len(actions) in (0, 2)
     are_texts = are_two and all(action is None or isinstance(action, str) for action in actions)
     return isinstance(text, str) and isinstance(reversible, bool) and are_texts and not others

@@ -216,7 +216,6 @@ def _can_be_a_file(part: str) -> bool:
 
 
 def _does_not_load(stored: StoredMigration, error: BaseException) -> NotRecoverable:
-    """Return the error that says whether another Django is to blame, and what can be done."""
     then = stored.metadata.django
     if not then or _series(then) == _series(django.get_version()):
         reason = f"its stored source does not load ({why(error)})."
@@ -235,7 +234,6 @@ def _series(version: str) -> str:
 
 
 def _lacks_something(stored: StoredMigration, error: ImportError, importing: str) -> NotRecoverable:
-    """Return the error that names the import, who needs it, and what can be done."""
     bundle = stored.metadata.bundle
     wanted = error.name or ""
     who = "its stored source" if importing == stored.module else f"its module {importing}"

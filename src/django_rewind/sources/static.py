@@ -276,7 +276,6 @@ class _Reader:
         raise _NotSpelledOut
 
     def _class(self, node: ast.expr, base: Any) -> Any:
-        """Return the class of Django's that a call is of, if it is one that may be made."""
         if isinstance(node, ast.Call):
             try:
                 kind = self._named(node.func)
@@ -307,7 +306,6 @@ def _setting(name: str) -> str:
 
 
 def _offered(module: Any, parts: list[str]) -> Any:
-    """Return what `django.db.models` or `django.db.migrations` holds under a name."""
     # "fields.CharField", "deletion.CASCADE", "RunSQL.noop": down through modules and classes.
     value = module
     for part in parts:

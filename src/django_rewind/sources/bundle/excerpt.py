@@ -106,7 +106,6 @@ class Excerpts:
         return needs
 
     def _giving(self, name: str) -> list[ast.stmt]:
-        """Return the statements that give a name its meaning, or else may do so."""
         giving = [statement for statement, names in zip(self.body, self.given) if name in names]
         if giving or hasattr(builtins, name):
             return giving

@@ -436,7 +436,6 @@ def imports_that_fail(function: Any) -> Iterator[tuple[str, str]]:
 
 
 def _scope_of(function: Any) -> ImportScope | None:
-    """Return what a stored function was defined in, or None for everything else."""
     if not isinstance(function, FunctionType):
         return None
     available = function.__globals__.get("__builtins__")

@@ -134,7 +134,6 @@ class _Imports:
 
 
 def _absolute(name: str, level: int, package: str) -> str:
-    """Return the name of what is imported, without the dots of a relative import."""
     if not level:
         return name
     parts = package.split(".")
@@ -204,7 +203,6 @@ def _certain_within(statement: Any) -> Iterator[ast.AST]:
 
 
 def _walk_own(statement: ast.AST) -> Iterator[ast.AST]:
-    """Walk over a statement, and not into the functions that it defines."""
     todo = [statement]
     while todo:
         node = todo.pop()

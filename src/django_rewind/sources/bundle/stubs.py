@@ -165,13 +165,11 @@ def _get_data(scope: ImportScope, real: Callable[..., Any], package: str, resour
 
 
 def _of_package(scope: ImportScope, real: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Call a function of `importlib.resources` on the stored files of the migration."""
     kwargs = {name: _anchor(scope, value) for name, value in kwargs.items()}
     return real(*(_anchor(scope, value) for value in args[:1]), *args[1:], **kwargs)
 
 
 def _anchor(scope: ImportScope, package: Any) -> Any:
-    """Return a package that lies where the stored files do, or the one that was given."""
     name = getattr(package, "__name__", package)
     if not isinstance(name, str) or not scope.paths.is_own(name):
         return package
