@@ -104,9 +104,9 @@ class Detail:
     def known(self) -> Known:
         """What is known of it, with what it needs, which the list does not look at."""
         known, survey = known_of(self.row, self.survey), self.survey
-        if self.key in survey.disk.keys and survey.as_compared.bound(self.key) is not None:
+        if self.key in survey.disk.keys and survey.snapshot.bound(self.key) is not None:
             comparison = Files(survey.store).comparison(known.stored, self.file_text, self.text)
-            snapshot = replace(survey.as_compared, comparisons={self.key: comparison})
+            snapshot = replace(survey.snapshot, comparisons={self.key: comparison})
             status, verified = file_status(snapshot, self.key), snapshot.verification(self.key)
             known = replace(known, file_status=status, verified=verified)
         # The list does not read texts either; of another one than was verified nothing is known.

@@ -16,7 +16,7 @@ from typing import Any
 from django.db import DatabaseError
 from django.db.migrations.recorder import MigrationRecorder
 
-from django_rewind.inventory.reading import ReadFiles
+from django_rewind.inventory.reading import Comparisons, ReadFiles
 from django_rewind.inventory.snapshot import FileStatus, Snapshot, disabled_apps, tables_in_use
 from django_rewind.inventory.status import file_status
 from django_rewind.sources.description import Metadata
@@ -74,13 +74,15 @@ class Survey:
         """What is known without reading a file; nobody looks at what the migrations do."""
         stored: Mapping[Key, Any] = self.stored
         files: Mapping[Key, Any] = dict.fromkeys(self.disk.keys)
+        verifications = Verifications(self.connection).newest() if self.has_store else {}
         return Snapshot(
             files=files,
             applied={key: record.pk for key, record in self.records.items()},
             stored=stored,
             stored_squashes=self.store.squashes() if self.has_store else {},
             missing_before_install=MissingBeforeInstall(self.connection).records() if self.has_store else {},
-            verifications=Verifications(self.connection).newest() if self.has_store else {},
+            verifications=verifications,
+            comparisons=Comparisons(self.disk, self.stored, verifications),
             installed_apps=self.disk.installed,
             disabled_apps=disabled_apps(app_label for app_label, _ in self.records),
             tables_in_use=tables_in_use(),
@@ -91,7 +93,7 @@ class Survey:
     def file_status(self, key: Key) -> FileStatus:
         """Return what the checkout says of a migration, as far as files were read."""
         if key in self.disk.keys:
-            return file_status(self.as_compared, key)
+            return file_status(self.snapshot, key)
         if not self.is_applied(key):
             return FileStatus.NO_FILE
         return self._without_file.get(key) or self.snapshot.at_first_sight(key)
@@ -101,17 +103,7 @@ class Survey:
 
     def verified(self, key: Key) -> Verification | None:
         """Return the last verification, if it was of what is there now."""
-        return self.as_compared.verification(key)
-
-    @cached_property
-    def as_compared(self) -> Snapshot:
-        comparisons = {}
-        for key, stored in self.stored.items():
-            if key in self.disk.keys:
-                comparison = self.disk.comparison(stored, self.snapshot.verifications.get(key))
-                if comparison is not None:
-                    comparisons[key] = comparison
-        return replace(self.snapshot, comparisons=comparisons)
+        return self.snapshot.verification(key)
 
     @cached_property
     def _at_first_sight(self) -> dict[Key, FileStatus]:
@@ -197,8 +189,7 @@ class Survey:
         self._look_again()
 
     def _look_again(self) -> None:
-        for name in ("as_compared", "_without_file"):
-            vars(self).pop(name, None)
+        vars(self).pop("_without_file", None)
 
     # All of them ------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import pkgutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from django.apps import apps
 from django.db.migrations.loader import MigrationLoader
@@ -169,6 +169,34 @@ class ReadFiles:
             except (OSError, ValueError):
                 self._stamps[key] = None
         return self._stamps[key]
+
+
+class Comparisons(Mapping[Key, Comparison]):
+    """What came of comparing files with what is stored, of those that were read by now."""
+
+    def __init__(
+        self,
+        files: ReadFiles,
+        stored: Mapping[Key, StoredSummary],
+        verifications: Mapping[Key, Verification],
+    ) -> None:
+        self.files = files
+        self.stored = stored
+        self.verifications = verifications
+
+    def __getitem__(self, key: Key) -> Comparison:
+        comparison = None
+        if key in self.files.keys and key in self.stored:
+            comparison = self.files.comparison(self.stored[key], self.verifications.get(key))
+        if comparison is None:
+            raise KeyError(key)
+        return comparison
+
+    def __iter__(self) -> Iterator[Key]:
+        return (key for key in self.stored if self.get(key) is not None)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
 
 
 def _metadata_in(text: str) -> Metadata | None:
