@@ -36,15 +36,15 @@ def after_checkout(connection: Any, choices: Choices, deleted: Sequence[str] = (
         deleted: the files that the checkout has taken away.
     """
     try:
-        found = look(connection, deleted)
+        lacking = look(connection, deleted)
     except Exception as error:  # noqa: BLE001 (a line, and the checkout goes on)
         return _line(f"cannot tell what is missing here ({_in_short(error)}).")
-    if found is None or not found.keys:
+    if lacking is None or not lacking.keys:
         return ""
-    if choices.auto and settings.DEBUG and found.missing and not found.obstacle:
-        said = _undo(found, choices)
+    if choices.auto and settings.DEBUG and lacking.missing and not lacking.obstacle:
+        said = _undo(lacking, choices)
     else:
-        said = found.in_words(choices.database)
+        said = lacking.in_words(choices.database)
     return _line(on_database(said, choices.database))
 
 
@@ -57,16 +57,19 @@ class Lacking:
     # Missing, and not part of a bare rewind: the table of an installed model.
     in_use: list[Key]
     # Of apps that this checkout took away.
-    removed: list[Key]
+    stale: list[Key]
     # On disk under another name.
     renamed: list[Key]
     plan: Plan
-    # Why a rewind would be refused.
-    obstacle: str = ""
+
+    @property
+    def obstacle(self) -> str:
+        """Why a rewind would be refused."""
+        return self.plan.problem.problem if self.plan.problem else ""
 
     @property
     def keys(self) -> list[Key]:
-        return [*self.missing, *self.in_use, *self.removed, *self.renamed]
+        return [*self.missing, *self.in_use, *self.stale, *self.renamed]
 
     def in_words(self, database: str) -> str:
         """Return how many they are, which, and what helps."""
@@ -82,7 +85,7 @@ class Lacking:
             return f"{self.obstacle} See 'manage.py rewind --plan'."
         commands = ["'manage.py rewind'"] if self.missing else []
         commands += [
-            f"'manage.py rewind {app}'" for app in sorted({app_label for app_label, _ in self.removed})
+            f"'manage.py rewind {app}'" for app in sorted({app_label for app_label, _ in self.stale})
         ]
         if self.renamed:
             adopt = "'manage.py rewind --adopt'"
@@ -103,25 +106,19 @@ def look(connection: Any, deleted: Sequence[str] = ()) -> Lacking | None:
     except CommandError:
         return None
     snapshot = rewind.snapshot
-    plan, obstacle = _plan(rewind)
-    return Lacking(
-        rewind=rewind,
-        missing=[key for key in snapshot.of(FileStatus.MISSING) if key not in rewind.renamed],
-        in_use=[key for key in snapshot.of(FileStatus.TABLE_IN_USE) if key not in rewind.renamed],
-        removed=[key for key in snapshot.of(FileStatus.STALE_APP) if _is_among(snapshot, key, deleted)],
-        renamed=list(rewind.renamed),
-        plan=plan,
-        obstacle=obstacle,
-    )
-
-
-def _plan(rewind: Rewind) -> tuple[Plan, str]:
     try:
         plan = rewind.plan()
         check_reversible(migration for migration, _ in plan.migrations)
     except RewindError as error:
-        return Plan([]), error.problem
-    return plan, ""
+        plan = Plan([], problem=error)
+    return Lacking(
+        rewind=rewind,
+        missing=[key for key in snapshot.of(FileStatus.MISSING) if key not in rewind.renamed],
+        in_use=[key for key in snapshot.of(FileStatus.TABLE_IN_USE) if key not in rewind.renamed],
+        stale=[key for key in snapshot.of(FileStatus.STALE_APP) if _is_among(snapshot, key, deleted)],
+        renamed=list(rewind.renamed),
+        plan=plan,
+    )
 
 
 def _is_among(snapshot: Snapshot, key: Key, deleted: Iterable[str]) -> bool:
@@ -129,24 +126,24 @@ def _is_among(snapshot: Snapshot, key: Key, deleted: Iterable[str]) -> bool:
     stored = snapshot.stored.get(key)
     module = stored.module if stored else f"{key[0]}.migrations.{key[1]}"
     path = f"/{module.replace('.', '/')}.py"
-    return any(f"/{one}".endswith(path) for one in deleted)
+    return any(f"/{file}".endswith(path) for file in deleted)
 
 
 # Undoing ------------------------------------------------------------------------
 
 
-def _undo(found: Lacking, choices: Choices) -> str:
+def _undo(lacking: Lacking, choices: Choices) -> str:
     try:
-        found.rewind.find_out(found.plan)
+        lacking.rewind.find_out(lacking.plan)
     except RewindError as error:
-        return f"{found.in_words(choices.database)} Not done by itself: {error.problem}"
-    lost = [str(one) for one in found.rewind.losses(found.plan)]
+        return f"{lacking.in_words(choices.database)} Not done by itself: {error.problem}"
+    lost = list(map(str, lacking.rewind.losses(lacking.plan)))
     if lost and not choices.allow_data_loss:
-        return f"{found.in_words(choices.database)} Not done by itself: it would lose what is in {some_of(lost)}."
+        return f"{lacking.in_words(choices.database)} Not done by itself: it would lose what is in {some_of(lost)}."
     # From here on it takes as long as it takes: half an undo is worse than a wait.
     signal.alarm(0)
     # A development server that holds a table would have the checkout wait for ever.
-    backend_for(found.rewind.connection).limit_lock_waits(choices.timeout)
+    backend_for(lacking.rewind.connection).limit_lock_waits(choices.timeout)
     try:
         call_command(
             "rewind",
@@ -158,17 +155,15 @@ def _undo(found: Lacking, choices: Choices) -> str:
             stderr=StringIO(),
         )
     except RewindInterrupted as interruption:
-        return _not_undone(found, interruption.error)
+        return _not_undone(lacking, interruption.error)
     except Exception as error:  # noqa: BLE001 (stored code raises what it likes)
-        return _not_undone(found, error)
+        return _not_undone(lacking, error)
     loss = f" What was in {some_of(lost)} is lost." if lost else ""
-    return f"undone for this checkout: {some_names_of(found.plan.keys)}.{loss}"
+    return f"undone for this checkout: {some_names_of(lacking.plan.keys)}.{loss}"
 
 
-def _not_undone(found: Lacking, error: BaseException) -> str:
-    return (
-        f"{some_names_of(found.plan.keys)} could not be undone ({_in_short(error)}). See 'manage.py rewind'."
-    )
+def _not_undone(lacking: Lacking, error: BaseException) -> str:
+    return f"{some_names_of(lacking.plan.keys)} could not be undone ({_in_short(error)}). See 'manage.py rewind'."
 
 
 # Words --------------------------------------------------------------------------

@@ -55,14 +55,14 @@ class Rewind:
     Args:
         connection: the database.
         progress: what Django's executor reports to, as `migrate` has it.
-        removed_apps: apps that are not installed and may be undone; None for all.
+        stale_apps: apps that are not installed and may be undone; None for all.
     """
 
     def __init__(
         self,
         connection: Any,
         progress: Callable[..., None] | None = None,
-        removed_apps: Iterable[str] | None = (),
+        stale_apps: Iterable[str] | None = (),
     ) -> None:
         self.connection = connection
         self.executor: Any = hooks.make_executor(connection, progress)
@@ -71,8 +71,8 @@ class Rewind:
         self.loader: RewindLoader = self.executor.loader
         if not self.loader.store_is_ready:
             raise NotInitialized(connection.alias)
-        if removed_apps is None or list(removed_apps):
-            self.loader.removed_apps = None if removed_apps is None else frozenset(removed_apps)
+        if stale_apps is None or list(stale_apps):
+            self.loader.stale_apps = None if stale_apps is None else frozenset(stale_apps)
             self.loader.build_graph()
         self.runner = hooks.runner_of(self.executor)
         self.runner.is_rewind = True
@@ -94,7 +94,7 @@ class Rewind:
         """
         Return what unapplies exactly the missing migrations, of an app or of all, and what depends on them.
         """
-        stale = self.loader.removed_apps
+        stale = self.loader.stale_apps
         goals = [
             key
             for key in self.snapshot.of(FileStatus.MISSING, FileStatus.STALE_APP)

@@ -62,7 +62,7 @@ class RewindLoader(InventoryLoader):
     replace_migrations: bool
 
     # Apps that are not installed and whose migrations are wanted; None for all.
-    removed_apps: frozenset[str] | None = frozenset()
+    stale_apps: frozenset[str] | None = frozenset()
 
     recovered: Mapping[Key, RecoveredMigration] = {}
     # Missing ones that cannot be nodes, each with the error that says why.
@@ -79,7 +79,7 @@ class RewindLoader(InventoryLoader):
 
         return StoredImporter()
 
-    def close_isolation(self) -> None:
+    def close_importer(self) -> None:
         """Put away what stored code was executed with, if any was."""
         importer = self.__dict__.get("importer")
         if importer is not None:
@@ -170,9 +170,7 @@ class RewindLoader(InventoryLoader):
         store = Store(self.connection)
         known_apps = {*self.migrated_apps, *self.unmigrated_apps}
         self._recovery = Recovery(self.snapshot, self.files, known_apps)
-        self._recovery.find(
-            lambda stored: RecoveredMigration(stored, store, self.importer), self.removed_apps
-        )
+        self._recovery.find(lambda stored: RecoveredMigration(stored, store, self.importer), self.stale_apps)
         self.recovered, self.unusable = self._recovery.recovered, self._recovery.unusable
         return self._build_with_recovered(broken) if self.recovered else broken
 

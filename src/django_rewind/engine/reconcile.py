@@ -20,7 +20,7 @@ logger = logging.getLogger("django_rewind")
 
 def reconcile(connection: Any, *, warn: Callable[[str], None] = logger.debug) -> None:
     """
-    Store whatever is applied, on disk and still unstored or unproven.
+    Store whatever is applied, on disk and still unstored or bound to no record.
 
     That is everything at the first installation, later squashed migrations that
     were recorded on the side, and what a process without us has applied since.

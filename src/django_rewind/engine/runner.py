@@ -266,7 +266,7 @@ class Runner:
         if self.plan is not None:
             for migration in (*self.plan.recovered.values(), *self.plan.applied_versions.values()):
                 migration.unload()
-        self.loader.close_isolation()
+        self.loader.close_importer()
         self.plan = None
 
     @contextmanager

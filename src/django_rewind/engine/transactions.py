@@ -83,7 +83,7 @@ class Whole:
         self.connection = connection
         # The step that is under way.
         self.at: Key | None = None
-        # What has failed, to be written into the ledger when everything else is taken back.
+        # What has failed, to be written into the audit log when everything else is rolled back.
         self.failures: list[AuditEntry] = []
         self._afterwards: list[Callable[[], None]] = []
         self._is_committed = False

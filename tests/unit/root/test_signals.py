@@ -187,7 +187,7 @@ def test_of_an_app_that_is_not_installed(shop, settings):
     settings.INSTALLED_APPS = [name for name in settings.INSTALLED_APPS if name != "shop"]
 
     with listening(pre_rewind_step, receive=lambda sender, **kwargs: heard.append(sender)):
-        rewind = Rewind(connection, removed_apps=["shop"])
+        rewind = Rewind(connection, stale_apps=["shop"])
         rewind.run(rewind.plan("shop"), verbosity=0, interactive=False, stdout=None)
 
     assert heard == [None, None]
