@@ -53,12 +53,7 @@ class Backfilled:
 
 
 class Backfill:
-    """
-    What is applied in one database and not stored, of some apps or all, and where its source is.
-
-    Raises:
-        CommandError: there is nothing to store it in, or there is no such app.
-    """
+    """What is applied in one database and not stored, of some apps or all, and where its source is."""
 
     def __init__(self, connection: Any, app_labels: Iterable[str] = ()) -> None:
         self.connection = connection
@@ -203,12 +198,7 @@ class Backfill:
         return WantedSource(key, applied, folder / f"{key[1]}.py", f"{package}.{key[1]}")
 
     def store(self) -> None:
-        """
-        Store what was found, in one go.
-
-        Raises:
-            CommandError: the database does not take it.
-        """
+        """Store what was found, in one go."""
         try:
             self._store.put([source.entry for source in self.found], replacing=self.damaged)
         except (DatabaseError, UnicodeError) as error:

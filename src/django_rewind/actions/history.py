@@ -71,12 +71,7 @@ class Timeline:
 
 
 def timelines(connections: Iterable[Any], app_label: str, prefix: str) -> dict[str, Timeline]:
-    """
-    Return the life of one migration in each database that knows of it, by alias.
-
-    Raises:
-        CommandError: none of them knows of it, or of several with this prefix; or none is initialized.
-    """
+    """Return the life of one migration in each database that knows of it, by alias."""
     asked = list(connections)
     # The table of version 0.1.0 has the same name, and less in it.
     ready = [connection for connection in asked if loader_of(connection).store_is_ready]

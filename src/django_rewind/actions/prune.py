@@ -23,12 +23,7 @@ from ..utils.types import Key
 
 
 def pruning(connection: Any, before: datetime, app_label: str | None = None) -> Pruning:
-    """
-    Return what finds and discards what is older than a date, of one app or of all.
-
-    Raises:
-        CommandError: nothing is kept in this database, or it is switched off.
-    """
+    """Return what finds and discards what is older than a date, of one app or of all."""
     if not conf.in_force():
         raise CommandError("django-rewind is switched off: set DJANGO_REWIND_ENABLED to True to prune.")
     if not (loader_of(connection).store_is_ready and AuditLog(connection).is_there()):

@@ -99,13 +99,7 @@ class Restore:
     """
     Choose migrations of one database, look what would become of them, and write them.
 
-    Args:
-        connection: the database.
-        folder: where to write; None for the packages of this checkout.
-        force: whether files that differ are overwritten.
-
-    Raises:
-        CommandError: nothing is stored yet.
+    They are written below a folder, or else into the packages of this checkout.
     """
 
     def __init__(self, connection: Any, folder: Path | None = None, *, force: bool = False) -> None:
@@ -121,12 +115,7 @@ class Restore:
         self.skipped = [] if folder else self.snapshot.of(FileStatus.STALE_APP)
 
     def wanted(self, app_label: str | None = None, name: str | None = None) -> list[Key]:
-        """
-        Return the missing migrations, or the one with this name or prefix.
-
-        Raises:
-            CommandError: there is no such app or migration.
-        """
+        """Return the missing migrations, or the one with this name or prefix."""
         if app_label is None:
             return self.missing
         if app_label not in {config.label for config in apps.get_app_configs()}:
@@ -160,12 +149,7 @@ class Restore:
         return look.restoration()
 
     def write(self, found: Restoration) -> None:
-        """
-        Write what is not there yet, all of it or nothing, and have the audit log say so.
-
-        Raises:
-            CommandError: something is refused, or the file system does not let us.
-        """
+        """Write what is not there yet, all of it or nothing, and have the audit log say so."""
         found.check()
         files = [file for file in found.files if file.action is not Action.LEAVE]
         try:

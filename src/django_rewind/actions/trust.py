@@ -60,12 +60,7 @@ class Doubt:
 
 
 class Trust:
-    """
-    What is stored in one database, of one app or one migration of it, and not signed with our first key.
-
-    Raises:
-        CommandError: there is no key, or no such migration.
-    """
+    """What is stored in one database, of one app or one migration of it, and not signed with our first key."""
 
     def __init__(self, connection: Any, app_label: str | None = None, name: str | None = None) -> None:
         problem = signing.problem_with_keys()

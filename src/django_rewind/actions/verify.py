@@ -157,12 +157,7 @@ def diff(status: Status, store: Store) -> list[str]:
 
 
 def accept(connection: Any, status: Status, *, warn: capture.Warn) -> str:
-    """
-    Store the file of an applied migration in place of the applied version, and return what came of it.
-
-    Raises:
-        CommandError: it is not applied or has no file, or the file could not be stored.
-    """
+    """Store the file of an applied migration in place of the applied version, and return what came of it."""
     name = label(status.key)
     migration = loader_of(connection).files.get(status.key)
     if status.record_id is None or migration is None:
@@ -176,12 +171,7 @@ def accept(connection: Any, status: Status, *, warn: capture.Warn) -> str:
 
 
 def acknowledge(connection: Any, status: Status, **options: Any) -> str:
-    """
-    Note that a migration is known to be without file and source, and return what came of it.
-
-    Raises:
-        CommandError: it is not applied, has a file, or can be rolled back.
-    """
+    """Note that a migration is known to be without file and source, and return what came of it."""
     name = label(status.key)
     if status.record_id is None or status.on_disk:
         what = "not applied" if status.record_id is None else "on disk"

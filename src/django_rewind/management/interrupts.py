@@ -18,16 +18,16 @@ class Terminated(KeyboardInterrupt):
 @contextmanager
 def heeding_termination() -> Iterator[None]:
     """Have SIGTERM stop a run as Ctrl-C does, where nobody has made up their mind about it."""
+
+    def stop(number: int, frame: Any) -> None:
+        raise Terminated
+
     is_main = threading.current_thread() is threading.main_thread()
     if not is_main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
         yield
         return
-    signal.signal(signal.SIGTERM, _raise)
+    signal.signal(signal.SIGTERM, stop)
     try:
         yield
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-
-def _raise(number: int, frame: Any) -> None:
-    raise Terminated

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from django.core.management import call_command, get_commands, load_command_class
@@ -19,22 +17,12 @@ def migrate(connection: Any, *target: str, **options: Any) -> None:
     # A name; or the command, where somebody has loaded it already.
     app: Any = get_commands()["migrate"]
     command = load_command_class(app, "migrate") if isinstance(app, str) else app
-    schema = getattr(connection, "schema_name", None)
-    if schema and _knows_schemas(command):
+    schema, tenant = (getattr(connection, name, None) for name in ("schema_name", "tenant"))
+    known = {action.dest for action in command.create_parser("", "migrate")._actions} if schema else ()
+    if "schema_name" in known:
         options["schema_name"] = schema
-    with _same_tenant(connection):
-        call_command(command, *target, database=connection.alias, **options)
-
-
-def _knows_schemas(command: Any) -> bool:
-    return any(action.dest == "schema_name" for action in command.create_parser("", "migrate")._actions)
-
-
-@contextmanager
-def _same_tenant(connection: Any) -> Iterator[None]:
-    tenant = getattr(connection, "tenant", None)
     try:
-        yield
+        call_command(command, *target, database=connection.alias, **options)
     finally:
         if tenant is not None:
             connection.set_tenant(tenant)
