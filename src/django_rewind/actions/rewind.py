@@ -79,14 +79,14 @@ class Rewind:
         self.snapshot = self.loader.snapshot
         self.adoptions = Adoptions(self.loader)
         # Whether what is on disk under another name is undone like everything else.
-        self.undoes_renamed = False
+        self.includes_renamed = False
         # Called as soon as nothing stands in the way of a run any more.
         self.begins: Callable[[], None] = lambda: None
 
     @property
     def renamed(self) -> dict[Key, Key]:
         """The missing migrations that stay because a file does the same, with that file."""
-        return {} if self.undoes_renamed else self.adoptions.pairs
+        return {} if self.includes_renamed else self.adoptions.pairs
 
     # Planning ---------------------------------------------------------------
 

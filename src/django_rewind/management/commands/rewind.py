@@ -110,7 +110,7 @@ class Command(ReportingCommand):
         elif app_label and app_label not in {config.label for config in apps.get_app_configs()}:
             stale_apps = [app_label]
         rewind = Rewind(connection, self.migration_progress_callback, stale_apps)
-        rewind.undoes_renamed = self.options["include_renamed"]
+        rewind.includes_renamed = self.options["include_renamed"]
         rewind.runner.whole = self.whole
         # Whoever waits for this run can read in the audit log whose it is.
         rewind.begins = lambda: self.lock.note(in_words(self.options))
