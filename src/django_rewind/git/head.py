@@ -70,31 +70,21 @@ def _read(git_folder: Path) -> Head | None:
 
 
 def _commit(git_folder: Path, name: str) -> str:
-    common = _common_folder(git_folder)
+    # Linked work trees share a folder.
+    pointer = git_folder / "commondir"
+    common = git_folder / _text(pointer) if pointer.is_file() else git_folder
+    packed = common / "packed-refs"
     for _ in range(_SYMBOLIC):
-        found = _loose(git_folder, common, name) or _packed(common, name)
-        word, _, other = found.partition(" ")
+        files = (file for file in (git_folder / name, common / name) if file.is_file())
+        reference = next(map(_text, files), "")
+        if not reference and packed.is_file():
+            lines = (line.partition(" ") for line in _text(packed).splitlines())
+            reference = next((commit for commit, _, other in lines if other == name), "")
+        word, _, other = reference.partition(" ")
         if word != "ref:":
-            return found if _COMMIT.fullmatch(found) else ""
+            return reference if _COMMIT.fullmatch(reference) else ""
         name = other
     return ""
-
-
-def _loose(git_folder: Path, common: Path, name: str) -> str:
-    places = [place / name for place in (git_folder, common)]
-    return next((_text(place) for place in places if place.is_file()), "")
-
-
-def _packed(common: Path, name: str) -> str:
-    packed = common / "packed-refs"
-    lines = _text(packed).splitlines() if packed.is_file() else []
-    return next((line.partition(" ")[0] for line in lines if line.partition(" ")[2] == name), "")
-
-
-def _common_folder(git_folder: Path) -> Path:
-    """Return the folder that linked work trees share."""
-    pointer = git_folder / "commondir"
-    return git_folder / _text(pointer) if pointer.is_file() else git_folder
 
 
 def _text(file: Path) -> str:

@@ -112,7 +112,7 @@ class Repository:
     def around(cls, folder: Path) -> Repository:
         """Return the work tree that holds a folder, which may have gone."""
         folder = folder.resolve()
-        present = next(one for one in (folder, *folder.parents) if one.is_dir())
+        present = next(parent for parent in (folder, *folder.parents) if parent.is_dir())
         try:
             out = _git(present, "rev-parse", "--show-toplevel", "--is-shallow-repository")
         except GitUnavailable as error:

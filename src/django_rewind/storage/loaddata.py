@@ -1,4 +1,4 @@
-"""What `loaddata` may do to our tables."""
+"""What `loaddata` may do to the tables of django-rewind."""
 
 from __future__ import annotations
 
@@ -8,15 +8,13 @@ from django.db.models import Model
 
 from ..models import MigrationCode, MigrationCodeHistory, MigrationEvent, StoredContent
 
-__all__ = ["keep_stored_row"]
-
 
 def keep_stored_row(*, instance: Model, raw: bool, using: str, **kwargs: Any) -> None:
     """
     Keep `loaddata` from replacing a stored row: what is here ran here.
 
-    A receiver of `pre_save` of each of our models, which cannot refuse a row, but can make it the one
-    that is there already. A row that is not there is added, proven for nothing.
+    A receiver of `pre_save` of each of its models, which cannot refuse a row, but can make it the one
+    that is there already. A row that is not there is added, bound to no record.
     """
     if not raw:
         return

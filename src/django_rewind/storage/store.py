@@ -337,42 +337,19 @@ class Store(StoredFacts):
         )
 
 
-_TEXT_COLUMNS = (
-    "module",
-    "metadata",
-    "provenance",
-    "digest",
-    "signature",
-    "key_fingerprint",
-    "record_id",
-    "proof",
-    "serial",
-)
-
-_COLUMNS = ("app_label", "migration_name", *_TEXT_COLUMNS)
-
 # What has to be as it was read for a row to be signed: the column, and the attribute.
 _AS_READ = {
-    "module": "module",
+    **{name: name for name in ("module", "digest", "signature", "key_fingerprint", "serial", "record_id")},
     "metadata": "metadata_text",
     "provenance": "origin",
-    "digest": "digest",
-    "signature": "signature",
-    "key_fingerprint": "key_fingerprint",
-    "serial": "serial",
-    "record_id": "record_id",
 }
+_TEXT_COLUMNS = (*_AS_READ, "proof")
+_COLUMNS = ("app_label", "migration_name", *_TEXT_COLUMNS)
 
 # When something is stored, or was to the end; what fails or is refused may be rolled back.
 _STORING = (
-    Event.CAPTURED,
-    Event.BACKFILLED,
-    Event.APPLIED,
-    Event.MARKED_APPLIED,
-    Event.RENAMED,
-    Event.ACCEPTED,
-    Event.SIGNED,
-    Event.DISCARDED,
+    *(Event.CAPTURED, Event.BACKFILLED, Event.APPLIED, Event.MARKED_APPLIED),
+    *(Event.RENAMED, Event.ACCEPTED, Event.SIGNED, Event.DISCARDED),
 )
 
 # As much as the column holds in every database.

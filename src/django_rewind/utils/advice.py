@@ -12,8 +12,6 @@ import re
 from django.core.management.base import CommandError
 from django.db import DEFAULT_DB_ALIAS
 
-__all__ = ["name_database", "on_database"]
-
 # Those that take --database: ours, and `migrate`.
 _COMMAND = re.compile(
     r"'manage\.py (?:backfill_migration_code|migrate|prune_migration_code|restore_migrations|rewind|"

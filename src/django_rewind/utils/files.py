@@ -9,21 +9,13 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
-__all__ = ["write_all"]
-
 
 def write_all(contents: Mapping[Path, bytes], *, executable: bool = False) -> None:
     """
     Write files, and the folders that they need; leave everything as it was if one fails.
 
     Each is written beside its place and renamed into it, so that nobody ever reads
-    half of one. A file that is replaced keeps its mode.
-
-    Args:
-        executable: whether files that are new can be executed.
-
-    Raises:
-        OSError: one cannot be written.
+    half of one. A file that is replaced keeps its mode; a new one can be executed on demand.
     """
     with ExitStack() as undo:
         ready = {path: _written_beside(path, data, executable, undo) for path, data in contents.items()}
@@ -33,7 +25,7 @@ def write_all(contents: Mapping[Path, bytes], *, executable: bool = False) -> No
 
 
 def _written_beside(path: Path, data: bytes, executable: bool, undo: ExitStack) -> Path:
-    for folder in reversed([one for one in path.parents if not one.exists()]):
+    for folder in reversed([parent for parent in path.parents if not parent.exists()]):
         folder.mkdir()
         undo.callback(folder.rmdir)
     # No suffix that anything would import, and short: the name of the file may be long.

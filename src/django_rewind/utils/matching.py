@@ -8,8 +8,6 @@ from django.core.management.base import CommandError
 
 from .types import Key, names_of
 
-__all__ = ["matching", "the_one"]
-
 
 def matching(keys: Iterable[Key], app_label: str, prefix: str) -> list[Key]:
     """Return the migration of an app that has this name, or else those that begin with it."""
@@ -19,15 +17,7 @@ def matching(keys: Iterable[Key], app_label: str, prefix: str) -> list[Key]:
 
 
 def the_one(keys: Iterable[Key], app_label: str, prefix: str, *, otherwise: str) -> Key:
-    """
-    Return the one migration that is meant.
-
-    Args:
-        otherwise: what is said where there is none.
-
-    Raises:
-        CommandError: there is none, or more than one.
-    """
+    """Return the one migration that is meant; without one, raise a CommandError that says *otherwise*."""
     found = matching(keys, app_label, prefix)
     if not found:
         raise CommandError(otherwise)

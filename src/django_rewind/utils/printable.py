@@ -12,8 +12,6 @@ from datetime import datetime
 
 from django.utils.timezone import is_aware, localtime
 
-__all__ = ["in_local_time", "in_short", "printable", "printable_name", "why"]
-
 # Control characters but for tab and line feed; what changes the direction of a line;
 # further ends of lines; and halves of a character, which cannot be encoded.
 _CONTROL = re.compile(

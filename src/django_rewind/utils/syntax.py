@@ -9,16 +9,6 @@ from functools import cache
 from types import FunctionType
 from typing import Any
 
-__all__ = [
-    "FUNCTIONS",
-    "LONGEST_TO_COMPARE",
-    "children",
-    "dotted",
-    "dotted_names",
-    "function_node",
-    "parse_text",
-]
-
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 #: In characters: a tree takes up to five hundred times the memory of its text, and what is only
@@ -65,12 +55,12 @@ def dotted_names(node: ast.AST) -> Iterator[list[str]]:
     """Yield every name that is used, each with the attributes that are asked of it."""
     todo = [node]
     while todo:
-        one = todo.pop()
-        chain = dotted(one) if isinstance(one, (ast.Attribute, ast.Name)) else []
+        node = todo.pop()
+        chain = dotted(node) if isinstance(node, (ast.Attribute, ast.Name)) else []
         if chain:
             yield chain
         else:
-            todo += children(one)
+            todo += children(node)
 
 
 def children(node: ast.AST) -> list[ast.AST]:
@@ -85,7 +75,7 @@ def children(node: ast.AST) -> list[ast.AST]:
     for name in _fields_with_nodes(kind):
         value = getattr(node, name, None)
         if isinstance(value, list):
-            found += [one for one in value if isinstance(one, ast.AST)]
+            found += [item for item in value if isinstance(item, ast.AST)]
         elif isinstance(value, ast.AST):
             found.append(value)
     return found
@@ -94,21 +84,10 @@ def children(node: ast.AST) -> list[ast.AST]:
 @cache
 def _fields_with_nodes(kind: Any) -> tuple[str, ...]:
     """Return the attributes of a kind of node in which there may be others that are looked for."""
-    return () if kind is ast.Constant else tuple(one for one in kind._fields if one not in _WITHOUT)
+    return () if kind is ast.Constant else tuple(name for name in kind._fields if name not in _WITHOUT)
 
 
 # Contexts, operators, names and numbers; and what an import statement is asked for itself.
 _WITHOUT = {
-    "arg",
-    "asname",
-    "attr",
-    "ctx",
-    "id",
-    "kind",
-    "level",
-    "module",
-    "names",
-    "op",
-    "ops",
-    "type_comment",
+    *("arg", "asname", "attr", "ctx", "id", "kind", "level", "module", "names", "op", "ops", "type_comment")
 }
