@@ -132,10 +132,10 @@ def pages() -> dict[str, str]:
         "origin": f"{LIST}?origin=backfilled",
         "search": f"{LIST}?q=field17",
         "modified": f"{LIST}?file=modified",
-        "on disk": f"{LIST}?file=on-disk",
-        "all apps, the picture": f"{LIST}picture/",
-        "one app, the picture": f"{LIST}picture/app010/",
-        "the long app, the picture": f"{LIST}picture/long/",
+        "on disk": f"{LIST}?file=on_disk",
+        "all apps, the graph": f"{LIST}graph/",
+        "one app, the graph": f"{LIST}graph/app010/",
+        "the long app, the graph": f"{LIST}graph/long/",
         "a migration on disk": page("app011", 3),
         "a missing migration": page("app010", last),
         "an edited migration": page("app010", last - 1),
@@ -147,7 +147,7 @@ def look() -> None:
     from django.contrib.auth import get_user_model
     from django.test import Client
 
-    from django_rewind.admin import disk
+    from django_rewind.inventory import reading
 
     client = Client()
     client.force_login(get_user_model().objects.get(username="reader"))
@@ -156,7 +156,7 @@ def look() -> None:
     client.get(f"{LIST}?app_label=auth")
     found = {}
     for name, address in pages().items():
-        disk.forget()
+        reading.forget()
         found[name] = [measure(client, address) for _ in range(3)]
     print(json.dumps(found))
 

@@ -11,7 +11,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
 from django_rewind.inventory.files import Files
-from django_rewind.inventory.snapshot import FileStatus
+from django_rewind.inventory.snapshot import Comparison, FileStatus
 from django_rewind.inventory.status import file_status
 from django_rewind.models import Event, MigrationCode, MigrationEvent
 from django_rewind.sources.bundle.manifest import BundleMember
@@ -77,7 +77,7 @@ class Text:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class SideBySide:
     """Two texts side by side; `problem` says why they are not."""
 
     before: str
@@ -105,7 +105,12 @@ class Detail:
         """What is known of it, with what it needs, which the list does not look at."""
         known, survey = known_of(self.row, self.survey), self.survey
         if self.key in survey.disk.keys and survey.snapshot.bound(self.key) is not None:
-            comparison = Files(survey.store).comparison(known.stored, self.file_text, self.text)
+            files, is_same = Files(survey.store), survey.disk.is_as_stored(survey.stored[self.key])
+            # What is as it is stored need not be read for what is bundled with it.
+            if is_same and not files.changes.is_bundle_modified(known.stored):
+                comparison = Comparison(False)
+            else:
+                comparison = files.comparison(known.stored, self.file_text, self.text)
             snapshot = replace(survey.snapshot, comparisons={self.key: comparison})
             status, verified = file_status(snapshot, self.key), snapshot.verification(self.key)
             known = replace(known, file_status=status, verified=verified)
@@ -210,15 +215,15 @@ class Detail:
         return texts if len(texts) > 1 else []
 
     @cached_property
-    def comparison(self) -> Comparison | None:
+    def comparison(self) -> SideBySide | None:
         if self._compared is None:
             return None
         before, after = self._compared
         words = self._choices[before], self._choices[after]
         try:
-            return Comparison(*words, rows_of(self._text_of(before), self._text_of(after)))
+            return SideBySide(*words, rows_of(self._text_of(before), self._text_of(after)))
         except TooLong:
-            return Comparison(*words, [], _("They are too long to be compared here."))
+            return SideBySide(*words, [], _("They are too long to be compared here."))
 
     def _text_of(self, choice: str) -> str:
         if choice == STORED:
