@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -169,6 +170,15 @@ def modules_imported_by(path: Path) -> Iterator[Path]:
             base = package.joinpath(*(node.module or "").split("."))
             for name in (base, *(base / alias.name for alias in node.names)):
                 yield from filter(Path.is_file, (name.with_suffix(".py"), name / "__init__.py"))
+
+
+def test_no_modules_import_one_another():
+    """However many modules lie between; a circle has no ground to begin to read on."""
+    imports = {path: {found for found in modules_imported_by(path) if found != path} for path in MODULES}
+    try:
+        TopologicalSorter(imports).prepare()
+    except CycleError as error:
+        pytest.fail(" <- ".join(path.relative_to(PACKAGE).as_posix() for path in error.args[1]))
 
 
 def test_a_web_process_executes_nothing_stored():
