@@ -535,8 +535,7 @@ def _resident() -> int:
 def sign(row: dict[str, Any]) -> None:
     """Sign a row with the key of the project, as git could have had it signed."""
     from django_rewind.sources import signing
-    from django_rewind.sources.description import payload
-    from django_rewind.sources.stored import proof_of
+    from django_rewind.sources.stored import binding_of, payload
 
     if isinstance(row["source_code"], str):
         row["digest"] = sha256(row["source_code"].encode("utf-8", "surrogatepass")).hexdigest()
@@ -550,13 +549,13 @@ def sign(row: dict[str, Any]) -> None:
                 module=row["module"],
                 metadata=row["metadata"],
                 source_digest=row["digest"],
-                provenance=row["provenance"],
+                origin=row["provenance"],
                 serial=row["serial"],
             )
         )
         key = (row["app_label"], row["migration_name"])
         if isinstance(row["record_id"], int):
-            row["proof"] = proof_of(key, row["signature"], row["key_fingerprint"], row["record_id"])
+            row["proof"] = binding_of(key, row["signature"], row["key_fingerprint"], row["record_id"])
 
 
 def verifies(row: dict[str, Any]) -> bool:
