@@ -169,6 +169,7 @@ class Preparation:
             for migration in self._stored:
                 # A fake run executes no operation: it is the last resort when a source is no good.
                 migration.is_inert = not migration.can_be_loaded()
+            self._use_equal_files()
             return self._nodes(self._in_order(full_plan))
         self._load()
         return self._backwards(full_plan) if self.plan.is_backwards else self._forwards(full_plan)
@@ -199,11 +200,16 @@ class Preparation:
                 if key in self.plan.unapplied:
                     raise (with_way_out(error) if is_modified else error) from error.__cause__
                 self._use_the_file(key, error) if is_modified else self._leave_out([key], error)
-            else:
-                if is_modified and same_operations(
-                    migration.loaded, _as_written(self.loader.disk_migrations[key])
-                ):
-                    del self.plan.applied_versions[key]
+        self._use_equal_files()
+
+    def _use_equal_files(self) -> None:
+        """Use the files of modified migrations that turn out to do the same as what was applied."""
+        for key, migration in list(self.plan.applied_versions.items()):
+            is_equal = migration.is_loaded and same_operations(
+                migration.loaded, _as_written(self.loader.disk_migrations[key])
+            )
+            if is_equal:
+                del self.plan.applied_versions[key]
         if self.plan.is_backwards:
             # In place: it is the plan that receivers of pre_migrate are given, and to
             # whose migrations they add operations.

@@ -56,6 +56,19 @@ def test_cosmetic_edit_does_not_count(shop):
     assert "from stored code" not in result.output
 
 
+@pytest.mark.parametrize("fake", [[], ["--fake"]])
+@pytest.mark.parametrize("command", [["migrate"], ["rewind", "--noinput"]])
+def test_edit_that_does_the_same_does_not_count(shop, command, fake):
+    """Another program with the same operations is no difference: the file is used."""
+    apply_price(shop)
+    shop.migration("shop.0002_price", PRICE.replace("7", "3 + 4"), after="0001_initial")
+
+    result = shop.manage(*command, "shop", "0001", *fake)
+
+    assert shop.applied("shop") == ["0001_initial"]
+    assert "from stored code" not in result.output
+
+
 def renamed_model(shop: Project, old: str) -> str:
     """Write 0002, which renames the model and adds a column, with its old name in a variable."""
     shop.models("shop", "class Item(models.Model):\n    name = models.CharField(max_length=50)\n")
