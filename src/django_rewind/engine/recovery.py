@@ -102,4 +102,4 @@ class Recovery:
         status = self.snapshot.without_file.get(key)
         if status is FileStatus.MISSING:
             return "missing as well and cannot be recovered"
-        return status.value if status else "not known"
+        return f"not rolled back by default ({status.value})" if status else "not known"
