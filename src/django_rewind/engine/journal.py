@@ -21,6 +21,7 @@ from ..signals import announce, post_capture, post_rewind_step, pre_capture, pre
 from ..sources.recovered import RecoveredMigration, source_of
 from ..sources.stored import StoredMigration, StoredRevision
 from ..storage.audit_log import AuditEntry, AuditLog
+from ..storage.records import newest_record_id
 from ..storage.tables import all_of_ours
 from ..utils.types import Key, key_of, label
 from .lock import check_held
@@ -198,7 +199,7 @@ class Journal:
         """Go on where an earlier run has left a step, where its database takes nothing back."""
         resuming = progress.resuming(
             self.recorder.audit_log,
-            record_id=self.recorder.newest(step.key),
+            record_id=newest_record_id(self.connection, step.key),
             digest=step.digest,
             warn=self.messages.warn,
         )
@@ -230,11 +231,13 @@ class Journal:
 
     def _capture(self, migration: Migration, *, fake: bool) -> None:
         """Capture everything that this run applies, before its first operation."""
+        if self._has_captured:
+            return
         changes = self.recorder.changes
         # Our own migrations may have been applied by this very run.
         gone = {key for key, is_applied in changes.items() if not is_applied}
         applied = {*self.loader.applied_migrations, *changes} - gone
-        if self._has_captured or not all_of_ours(self.loader.disk_migrations, applied):
+        if not all_of_ours(self.loader.disk_migrations, applied):
             return
         forwards = [step for step, backwards in self.plan.migrations if not backwards] if self.plan else []
         self._has_captured = bool(forwards)
