@@ -4,22 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from ..schema.effects import outline
 from ..schema.graph import closure
 from ..schema.lineage import Names, Place
-from ..sources.stored import why_unusable
-from ..utils.types import Key
+from ..sources.stored import StoredMigration, why_unusable
+from ..utils.types import Effect, Key
 
-if TYPE_CHECKING:
-    from .snapshot import Snapshot
+
+class Applied(Protocol):
+    """What is asked of a `Snapshot`, which asks this module in its turn."""
+
+    @property
+    def files(self) -> Collection[Key]: ...
+    @property
+    def absent(self) -> list[Key]: ...
+    @property
+    def history(self) -> dict[Key, list[Effect]]: ...
+    @property
+    def tables_in_use(self) -> frozenset[str]: ...
+
+    def bound(self, key: Key) -> StoredMigration | None: ...
+
+    def dependencies(self, key: Key) -> list[Key]: ...
 
 
 class Recreated:
     """What the applied migrations of a database have made, one after the other, and whose it is."""
 
-    def __init__(self, snapshot: Snapshot) -> None:
+    def __init__(self, snapshot: Applied) -> None:
         self.snapshot = snapshot
         # What would disappear if a migration without a file were rolled back.
         self._losses: dict[Key, list[Place]] = {}

@@ -288,10 +288,14 @@ class Snapshot:
 
     def effects(self, key: Key) -> list[Effect]:
         """Return what a migration does: from its file, else from what was stored."""
+        description = self._description(key)
+        return description.effects if description else []
+
+    def _description(self, key: Key) -> File | None:
         if key in self.files:
-            return self.files[key].effects
+            return self.files[key]
         stored = self.stored.get(key)
-        return [] if stored is None or why_unusable(stored) is not None else stored.metadata.effects
+        return None if stored is None or why_unusable(stored) is not None else stored.metadata
 
     def lasting_effects(self, keys: Iterable[Key]) -> dict[Key, list[Effect]]:
         """Return what is left by now of what these applied migrations did."""
@@ -350,10 +354,8 @@ class Snapshot:
         return {substitute for one in named for substitute in self.squashed_by.in_place_of(one)} - {key}
 
     def _written_dependencies(self, key: Key) -> Iterable[Key]:
-        if key in self.files:
-            return self.files[key].dependencies
-        stored = self.stored.get(key)
-        return [] if stored is None or why_unusable(stored) is not None else stored.metadata.dependencies
+        description = self._description(key)
+        return description.dependencies if description else []
 
 
 def tables_in_use() -> frozenset[str]:
