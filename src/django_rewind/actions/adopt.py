@@ -10,6 +10,7 @@ from django.db import transaction
 from ..engine import capture
 from ..engine.loader import RewindLoader
 from ..exceptions import RewindError
+from ..inventory.files import Files
 from ..inventory.renames import renames
 from ..models import Event
 from ..schema.graph import closure, parents_in
@@ -34,7 +35,7 @@ class Adoptions:
     @cached_property
     def pairs(self) -> dict[Key, Key]:
         """The files to adopt, by the missing migrations that they stand for."""
-        return renames(self.snapshot, self.store)
+        return renames(self.snapshot, Files(self.store))
 
     def waiting(self) -> dict[Key, list[Key]]:
         """

@@ -186,7 +186,7 @@ class Preparation:
         not, and of a modified one the file is used.
         """
         stored = self._stored
-        waiting = [one for one in stored if not one.is_loaded and why_unusable(one.stored) is None]
+        waiting = [row for row in stored if not row.is_loaded and why_unusable(row.stored) is None]
         # In one go: one by one each is a query.
         texts = Store(self.connection).texts(migration.key for migration in waiting)
         for migration in waiting:
@@ -324,7 +324,7 @@ class Preparation:
         Of data nobody would notice that it is changed twice.
         """
         snapshot = self.loader.snapshot
-        renamed = renames(snapshot, Store(self.connection))
+        renamed = renames(snapshot, Files(Store(self.connection)))
         applied_as = {file: missing for missing, file in renamed.items()}
         again = [key for key in map(key_of, steps) if key in applied_as]
         left = snapshot.lasting_effects(renamed) if again else {}

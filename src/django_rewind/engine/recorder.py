@@ -12,6 +12,7 @@ from django.db.migrations.recorder import MigrationRecorder
 
 from ..backends import backend_for
 from ..models import Event
+from ..storage.records import newest_record_id
 from ..utils.types import APP_LABEL, Key
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class RewindRecorder(MigrationRecorder):
 
     def record_unapplied(self, app: str, name: str) -> None:
         key = (app, name)
-        record_id = self.newest(key) if self.keeps_audit_log(key) else None
+        record_id = newest_record_id(self.connection, key) if self.keeps_audit_log(key) else None
         with self._together(record_id is not None):
             super().record_unapplied(app, name)
             if record_id is not None:
@@ -77,15 +78,6 @@ class RewindRecorder(MigrationRecorder):
     def _together(self, is_more_than_one: bool) -> AbstractContextManager[Any]:
         alias = self.connection.alias
         return transaction.atomic(using=alias, savepoint=False) if is_more_than_one else nullcontext()
-
-    def newest(self, key: Key) -> int | None:
-        """Return the id of the newest record of a migration."""
-        # In plain SQL, once for each migration: to put the query together takes longer than to run it.
-        records = self.connection.ops.quote_name(self.Migration._meta.db_table)
-        with self.connection.cursor() as cursor:
-            cursor.execute(f"SELECT MAX(id) FROM {records} WHERE app = %s AND name = %s", key)  # noqa: S608 (a name)
-            newest: int | None = cursor.fetchone()[0]
-        return newest
 
     def _check_constraints(self) -> None:
         """

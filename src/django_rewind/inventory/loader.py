@@ -10,9 +10,9 @@ from django.apps import apps
 from django.db.migrations import Migration
 from django.db.migrations.exceptions import NodeNotFoundError
 from django.db.migrations.loader import MigrationLoader
-from django.db.migrations.recorder import MigrationRecorder
 
 from .. import conf
+from ..storage.records import record_ids
 from ..storage.tables import all_of_ours
 from ..utils.types import Applied, Key
 from .squashes import in_order_of_originals, originals_of
@@ -100,8 +100,8 @@ class InventoryLoader(MigrationLoader):
         applied: dict[Key, Any] = dict(self.applied_migrations)
         without_id = [key for key, of in applied.items() if isinstance(of, Migration)]
         if without_id and self.connection is not None:
-            records = MigrationRecorder(self.connection).applied_migrations()
-            ids.update({key: records[key].pk for key in without_id if key in records})
+            records = record_ids(self.connection)
+            ids.update({key: records[key] for key in without_id if key in records})
         return ids
 
     def ids_of_records(self) -> Applied:

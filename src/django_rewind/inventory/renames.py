@@ -9,26 +9,23 @@ from __future__ import annotations
 
 import ast
 
-from ..sources.bundle.changes import BundleChanges
-from ..sources.bundle.collector import Collector
 from ..sources.compare import dump
 from ..sources.signing import Verdict
-from ..storage.store import Store
 from ..utils.syntax import LONGEST_TO_COMPARE, parse_text
 from ..utils.types import Key
-from .files import text_on_disk
+from .files import Files, text_on_disk
 from .snapshot import FileStatus, Snapshot
 
 # Attributes of a migration that a new number or another parent changes.
 _PLACE = {"dependencies", "initial", "replaces", "run_before"}
 
 
-def renames(snapshot: Snapshot, store: Store) -> dict[Key, Key]:
+def renames(snapshot: Snapshot, files: Files) -> dict[Key, Key]:
     """
     Return the files that do the same as missing migrations, by those: in the order of application, and of numbers.
 
     Args:
-        store: has the texts of what is missing.
+        files: compares with what is stored, and reads it.
     """
     stored = snapshot.stored
     missing = [
@@ -41,8 +38,7 @@ def renames(snapshot: Snapshot, store: Store) -> dict[Key, Key]:
     if not missing or not free:
         return {}
     programs = {key: program(text_on_disk(key) or "") for key in free}
-    texts = store.texts(missing)
-    changes = BundleChanges(Collector(), store.contents)
+    texts = files.store.texts(missing)
     pairs: dict[Key, Key] = {}
     for key in missing:
         wanted = program(texts.get(key, ""))
@@ -51,7 +47,7 @@ def renames(snapshot: Snapshot, store: Store) -> dict[Key, Key]:
             for file in free
             if file[0] == key[0] and programs[file] == wanted and file not in pairs.values()
         ]
-        if wanted and alike and not changes.is_bundle_modified(stored[key]):
+        if wanted and alike and not files.changes.is_bundle_modified(stored[key]):
             pairs[key] = alike[0]
     return pairs
 

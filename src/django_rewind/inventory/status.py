@@ -199,15 +199,15 @@ def statuses_of(connection: Any, app_labels: Container[str] | None = None) -> li
 def with_comparisons(loader: InventoryLoader) -> Snapshot:
     """Return the snapshot of a loader with what takes more reading: how files compare, and what was noted."""
     connection: Any = loader.connection
-    snapshot, store = loader.snapshot, Store(connection)
+    snapshot, files = loader.snapshot, Files(Store(connection))
     if not loader.store_is_ready:
         return snapshot
     bound = (snapshot.bound(key) for key in snapshot.stored if key in snapshot.files)
     return snapshot.with_more(
         acknowledged=MissingBeforeInstall(connection).acknowledged(),
         verifications=Verifications(connection).newest(),
-        comparisons=Files(store).compare(row for row in bound if row is not None),
-        renamed=renames(snapshot, store),
+        comparisons=files.compare(row for row in bound if row is not None),
+        renamed=renames(snapshot, files),
     )
 
 

@@ -21,8 +21,19 @@ def newest_record(connection: Any) -> str:
 
     With each step one is asked for, and to put a query together takes Django longer than to run it.
     """
+    return f"({_newest(connection)})"
+
+
+def newest_record_id(connection: Any, key: Key) -> int | None:
+    with connection.cursor() as cursor:
+        cursor.execute(_newest(connection), key)
+        newest: int | None = cursor.fetchone()[0]
+    return newest
+
+
+def _newest(connection: Any) -> str:
     records = connection.ops.quote_name(MigrationRecorder.Migration._meta.db_table)
-    return f"(SELECT MAX(id) FROM {records} WHERE app = %s AND name = %s)"  # noqa: S608 (a name)
+    return f"SELECT MAX(id) FROM {records} WHERE app = %s AND name = %s"  # noqa: S608 (a name)
 
 
 def is_bound(bound_to: int | None, record_id: int) -> bool:
