@@ -15,7 +15,7 @@ from ..inventory.renames import renames
 from ..models import Event
 from ..schema.graph import closure, parents_in
 from ..storage.audit_log import AuditEntry, AuditLog
-from ..storage.records import rename_record
+from ..storage.records import rename_records
 from ..storage.store import Store
 from ..utils.types import Key, label
 
@@ -84,7 +84,7 @@ def adopt(adoptions: Adoptions, *, warn: capture.Warn) -> list[tuple[Key, Key]]:
     connection = adoptions.store.connection
     with transaction.atomic(using=connection.alias):
         for old, new in moved.items():
-            if not rename_record(connection, applied[old], old, new):
+            if not rename_records(connection, applied[old], old, new):
                 raise RewindError(
                     f"The record of {label(old)} has changed in the meantime.", "Look again, then try again."
                 )

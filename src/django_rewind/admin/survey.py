@@ -22,8 +22,9 @@ from django_rewind.inventory.status import file_status
 from django_rewind.sources.description import Metadata
 from django_rewind.sources.stored import StoredMigration, StoredSummary, why_unusable
 from django_rewind.storage.facts import MissingBeforeInstall, Verification, Verifications
+from django_rewind.storage.records import with_ids_as_noted
 from django_rewind.storage.store import Store
-from django_rewind.utils.types import Key
+from django_rewind.utils.types import Applied, Key
 
 # What may be something else, once the other migrations of the app are known.
 _AT_FIRST_SIGHT = (FileStatus.MISSING, FileStatus.STALE_APP, FileStatus.MISSING_BEFORE_INSTALL)
@@ -77,7 +78,7 @@ class Survey:
         verifications = Verifications(self.connection).newest() if self.has_store else {}
         return Snapshot(
             files=files,
-            applied={key: record.pk for key, record in self.records.items()},
+            applied=self._applied,
             stored=stored,
             stored_squashes=self.store.squashes() if self.has_store else {},
             missing_before_install=MissingBeforeInstall(self.connection).records() if self.has_store else {},
@@ -87,6 +88,12 @@ class Survey:
             disabled_apps=disabled_apps(app_label for app_label, _ in self.records),
             tables_in_use=tables_in_use(),
         )
+
+    @property
+    def _applied(self) -> Applied:
+        applied = {key: record.pk for key, record in self.records.items()}
+        bound = ((key, one.record_id) for key, one in self.stored.items())
+        return with_ids_as_noted(self.connection, applied, bound)
 
     # File status ------------------------------------------------------------
 

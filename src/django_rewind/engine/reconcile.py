@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..storage.facts import StoredFacts, unstored_among
+from ..storage.records import with_ids_as_noted
 from ..storage.tables import all_of_ours
 from .handover import outcome_of
 
@@ -32,6 +33,8 @@ def reconcile(connection: Any, *, warn: Callable[[str], None] = logger.debug) ->
         return
     known = StoredFacts(connection).known()
     on_disk = {key: record_id for key, record_id in outcome.applied.items() if key in outcome.disk}
+    bound = ((key, fact.record_id) for key, fact in known.items() if on_disk.get(key))
+    on_disk = with_ids_as_noted(connection, on_disk, bound)
     found = unstored_among(known, on_disk)
     undescribed = {key for key in on_disk if key in known and not known[key].is_described} - set(found)
     if found or undescribed:

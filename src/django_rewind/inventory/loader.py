@@ -12,7 +12,7 @@ from django.db.migrations.exceptions import NodeNotFoundError
 from django.db.migrations.loader import MigrationLoader
 
 from .. import conf
-from ..storage.records import record_ids
+from ..storage.records import record_ids, with_ids_as_noted
 from ..storage.tables import all_of_ours
 from ..utils.types import Applied, Key
 from .squashes import in_order_of_originals, originals_of
@@ -50,11 +50,17 @@ class InventoryLoader(MigrationLoader):
         from ..storage.store import Store
 
         from_store: dict[str, Any] = {}
+        applied = self.bound_ids()
         if self.store_is_ready:
-            from_store["stored"] = Store(self.connection).rows()
+            stored = from_store["stored"] = Store(self.connection).rows()
             if any(key not in self.files for key in self.applied_migrations):
-                from_store["missing_before_install"] = MissingBeforeInstall(self.connection).records()
-        return self._snapshot(self.bound_ids(), **from_store)
+                before = from_store["missing_before_install"] = MissingBeforeInstall(
+                    self.connection
+                ).records()
+                applied = with_ids_as_noted(self.connection, applied, before.items())
+            bound = ((key, row.record_id) for key, row in stored.items())
+            applied = with_ids_as_noted(self.connection, applied, bound)
+        return self._snapshot(applied, **from_store)
 
     @cached_property
     def described(self) -> dict[Key, ImportedFile]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.db.migrations.recorder import MigrationRecorder
 
 from ..utils.types import APP_LABEL, Applied, Key
+from .tables import in_batches
 
 
 def record_ids(connection: Any) -> Applied:
@@ -46,11 +48,29 @@ def is_bound(bound_to: int | None, record_id: int) -> bool:
     return bound_to is not None and (not record_id or bound_to == record_id)
 
 
-def rename_record(connection: Any, record_id: int, old: Key, new: Key) -> bool:
-    """Give a record the name of another migration of its app; return whether it was still as it was read."""
+def with_ids_as_noted(connection: Any, applied: Applied, noted: Iterable[tuple[Key, int | None]]) -> Applied:
+    """
+    Return the ids of what is applied, each as it was noted if that is a record of it, too.
+
+    A record may stand twice: then `applied` has one of them, and another may have been noted.
+    There is no query unless they differ.
+    """
+    others = {
+        record_id: key for key, record_id in noted if record_id and applied.get(key, record_id) != record_id
+    }
+    found: Applied = {}
     records = MigrationRecorder.Migration.objects.using(connection.alias)
-    updated = records.filter(pk=record_id, app=old[0], name=old[1]).update(name=new[1])
-    return bool(updated == 1)
+    for batch in in_batches(list(others), 500):
+        for record in records.filter(pk__in=batch):
+            if others[record.pk] == (record.app, record.name):
+                found[others[record.pk]] = record.pk
+    return {**applied, **found}
+
+
+def rename_records(connection: Any, record_id: int, old: Key, new: Key) -> bool:
+    """Give the records of a migration another name in its app; return whether the one that was read is there."""
+    records = MigrationRecorder.Migration.objects.using(connection.alias).filter(app=old[0], name=old[1])
+    return bool(records.filter(pk=record_id).exists() and records.update(name=new[1]))
 
 
 def hold_own_records(connection: Any) -> None:
