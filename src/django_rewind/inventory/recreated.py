@@ -4,27 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cached_property
-from typing import Protocol
+from typing import Any, Protocol
 
 from ..schema.effects import outline
-from ..schema.graph import closure
-from ..schema.lineage import Names, Place
+from ..schema.graph import closure, in_applied_order
+from ..schema.lineage import Names, Place, made_by
 from ..sources.stored import StoredMigration, why_unusable
 from ..utils.types import Effect, Key
+from .squashes import originals_of, standing_together
 
 
 class Applied(Protocol):
     """What is asked of a `Snapshot`, which asks this module in its turn."""
 
     @property
-    def files(self) -> Collection[Key]: ...
+    def files(self) -> Mapping[Key, Any]: ...
     @property
     def absent(self) -> list[Key]: ...
     @property
     def history(self) -> dict[Key, list[Effect]]: ...
     @property
     def tables_in_use(self) -> frozenset[str]: ...
-
     def bound(self, key: Key) -> StoredMigration | None: ...
 
     def dependencies(self, key: Key) -> list[Key]: ...
@@ -35,14 +35,14 @@ class Recreated:
 
     def __init__(self, snapshot: Applied) -> None:
         self.snapshot = snapshot
-        # What would disappear if a migration without a file were rolled back.
+        # What would disappear if a migration without a file were rolled back, under its name of now.
         self._losses: dict[Key, list[Place]] = {}
+        for key, place in made_by(snapshot.absent, snapshot.history):
+            self._losses.setdefault(key, []).append(place)
         names, of_files = Names(), Names()
         for key, effects in snapshot.history.items():
             if key in snapshot.files:
                 of_files.follow(key[0], effects)
-            else:
-                self._losses[key] = names.losses(key[0], effects)
             names.follow(key[0], effects)
         # The tables and columns of all that is applied, and of what has a file.
         self._all, self._needed = names.needed(), of_files.needed()
@@ -87,13 +87,12 @@ class Recreated:
 
     def with_table_in_use(self, missing: Collection[Key]) -> set[Key]:
         """Return the missing migrations without which an installed model has no table."""
+        in_use = self.snapshot.tables_in_use - self._to_be_made
         keepers = [
             key
             for key in missing
             if any(
-                column is None
-                and table in self.snapshot.tables_in_use
-                and (table, column) not in self._made_anew.get(key, ())
+                column is None and table in in_use and (table, column) not in self._made_anew.get(key, ())
                 for table, column in self._losses.get(key, ())
             )
         ]
@@ -102,6 +101,27 @@ class Recreated:
             for key in missing
         }
         return closure(keepers, parents)
+
+    @cached_property
+    def _to_be_made(self) -> set[str]:
+        """The tables that files still have to make, so that no installed model uses them yet."""
+        names = Names()
+        for key, effects in self.snapshot.history.items():
+            if key in self.snapshot.files:
+                names.follow(key[0], effects)
+        to_be_made: set[Place] = set()
+        for key in self._not_applied():
+            for effect in self.snapshot.files[key].effects:
+                _, made = names.step(key[0], effect)
+                # Told to the state alone, a table is there already.
+                to_be_made |= made if effect["database"] else set()
+        return {table for table, column in to_be_made if column is None}
+
+    def _not_applied(self) -> list[Key]:
+        """Return the files that nothing applied stands for, parents first."""
+        files = self.snapshot.files
+        waiting = files.keys() - standing_together({*self.snapshot.history}, originals_of(files))
+        return in_applied_order(waiting, {key: files[key].dependencies for key in waiting}, {})
 
     def left_behind(
         self, rolled_back: Collection[Key], followers: Mapping[Key, Collection[Key]]

@@ -313,6 +313,9 @@ def made_by(steps: Container[Key], history: Mapping[Key, Iterable[Effect]]) -> l
     made: list[Made] = []
     for key, effects in history.items():
         for effect in effects:
+            if effect.get("state") and effect["effect"] in ("delete_model", "remove_field"):
+                gone = name_of(key[0], effect)
+                made = [earlier for earlier in made if earlier.name[: len(gone)] != gone]
             for earlier in made:
                 earlier.follow(key[0], effect)
             if key in steps:

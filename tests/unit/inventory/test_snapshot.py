@@ -371,6 +371,42 @@ def test_a_table_of_another_name_keeps_nothing():
     assert history(applied=[goods], tables_in_use=frozenset({"goods"})).of(FileStatus.TABLE_IN_USE)
 
 
+@pytest.mark.parametrize(
+    "operations, status",
+    [
+        ([create("Product")], FileStatus.MISSING),
+        ([create("Thing"), migrations.RenameModel("Thing", "Product")], FileStatus.MISSING),
+        ([create("Thing"), migrations.AlterModelTable("Thing", "shop_product")], FileStatus.MISSING),
+        ([migrations.SeparateDatabaseAndState([], [create("Product")])], FileStatus.TABLE_IN_USE),
+        ([add("Product", "a")], FileStatus.TABLE_IN_USE),
+    ],
+)
+def test_a_table_that_a_file_has_still_to_make_is_not_in_use(operations, status):
+    """What a file says to the state alone makes nothing."""
+    file = in_memory("shop.0001_other", *operations)
+    found = history(disk=[file], applied=[FIRST], tables_in_use=frozenset({"shop_product"}))
+    assert found.without_file == {key(FIRST): status}
+
+
+def test_what_a_squash_would_make_is_there():
+    """Its originals have made it, and it will never be applied beside them."""
+    file = in_memory("shop.0001_squashed", create("Product"), replaces=[key(FIRST), key(SECOND)])
+    found = history(disk=[SECOND, file], applied=[FIRST], tables_in_use=frozenset({"shop_product"}))
+    assert found.without_file == {key(FIRST): FileStatus.TABLE_IN_USE}
+
+
+@pytest.mark.parametrize("renames_later", [False, True])
+def test_a_table_is_known_under_the_name_that_it_has_now(renames_later):
+    """Whichever migration has renamed it: it is in use, or a file has remade it."""
+    thing, rename = create("Thing"), migrations.RenameModel("Thing", "Product")
+    first = in_memory("shop.0001", *([thing] if renames_later else [thing, rename]))
+    second = in_memory("shop.0002", *([rename] if renames_later else []), after="shop.0001")
+    used = history(applied=[first, second], tables_in_use=frozenset({"shop_product"}))
+    assert used.without_file[key(first)] is FileStatus.TABLE_IN_USE
+    remade = in_memory("shop.0001_remade", create("Product"))
+    assert history(disk=[remade], applied=[first, second, remade]).recreated.by == {key(first): key(remade)}
+
+
 # The rest
 
 
