@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Info, Tags, Warning, register
-from django.db import OperationalError, connections
+from django.core.management.base import CommandError
+from django.db import DatabaseError, connections
 
 from . import conf
 from .sources import signing
@@ -112,6 +113,7 @@ def _check_database(connection: Any) -> Iterator[CheckMessage]:
     # Only where a database is checked: every process registers the checks.
     from .inventory.status import statuses_of
     from .storage.store import Store
+    from .utils.printable import why
 
     alias = connection.alias
     if not Store(connection).is_allowed:
@@ -125,8 +127,13 @@ def _check_database(connection: Any) -> Iterator[CheckMessage]:
         return
     try:
         statuses = statuses_of(connection)
-    except OperationalError:
-        # The database cannot be reached: whatever wants to use it says so.
+    except (CommandError, DatabaseError) as error:
+        # Whoever fails on warnings must not go on because nothing could be looked at.
+        yield Warning(
+            f"The migrations of the database '{alias}' could not be checked: {why(error)}",
+            "Check again when that is mended.",
+            id="django_rewind.W012",
+        )
         return
     if any(status.key[0] == APP_LABEL and status.on_disk and not status.is_applied for status in statuses):
         yield Warning(

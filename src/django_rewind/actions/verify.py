@@ -18,7 +18,7 @@ from django.db.migrations import Migration
 from django.utils.timezone import now
 
 from ..engine import capture
-from ..exceptions import UNCHANGED, NotRecoverable
+from ..exceptions import UNCHANGED, NotInitialized, NotRecoverable
 from ..inventory.files import text_on_disk
 from ..inventory.loader import loader_of
 from ..inventory.status import Status, statuses, with_comparisons
@@ -73,6 +73,10 @@ class Verifier:
         self.store = Store(connection)
         self.noted = Verifications(connection)
         loader = loader_of(connection)
+        # No migration is applied to it, and no table of ours would be made.
+        self.is_kept_empty = not (loader.applied_migrations or self.store.is_allowed)
+        if not (loader.store_is_ready or self.is_kept_empty):
+            raise NotInitialized(connection.alias)
         self.files = loader.files
         self.snapshot = with_comparisons(loader)
         self.statuses = [status for status in statuses(self.snapshot) if status.stored or status.is_applied]

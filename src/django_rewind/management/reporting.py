@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from django.core.management.base import BaseCommand, CommandError
-from django.db import DEFAULT_DB_ALIAS, connections
+from django.db import DEFAULT_DB_ALIAS, Error, connections
 from django.utils.timezone import is_aware, make_aware
 
+from django_rewind.management.exit_status import failure
 from django_rewind.management.options import with_joined_names
 from django_rewind.utils.advice import name_database, on_database
 from django_rewind.utils.printable import printable
@@ -21,13 +22,15 @@ _JSON_FORMAT = 1
 
 _ALL = "all"
 
+_Found = TypeVar("_Found")
+
 
 class ReportingCommand(BaseCommand):
     """
     A command that reports on migrations: what it found goes to stdout, the rest to stderr.
 
     A report for scripts is one JSON document:
-    ``{"format": 1, "command": …, "databases": {alias: …}}``.
+    ``{"format": 1, "command": …, "databases": {alias: …}}``, with an ``error`` where it failed.
     """
 
     # What it reports on may be what keeps the checks from passing.
@@ -58,14 +61,53 @@ class ReportingCommand(BaseCommand):
             help="How to report: as text to read, or as JSON for scripts.",
         )
 
+    def is_gate(self, options: Mapping[str, Any]) -> bool:
+        """Return whether a script decides by the exit status whether to go on."""
+        return False
+
     def execute(self, *args: Any, **options: Any) -> Any:
-        """Have what an error names as the next step work on the database that it is about."""
+        """
+        Run the command, and have every failure say what it is.
+
+        What an error names as the next step works on the database that it is about.
+        """
+        alias = options["database"]
+        self._has_reported = False
+        # Of several databases, those that could not be looked at, and why.
+        self._unread: dict[str, str] = {}
         try:
-            return super().execute(*args, **options)
-        except CommandError as error:
-            if options["database"] in connections:
-                name_database(error, options["database"])
-            raise
+            output = super().execute(*args, **options)
+            if self._unread:
+                raise CommandError(f"Not looked at: {', '.join(self._unread)}.")
+            return output
+        except Exception as error:
+            failed = failure(error, alias, is_gate=self.is_gate(options), has_checked_all=not self._unread)
+            if not isinstance(failed, CommandError):
+                raise
+            if alias in connections:
+                name_database(failed, alias)
+            if options["format"] == "json" and not self._has_reported:
+                self.write_json({}, error=str(failed))
+            if failed is error:
+                raise
+            raise failed from error
+
+    def of_each_database(
+        self, options: Mapping[str, Any], look: Callable[[Any], _Found]
+    ) -> dict[str, _Found]:
+        """Return what is found in each database; of several, one that fails does not hide the others."""
+        wanted = self.connections(options)
+        found: dict[str, _Found] = {}
+        for connection in wanted:
+            alias = connection.alias
+            try:
+                found[alias] = look(connection)
+            except (CommandError, Error) as error:
+                if len(wanted) == 1:
+                    raise
+                self._unread[alias] = on_database(str(failure(error, alias)), alias)
+                self.stderr.write(self._unread[alias])
+        return found
 
     def connections(self, options: Mapping[str, Any]) -> list[Any]:
         wanted = options["database"]
@@ -82,10 +124,12 @@ class ReportingCommand(BaseCommand):
             raise CommandError(f"{option} works on one database: name it with --database.", returncode=2)
         return connection
 
-    def write_json(self, databases: Mapping[str, Any]) -> None:
+    def write_json(self, databases: Mapping[str, Any], **more: Any) -> None:
         """Write what was found, by alias."""
+        self._has_reported = True
         name = type(self).__module__.rpartition(".")[2]
-        document = {"format": _JSON_FORMAT, "command": name, "databases": databases}
+        unread = {alias: {"error": error} for alias, error in self._unread.items()}
+        document = {"format": _JSON_FORMAT, "command": name, "databases": {**databases, **unread}, **more}
         # The one control character that JSON does not escape.
         self.stdout.write(json.dumps(document, indent=2, default=_as_json).replace("\x7f", "\\u007f"))
 

@@ -671,7 +671,7 @@ def test_options_that_make_no_sense(left, args):
     result = left.attempt("rewind", *args.split())
 
     assert result.returncode == 2
-    assert result.stdout == ""
+    assert result.stdout == "" or ("json" in args and json.loads(result.stdout)["error"])
     assert "Traceback" not in result.stderr
     if args != "--unknown":
         assert len(result.stderr.splitlines()) == 1
@@ -697,6 +697,6 @@ def test_empty_database(new_shop, args):
     """Without `--migrate`, and where it is only to be shown, nothing is made."""
     refused = new_shop.attempt("rewind", *args)
 
-    assert refused.returncode == 1
+    assert refused.returncode == (2 if args == ("--check",) else 1)
     assert "Nothing is stored in the database 'default' yet" in refused.stderr
     assert new_shop.tables() <= {"django_migrations"}

@@ -69,13 +69,6 @@ def test_unknown_app(shop):
     shop.refused("verify_migrations", "stock", naming="stock")
 
 
-def test_nothing_is_migrated_yet(new_shop):
-    """Without a table there is nothing that could fail."""
-    result = new_shop.manage("verify_migrations")
-
-    assert "0 of 0 migrations" in result.stdout
-
-
 def test_file_that_is_there_is_not_used(shop):
     """What would happen without the file is what counts, also where the file is there."""
     shop.configure(DJANGO_REWIND_EXCLUDE_MODULES=["tones"])

@@ -19,6 +19,7 @@ from django_rewind.engine.plan import Plan
 from django_rewind.engine.transactions import Whole, check_atomic
 from django_rewind.exceptions import UNCHANGED, NotInitialized, RewindError, RewindInterrupted
 from django_rewind.management.asking import confirm
+from django_rewind.management.exit_status import FOUND
 from django_rewind.management.interrupts import heeding_termination
 from django_rewind.management.migrating import migrate
 from django_rewind.management.reporting import ReportingCommand
@@ -37,7 +38,7 @@ class Command(ReportingCommand):
         "Undo the applied migrations that have no file in this checkout, and what depends "
         "on them, from the source stored in the database. With an app and a name, go back "
         "to that migration. Exits with status 1 if that is refused, or if --check finds "
-        "something to rewind, and with 2 if the options make no sense."
+        "something to rewind, and with 2 if the options make no sense, or if --check could not check."
     )
 
     may_look_at_all_databases = False
@@ -45,6 +46,9 @@ class Command(ReportingCommand):
     def add_arguments(self, parser: Any) -> None:
         super().add_arguments(parser)
         add_arguments(parser)
+
+    def is_gate(self, options: Any) -> bool:
+        return bool(options["check"])
 
     def migration_progress_callback(self, *args: Any, **kwargs: Any) -> None:
         if not self.options["sql"]:
@@ -126,7 +130,7 @@ class Command(ReportingCommand):
             else:
                 self.stdout.write("\n".join(lines) or "Nothing to adopt.")
             if self.options["check"] and pairs:
-                sys.exit(1)
+                sys.exit(FOUND)
             return
         if not pairs:
             self._head("Nothing to adopt.")
@@ -171,14 +175,14 @@ class Command(ReportingCommand):
         elif self.options["plan"] or self.verbosity > 1:
             self._show(plan)
         if self.options["check"] and plan:
-            sys.exit(1)
+            sys.exit(FOUND)
 
     def _show(self, plan: Plan) -> None:
         for text, style in lines(plan):
             said = on_database(text, self.options["database"])
             self.stdout.write(said, getattr(self.style, style) if style else None)
         if plan and self.options["redo_modified"] and only_shows(self.options):
-            self.stdout.write("  Found by their texts: a run leaves out what would do the same.")
+            self.stdout.write("  CheckFailed by their texts: a run leaves out what would do the same.")
 
     def _do(self, plan: Plan) -> None:
         if not plan.fake:

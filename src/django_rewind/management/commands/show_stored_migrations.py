@@ -57,7 +57,7 @@ class Command(ReportingCommand):
             self._show_all(options)
 
     def _show_all(self, options: dict[str, Any]) -> None:
-        found = {connection.alias: statuses_of(connection) for connection in self.connections(options)}
+        found = self.of_each_database(options, statuses_of)
         keys = {status.key for listed in found.values() for status in listed}
         wanted = chosen(options["app_label"], keys, "on disk, applied or stored")
         for alias, listed in found.items():

@@ -7,7 +7,9 @@ from django.db import connections
 
 from django_rewind.actions.trust import Trust
 from django_rewind.actions.verify import Finding, Verifier, accept, acknowledge, diff
+from django_rewind.exceptions import NotInitialized
 from django_rewind.inventory.status import statuses_of
+from django_rewind.management.exit_status import CheckFailed
 from django_rewind.management.options import add_choice, add_migration, chosen, named
 from django_rewind.management.reporting import ReportingCommand
 from django_rewind.management.trust import sign
@@ -22,7 +24,8 @@ class Command(ReportingCommand):
     help = (
         "Load each stored migration as if its file were gone, and compare it with the file if there is "
         "one. Exits with status 1 if something that is applied could not be undone as it ran: its file "
-        "differs, or what is stored does not verify or cannot be recovered. A missing file alone is no failure."
+        "differs, or what is stored does not verify or cannot be recovered. A missing file alone is no failure. "
+        "Exits with status 2 if it could not check."
     )
 
     def add_arguments(self, parser: Any) -> None:
@@ -50,6 +53,9 @@ class Command(ReportingCommand):
             ),
         )
 
+    def is_gate(self, options: Any) -> bool:
+        return options["sign"] is None and not (options["accept"] or options["acknowledge"])
+
     def handle(self, *args: Any, **options: Any) -> None:
         if options["sign"] is not None:
             self._sign(options)
@@ -59,14 +65,17 @@ class Command(ReportingCommand):
             self._verify(options)
 
     def _verify(self, options: dict[str, Any]) -> None:
-        verifiers = [Verifier(connection) for connection in self.connections(options)]
-        keys = {status.key for verifier in verifiers for status in verifier.statuses}
+        found_by = self.of_each_database(options, Verifier)
+        verifiers = {alias: verifier for alias, verifier in found_by.items() if not verifier.is_kept_empty}
+        if found_by and not verifiers:
+            raise NotInitialized(options["database"])
+        keys = {status.key for verifier in verifiers.values() for status in verifier.statuses}
         wanted = chosen(options["app_label"], keys, "applied or stored")
         found: dict[str, list[Finding]] = {}
-        for verifier in verifiers:
+        for alias, verifier in verifiers.items():
             verifier.statuses = [status for status in verifier.statuses if status.key in wanted]
             findings = self.progress(verifier.findings(), "Verifying", len(verifier.statuses))
-            found[verifier.store.connection.alias] = list(findings)
+            found[alias] = list(findings)
         if options["format"] == "json":
             self.write_json(
                 {
@@ -80,7 +89,7 @@ class Command(ReportingCommand):
         wrong = [finding for listed in found.values() for finding in listed if _counts(finding, options)]
         if wrong:
             total = sum(map(len, found.values()))
-            raise CommandError(f"{len(wrong)} of {total} migrations need a look.")
+            raise CheckFailed(f"{len(wrong)} of {total} migrations need a look.")
 
     def _show(self, alias: str, listed: list[Finding], options: dict[str, Any]) -> None:
         if options["database"] != alias:
