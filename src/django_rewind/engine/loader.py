@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -65,6 +65,8 @@ class RewindLoader(InventoryLoader):
     stale_apps: frozenset[str] | None = frozenset()
 
     recovered: Mapping[Key, RecoveredMigration] = {}
+    # Those of them on which others depend, and which are not rolled back.
+    skipped: Collection[Key] = ()
     # Missing ones that cannot be nodes, each with the error that says why.
     unusable: Mapping[Key, NotRecoverable] = {}
     # Whether something that is applied has no file: then the graph was built with the store at hand.
@@ -94,7 +96,7 @@ class RewindLoader(InventoryLoader):
         self.__dict__.pop("importer", None)
         for name in ("described", "snapshot"):
             self.__dict__.pop(name, None)
-        self.recovered, self.unusable, self.has_missing = {}, {}, False
+        self.recovered, self.unusable, self.skipped, self.has_missing = {}, {}, (), False
         self._disk = self._disk_graph = None
         broken: NodeNotFoundError | None = None
         try:
@@ -126,10 +128,8 @@ class RewindLoader(InventoryLoader):
             super().load_disk()
             return
         self.disk_migrations = {**self._disk, **self.recovered}
-        for app_label, _ in self.recovered:
-            # An app whose files are all gone is still one that can be migrated back.
-            self.migrated_apps.add(app_label)
-            self.unmigrated_apps.discard(app_label)
+        # An app that has no place here still has migrations; one without any here has none for Django.
+        self.migrated_apps |= {app_label for app_label, _ in self.recovered} - self.unmigrated_apps
 
     @property
     def files(self) -> Mapping[Key, Migration]:
@@ -168,9 +168,8 @@ class RewindLoader(InventoryLoader):
 
         self.has_missing = True
         store = Store(self.connection)
-        known_apps = {*self.migrated_apps, *self.unmigrated_apps}
-        self._recovery = Recovery(self.snapshot, self.files, known_apps)
-        self._recovery.find(lambda stored: RecoveredMigration(stored, store, self.importer), self.stale_apps)
+        self._recovery = Recovery(self.snapshot, self.files, self.stale_apps)
+        self._recovery.find(lambda stored: RecoveredMigration(stored, store, self.importer))
         self.recovered, self.unusable = self._recovery.recovered, self._recovery.unusable
         return self._build_with_recovered(broken) if self.recovered else broken
 
@@ -193,6 +192,7 @@ class RewindLoader(InventoryLoader):
             if misfit is None:
                 return self._go_on_without_recovered(error, broken)
             self._recovery.leave_out(misfit, error)
+        self.skipped = self._recovery.skipped
         self.disk_migrations = DiskMigrations(self._disk, self.recovered)
         for key in self.recovered:
             # `--prune` refuses while a squashed migration that it finds there is in use.

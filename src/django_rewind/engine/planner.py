@@ -64,8 +64,12 @@ def survey(loader: RewindLoader, steps: Steps, warn: Warn, by_file: Container[Ke
 
 
 def _recovered_in_reach(loader: RewindLoader, apps: set[str]) -> dict[Key, RecoveredMigration]:
-    """Return the recovered migrations of these apps, and those that a file of any app depends on."""
-    rest = {key for key in loader.graph.nodes if key not in loader.recovered or key[0] in apps}
+    """Return the recovered migrations of these apps, and those that one of them or any file depends on."""
+    rest = {
+        key
+        for key in loader.graph.nodes
+        if key not in loader.recovered or (key[0] in apps and key not in loader.skipped)
+    }
     needed = closure(rest, parents_in(loader.graph)) if loader.recovered else set()
     return {key: migration for key, migration in loader.recovered.items() if key in needed}
 

@@ -22,6 +22,7 @@ from ..exceptions import (
 )
 from ..inventory.snapshot import FileStatus, Snapshot
 from ..schema.effects import effects_of, is_reversible, operations_in
+from ..schema.graph import children_in
 from ..schema.lineage import conflict, describe_place, made_by
 from ..schema.not_null import not_null_again
 from ..schema.operations import in_words, rebuilt_models
@@ -187,14 +188,15 @@ def _refuse_what_is_out_of_reach(loader: RewindLoader, targets: Sequence[Target]
 
 
 def _refuse_to_leave_stale_apps_behind(loader: RewindLoader, snapshot: Snapshot, undone: list[Key]) -> None:
-    for dependent, key in snapshot.dependents_in_stale_apps(undone):
-        if dependent not in loader.recovered:
-            raise BlockedRewind(
-                key,
-                f"{label(dependent)} depends on it and is applied, and its app is not installed any more.",
-                f"Run 'manage.py rewind {dependent[0]} zero' first, or "
-                "'manage.py rewind --include-stale-apps'.",
-            )
+    stale = set(snapshot.of(FileStatus.STALE_APP)).intersection(loader.skipped)
+    children = children_in(loader.graph)
+    skipped = [(child, key) for key in undone for child in children.get(key, ()) if child in stale]
+    for dependent, key in (*skipped, *snapshot.dependents_in_stale_apps(undone)):
+        raise BlockedRewind(
+            key,
+            f"{label(dependent)} depends on it and is applied, and its app is not installed any more.",
+            f"Run 'manage.py rewind {dependent[0]} zero' first, or 'manage.py rewind --include-stale-apps'.",
+        )
 
 
 def _missing_before_install(

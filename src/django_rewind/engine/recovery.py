@@ -1,8 +1,8 @@
-"""Which missing migrations become nodes of the graph, and why the others cannot."""
+"""Which migrations without a file become nodes of the graph, and why the others cannot."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 
 from ..exceptions import NotRecoverable
 from ..inventory.snapshot import FileStatus, Snapshot
@@ -10,66 +10,108 @@ from ..sources.recovered import RecoveredMigration
 from ..sources.stored import StoredMigration
 from ..utils.types import Key, label
 
+# What becomes a node: all but what another migration, or nothing at all, stands for in Django's graph.
+_NODES = (
+    FileStatus.MISSING,
+    FileStatus.TABLE_IN_USE,
+    FileStatus.MISSING_BEFORE_INSTALL,
+    FileStatus.STALE_APP,
+    FileStatus.RECREATED,
+)
+
 
 class Recovery:
     """
-    The missing migrations of one database, divided in two.
+    The applied migrations of one database that have no file, divided in two.
 
     Args:
-        snapshot: knows what is missing, and what is stored of it.
+        snapshot: knows what has no file, and what is stored of it.
         files: every migration that has a file.
-        apps: the labels that Django knows.
+        stale_apps: apps that are not installed and whose migrations may be rolled back; None for all.
     """
 
-    def __init__(self, snapshot: Snapshot, files: Collection[Key], apps: Collection[str]) -> None:
+    def __init__(
+        self, snapshot: Snapshot, files: Collection[Key], stale_apps: Collection[str] | None
+    ) -> None:
         self.snapshot = snapshot
         self.files = files
-        self.apps = apps
+        self.stale_apps = stale_apps
         self.recovered: dict[Key, RecoveredMigration] = {}
         # Each with the error that says why it is no node.
         self.unusable: dict[Key, NotRecoverable] = {}
 
-    def find(
-        self, make: Callable[[StoredMigration], RecoveredMigration], stale_apps: Collection[str] | None
-    ) -> None:
-        """
-        Make a node of everything that can be one.
-
-        Args:
-            stale_apps: apps that are not installed and whose migrations are wanted; None for all.
-        """
-        snapshot = self.snapshot
-        wanted = snapshot.of(
-            FileStatus.MISSING, FileStatus.TABLE_IN_USE, FileStatus.MISSING_BEFORE_INSTALL
-        ) + [key for key in snapshot.of(FileStatus.STALE_APP) if stale_apps is None or key[0] in stale_apps]
-        for key in wanted:
-            error = snapshot.reason_against(key)
+    def find(self, make: Callable[[StoredMigration], RecoveredMigration]) -> None:
+        """Make a node of everything that can be one."""
+        for key in self.snapshot.of(*_NODES):
+            error = self.snapshot.reason_against(key)
             if error is None:
-                self.recovered[key] = make(snapshot.stored[key])
-            elif snapshot.without_file[key] is not FileStatus.MISSING_BEFORE_INSTALL:
-                self.unusable[key] = error
-        self._depend_on_substitutes()
+                self.recovered[key] = make(self.snapshot.stored[key])
+            else:
+                self._note(error)
+        nodes = {*self.recovered, *self.files}
+        for key, migration in self.recovered.items():
+            parents = (self._parents(written, key, nodes) for written in migration.dependencies)
+            migration.replace_dependencies(dict.fromkeys(parent for found in parents for parent in found))
         self._drop_orphans()
+
+    @property
+    def skipped(self) -> set[Key]:
+        """The nodes that are there for others to depend on, and are not rolled back."""
+        return {key for key in self.recovered if self._is_skipped(key)}
+
+    def _is_skipped(self, key: Key) -> bool:
+        if self.snapshot.without_file[key] is FileStatus.STALE_APP:
+            return self.stale_apps is not None and key[0] not in self.stale_apps
+        return self.snapshot.without_file[key] is FileStatus.RECREATED
+
+    def _note(self, error: NotRecoverable) -> None:
+        """Keep why one is no node, where it would be rolled back."""
+        before_install = self.snapshot.without_file[error.key] is FileStatus.MISSING_BEFORE_INSTALL
+        if not before_install and not self._is_skipped(error.key):
+            self.unusable[error.key] = error
 
     def leave_out(self, misfit: Key, error: Exception) -> None:
         """Do without one that does not fit into the graph, and what hangs on it."""
         del self.recovered[misfit]
-        self.unusable[misfit] = NotRecoverable(misfit, f"it does not fit into the graph ({error}).")
+        self._note(NotRecoverable(misfit, f"it does not fit into the graph ({error})."))
         self._drop_orphans()
 
-    def _depend_on_substitutes(self) -> None:
+    def _parents(
+        self, written: Key, key: Key, nodes: Collection[Key], seen: frozenset[Key] = frozenset()
+    ) -> Iterator[Key]:
         """
-        Have nodes depend on what stands for their parents where those were squashed.
+        Yield the nodes that a dependency means, as it is written; itself where there are none.
 
-        Django does that as long as the file of the squashed migration says so.
+        That is what stands for it where it was squashed, as Django has it while the file of the squashed
+        migration says so. Of what is no node and need not be one, it is what that depends on.
         """
-        nodes = {*self.recovered, *self.files}
-        for key, migration in self.recovered.items():
-            parents: list[Key] = []
-            for parent in migration.dependencies:
-                substitutes = sorted((self.snapshot.squashed_by.in_place_of(parent) & nodes) - {key, parent})
-                parents += substitutes if parent not in nodes and substitutes else [parent]
-            migration.replace_dependencies(dict.fromkeys(parents))
+        if written in nodes:
+            yield written
+            yield from self._makers(written, key)
+            return
+        meant = [one for one in self.snapshot.meant_by(written, key) if one not in (written, key)]
+        substitutes = [one for one in meant if one in nodes]
+        if substitutes:
+            yield from sorted(substitutes)
+        elif written[1] in ("__first__", "__latest__"):
+            for one in meant:
+                yield from self._parents(one, key, nodes, seen)
+        elif self._needs_no_node(written) and written not in seen:
+            yield from self._makers(written, key)
+            for one in self.snapshot.dependencies(written):
+                yield from self._parents(one, key, nodes, seen | {written})
+        else:
+            yield written
+
+    def _needs_no_node(self, key: Key) -> bool:
+        """Say of what another file makes, or an app without migrations, that states need not know it."""
+        return self.snapshot.without_file.get(key) in (FileStatus.DISABLED, FileStatus.RECREATED)
+
+    def _makers(self, parent: Key, key: Key) -> Iterator[Key]:
+        """Yield the file with which a recreated parent goes: whatever is built on that goes before it."""
+        status = self.snapshot.without_file.get
+        if status(parent) is FileStatus.RECREATED and status(key) is not FileStatus.RECREATED:
+            yield self.snapshot.recreated.maker(parent)
 
     def _drop_orphans(self) -> None:
         """
@@ -81,25 +123,22 @@ class Recovery:
             key: parent
             for key, migration in self.recovered.items()
             for parent in migration.dependencies
-            if not self._is_applied_node(parent, key[0])
+            if not self._is_applied_node(parent)
         }:
             for key, parent in orphans.items():
                 del self.recovered[key]
                 why = f"it depends on {label(parent)}, which is {self._why_no_node(parent)}."
-                self.unusable[key] = NotRecoverable(key, why)
+                self._note(NotRecoverable(key, why))
         nodes = {*self.recovered, *self.files}
         for migration in self.recovered.values():
             migration.limit_run_before(nodes)
 
-    def _is_applied_node(self, key: Key, of_app: str) -> bool:
-        if key[1] in ("__first__", "__latest__"):
-            return key[0] == of_app or key[0] in {*self.apps, *(app_label for app_label, _ in self.recovered)}
+    def _is_applied_node(self, key: Key) -> bool:
         return key in self.recovered or (key in self.files and key in self.snapshot.applied)
 
     def _why_no_node(self, key: Key) -> str:
         if key not in self.snapshot.applied:
             return "not applied"
-        status = self.snapshot.without_file.get(key)
-        if status is FileStatus.MISSING:
-            return "missing as well and cannot be recovered"
-        return f"not rolled back by default ({status.value})" if status else "not known"
+        if key not in self.snapshot.without_file:
+            return "not known"
+        return "missing as well and cannot be recovered"

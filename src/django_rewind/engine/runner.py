@@ -73,6 +73,8 @@ class Runner:
         self.plan = None
         problem: RewindError | None = None
         if self.loader.has_missing:
+            skipped = self.loader.skipped
+            steps = [step for step in steps if not (step[1] and key_of(step[0]) in skipped)]
             from .preflight import what_is_in_the_way
 
             undone = [key_of(migration) for migration, backwards in steps if backwards]

@@ -321,15 +321,17 @@ class Snapshot:
 
     def dependencies(self, key: Key) -> list[Key]:
         """Return what a migration depends on, and what stands for that where it was squashed."""
-        parents: set[Key] = set()
-        for app_label, name in self._written_dependencies(key):
-            if name not in ("__first__", "__latest__"):
-                parents |= self.squashed_by.in_place_of((app_label, name))
-            elif app_label != key[0]:
-                parents.update(
-                    self._first(app_label) if name == "__first__" else self._latest(key, app_label)
-                )
-        return sorted(parents - {key})
+        written = self._written_dependencies(key)
+        return sorted({parent for one in written for parent in self.meant_by(one, key)} - {key})
+
+    def meant_by(self, written: Key, key: Key) -> Iterable[Key]:
+        """Return what a dependency of a migration means here, as it is written."""
+        app_label, name = written
+        if name not in ("__first__", "__latest__"):
+            return self.squashed_by.in_place_of(written)
+        if app_label == key[0]:
+            return []
+        return self._first(app_label) if name == "__first__" else self._latest(key, app_label)
 
     def _first(self, app_label: str) -> list[Key]:
         """Return what `__first__` means for an app: where its applied migrations begin."""

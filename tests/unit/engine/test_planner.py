@@ -33,6 +33,7 @@ def loader(*migrations, applied=None, unknown=()):
     return SimpleNamespace(
         graph=graph,
         recovered=lost,
+        skipped=(),
         record_ids={key: at for at, key in enumerate(nodes if applied is None else applied)},
         applied_migrations=dict.fromkeys(nodes if applied is None else applied),
         has_missing=bool(lost or unknown),

@@ -81,10 +81,11 @@ def loader(**attributes):
     default = {
         "unusable": {},
         "recovered": {},
+        "skipped": (),
         "asked": frozenset(),
         "record_ids": {INITIAL: 1, PRICE: 2, LOST: 3},
         "applied_migrations": dict.fromkeys([INITIAL, PRICE, LOST]),
-        "graph": SimpleNamespace(nodes=nodes),
+        "graph": SimpleNamespace(nodes=nodes, node_map={}),
     }
     return SimpleNamespace(**{**default, **attributes})
 
