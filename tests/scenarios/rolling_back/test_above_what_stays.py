@@ -6,22 +6,14 @@ What is skipped is still an applied node. The schema afterwards is the one that 
 
 from __future__ import annotations
 
-import django
 import pytest
 
-from tests.support.helpers import Project, add, alter, create, python
+from tests.support.helpers import add, alter, create
 
 TAG = create("Tag", label="CharField(max_length=20, default='')")
 TO_TAG = add("product", "tag", "ForeignKey('tags.Tag', models.CASCADE, null=True)")
 STAGING = ("rewind", "--migrate", "--adopt", "--noinput", "--allow-data-loss")
 BACK = pytest.mark.parametrize("args", [("rewind", "--noinput"), ("migrate", "shop", "0001"), STAGING])
-
-
-def back_on_main(shop: Project, how: str) -> None:
-    if how == "stale":
-        shop.install("django_rewind", "shop")
-    elif how == "disabled":
-        shop.configure(MIGRATION_MODULES={"tags": None})
 
 
 @pytest.fixture(params=["stale", "stale-and-deleted", "disabled"])
