@@ -156,7 +156,12 @@ class Packing:
             return
         try:
             self.collect(
-                key, module, text, self._collector, lambda bundle: describe(migration, bundle), record_id
+                key,
+                module,
+                text,
+                self._collector,
+                lambda bundle: describe(migration, bundle, (module, text)),
+                record_id,
             )
         except Exception as error:  # noqa: BLE001 (not a reason to keep somebody from migrating)
             self.failed[key] = f"{type(error).__name__}: {error}"

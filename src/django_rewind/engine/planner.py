@@ -24,7 +24,10 @@ from ..schema.effects import effects_of
 from ..schema.graph import children_in, closure, in_applied_order, parents_in
 from ..schema.lineage import taken_away
 from ..sources.compare import same_operations
+from ..sources.description import as_written, module_of
+from ..sources.evaluated import is_evaluated_otherwise
 from ..sources.recovered import RecoveredMigration
+from ..sources.signing import Verdict
 from ..sources.stored import StoredMigration, why_unusable
 from ..storage.store import Store
 from ..utils import compat
@@ -90,7 +93,24 @@ def modified_rows(loader: RewindLoader, apps: Container[str]) -> list[StoredMigr
         if key not in loader.recovered and (stored := snapshot.bound(key)) is not None
     ]
     compared = Files(Store(loader.connection)).compare(bound)
-    return [snapshot.stored[key] for key, comparison in compared.items() if comparison.is_modified]
+    return [
+        snapshot.stored[key]
+        for key, comparison in compared.items()
+        if comparison.is_modified or _is_evaluated_otherwise(loader, snapshot.stored[key])
+    ]
+
+
+def _is_evaluated_otherwise(loader: RewindLoader, row: StoredMigration) -> bool:
+    """Say whether a file comes to something else than it did when it was applied, by what is signed of that."""
+    # Few have one of the two noted, and to verify a row takes longer than to look.
+    is_noted = any(name in row.metadata_text for name in ('"evaluated"', '"auto_field"'))
+    if not is_noted or row.verdict is not Verdict.VERIFIED:
+        return False
+    try:
+        metadata = row.metadata
+    except ValueError:
+        return False
+    return is_evaluated_otherwise(metadata, as_written(loader.disk_migrations[row.key]), module_of(row.key))
 
 
 def _applied_versions(
@@ -210,7 +230,7 @@ class Preparation:
         """Use the files of modified migrations that turn out to do the same as what was applied."""
         for key, migration in list(self.plan.applied_versions.items()):
             is_equal = migration.is_loaded and same_operations(
-                migration.loaded, _as_written(self.loader.disk_migrations[key])
+                migration.loaded, as_written(self.loader.disk_migrations[key])
             )
             if is_equal:
                 del self.plan.applied_versions[key]
@@ -414,8 +434,3 @@ def with_way_out(error: NotRecoverable) -> NotRecoverable:
     name = label(error.key)
     way_out = f"Or have it undone by its file, as that is now: 'manage.py rewind' takes '--use-file {name}'."
     return NotRecoverable(error.key, error.reason, f"{error.next_step}\n{way_out}")
-
-
-def _as_written(migration: Migration) -> Migration:
-    """Return a migration without the operations that others have added in memory."""
-    return type(migration)(migration.name, migration.app_label)

@@ -217,7 +217,8 @@ class Runner:
         self._raise_problem(plan)
         for migration in (*plan.recovered.values(), *plan.applied_versions.values()):
             if migration.is_loaded:
-                self.messages.say(f"  Loading {label(migration.key)} from stored code")
+                as_of_then = ", as it was evaluated then" if migration.is_as_evaluated else ""
+                self.messages.say(f"  Loading {label(migration.key)} from stored code{as_of_then}")
         self._has_begun = True
         return plan.migrations
 

@@ -79,6 +79,21 @@ def models_made(migration: Migration) -> set[Key]:
     }
 
 
+def models_without_key(listed: Iterable[Operation]) -> Iterator[Any]:
+    """Yield what makes a model of which the setting DEFAULT_AUTO_FIELD decides the key."""
+    for operation in {
+        id(one): one for half in (True, False) for one in flatten(listed, database=half)
+    }.values():
+        effect = effect_of(operation)
+        if effect is None or effect["effect"] != "create_model":
+            continue
+        made: Any = operation
+        has_key = any(field.primary_key for _, field in made.fields)
+        # A key may come from a model that it is based on.
+        if not has_key and not any(isinstance(base, str) for base in made.bases):
+            yield made
+
+
 # What an effect of each kind says beside the model that it is about.
 _DETAILS: dict[str, tuple[str, ...]] = {
     "add_field": ("field", "column"),

@@ -15,15 +15,18 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import django
+from django.conf import settings
 from django.db.migrations import Migration
 from django.db.migrations.loader import MigrationLoader
 
-from ..schema.effects import are_effects, effects_of, is_reversible
+from ..schema.effects import are_effects, effects_of, is_reversible, models_without_key
 from ..schema.operations import in_words
 from ..utils.printable import why
+from ..utils.secrets import without_secrets
 from ..utils.types import Effect, Key
 from .bundle.manifest import EMPTY_BUNDLE, Bundle
 from .bundle.modules import SourceUnavailable, decode
+from .evaluated import as_code, is_spelled_out
 
 # Django truncates what an operation does to 40 characters; more need not be kept.
 _ACTION_LENGTH = 60
@@ -56,6 +59,10 @@ class Metadata:
     # Of a text that was found in git: the commit, and when that was.
     commit: str = ""
     committed: str = ""
+    # What the operations came to, as code, where the text does not spell them out.
+    evaluated: list[str] | None = None
+    # The DEFAULT_AUTO_FIELD of that time, where a model was made without a key.
+    auto_field: str = ""
 
     def as_text(self) -> str:
         data = {**vars(self), "needs": self.bundle.as_data()}
@@ -63,6 +70,10 @@ class Metadata:
         if not self.commit:
             # As earlier versions wrote it, and can read it.
             del data["commit"], data["committed"]
+        if self.evaluated is None:
+            del data["evaluated"]
+        if not self.auto_field:
+            del data["auto_field"]
         return json.dumps(data, sort_keys=True)
 
     def with_other_names(self, moved: Mapping[Key, Key]) -> Metadata:
@@ -82,6 +93,11 @@ class Metadata:
     def was_imported(self) -> bool:
         """Whether the migration itself was there to be described, and not its text alone."""
         return bool(self.django)
+
+    @property
+    def is_of_this_django(self) -> bool:
+        """Whether it was described under the series of Django that is running, as far as that is known."""
+        return _series(self.django) in ("", _series(django.get_version()))
 
     def comparable(self) -> Any:
         """Return what it does, in a form that can be compared."""
@@ -105,6 +121,10 @@ class Metadata:
             if not is_valid(data.get(name)):
                 raise ValueError(f"metadata cannot be read ({name} is not what it should be)")
         return metadata
+
+
+def _series(version: str) -> str:
+    return ".".join(version.split(".")[:2])
 
 
 # In characters. What is longer than the metadata of any migration would take memory without end.
@@ -148,6 +168,10 @@ _VALID: dict[str, Callable[[Any], bool]] = {
     "effects": are_effects,
     "django": _is_text,
     "python": _is_text,
+    "evaluated": lambda value: (
+        value is None or (isinstance(value, list) and all(isinstance(code, str) for code in value))
+    ),
+    "auto_field": _is_text,
     "commit": _is_text,
     "committed": _is_text,
 }
@@ -174,9 +198,22 @@ def read_text(module_name: str) -> str:
     return decode(path, module.__loader__)
 
 
-def describe(migration: Migration, bundle: Bundle = EMPTY_BUNDLE) -> Metadata:
-    # A fresh instance, without what others added to this one in memory.
-    fresh = type(migration)(migration.name, migration.app_label)
+def as_written(migration: Migration) -> Migration:
+    """Return a migration without the operations that others have added to it in memory."""
+    return type(migration)(migration.name, migration.app_label)
+
+
+def describe(
+    migration: Migration, bundle: Bundle = EMPTY_BUNDLE, source: tuple[str, str] = ("", "")
+) -> Metadata:
+    """
+    Return what a migration says of itself.
+
+    Args:
+        source: the name of its module and the text of that, where the description is to be stored.
+    """
+    fresh = as_written(migration)
+    module, text = source
     return Metadata(
         dependencies=keys_of(fresh.dependencies),
         run_before=keys_of(fresh.run_before),
@@ -188,6 +225,8 @@ def describe(migration: Migration, bundle: Bundle = EMPTY_BUNDLE) -> Metadata:
         bundle=bundle,
         django=django.get_version(),
         python=platform.python_version(),
+        evaluated=as_code(fresh, module) if text and not is_spelled_out(text) else None,
+        auto_field=settings.DEFAULT_AUTO_FIELD if any(models_without_key(fresh.operations)) else "",
     )
 
 
@@ -213,4 +252,4 @@ def _docstring(code: Any) -> str | None:
 
 
 def _sql(statements: Any) -> str | None:
-    return None if statements is None else str(statements)[:_ACTION_LENGTH]
+    return None if statements is None else without_secrets(str(statements))[:_ACTION_LENGTH]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from traceback import walk_tb
+from types import ModuleType
 from typing import Any
 
 import django
@@ -19,8 +20,9 @@ from .bundle.changes import ContentDamaged
 from .bundle.importer import StoredImporter, imports_that_fail
 from .bundle.modules import installed_version, is_within, root_of
 from .bundle.stubs import make_managers_importable
+from .evaluated import changed_since, give_keys, has_other_effects, operations_of
 from .signing import Verdict
-from .stored import SourceReader, StoredMigration, how_to_replace, why_unusable
+from .stored import SourceReader, StoredMigration, how_to_edit, how_to_replace, why_unusable
 
 # What decides where a migration stands in the graph.
 _PLACE = ("dependencies", "run_before", "replaces", "initial")
@@ -72,6 +74,8 @@ class RecoveredMigration(Migration):
         self._importer = importer
         self._loaded: Migration | None = None
         self._replaces_file = False
+        # Whether executing it gives something else here, so that what was written down is used.
+        self.is_as_evaluated = False
         # The stored text, where it was read together with others.
         self.text: str | None = None
         # In a fake run, when it does not load: it only has to be marked as unapplied.
@@ -169,6 +173,34 @@ class RecoveredMigration(Migration):
         if not is_one:
             raise NotRecoverable(stored.key, "its stored source has no class Migration of Django's.")
         migration: Migration = made
+        return self._as_applied(migration, module)
+
+    def _as_applied(self, migration: Migration, module: ModuleType) -> Migration:
+        """Return what was executed with the operations that were applied, or raise NotRecoverable."""
+        stored = self.stored
+        metadata = stored.metadata
+        if not metadata.was_imported:
+            # Nobody has noted what it came to.
+            return migration
+        change = changed_since(metadata, migration, stored.module)
+        if change:
+            try:
+                codes = metadata.evaluated
+                operations = None if codes is None else operations_of(codes, migration, module)
+            except Exception as error:
+                raise _does_not_load(stored, error) from error
+            if operations is not None:
+                setattr(migration, "operations", operations)  # noqa: B010 (a class attribute to Django)
+                self.is_as_evaluated = True
+            elif metadata.is_of_this_django or has_other_effects(metadata, migration):
+                raise NotRecoverable(
+                    stored.key,
+                    f"executed here it is something else than what was applied: {change}.",
+                    "Have the settings, the environment and the installed apps and packages that it is computed "
+                    f"from as they were, and try again. {how_to_edit(stored)}",
+                )
+        migration.atomic = metadata.atomic
+        give_keys(migration.operations, metadata.auto_field)
         return migration
 
     def check_functions(self) -> None:
@@ -217,7 +249,7 @@ def _can_be_a_file(part: str) -> bool:
 
 def _does_not_load(stored: StoredMigration, error: BaseException) -> NotRecoverable:
     then = stored.metadata.django
-    if not then or _series(then) == _series(django.get_version()):
+    if stored.metadata.is_of_this_django:
         reason = f"its stored source does not load ({why(error)})."
         step = f"Make importable what {label(stored.key)} needs, or bring back its file."
     else:
@@ -225,12 +257,8 @@ def _does_not_load(stored: StoredMigration, error: BaseException) -> NotRecovera
             f"its stored source does not load under Django {django.get_version()} ({why(error)}). "
             f"It was stored under Django {then}."
         )
-        step = f"Undo it where Django {_series(then)} runs, or bring back a file of it that loads here."
+        step = f"Undo it where Django {then} runs, or bring back a file of it that loads here."
     return NotRecoverable(stored.key, reason, step)
-
-
-def _series(version: str) -> str:
-    return ".".join(version.split(".")[:2])
 
 
 def _lacks_something(stored: StoredMigration, error: ImportError, importing: str) -> NotRecoverable:

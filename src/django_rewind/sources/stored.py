@@ -181,6 +181,16 @@ def how_to_replace(key: Key) -> str:
     )
 
 
+def how_to_edit(stored: StoredMigration) -> str:
+    """Return the way out where what is stored cannot be executed as it is, or does not do what it has to."""
+    app_label, name = stored.key
+    parents = [parent for app, parent in stored.metadata.dependencies if app == app_label]
+    return (
+        f"Or run 'manage.py restore_migrations {app_label} {name}', edit the file that this writes, and run "
+        f"'manage.py rewind {app_label} {max(parents, default='zero')} --use-file {label(stored.key)}'."
+    )
+
+
 def why_unusable(stored: StoredMigration) -> NotRecoverable | None:
     """Return what keeps a stored migration out of the graph, before its text is read."""
     key, verdict = stored.key, stored.verdict
