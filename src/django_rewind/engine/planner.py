@@ -31,7 +31,7 @@ from ..sources.signing import Verdict
 from ..sources.stored import StoredMigration, why_unusable
 from ..storage.store import Store
 from ..utils import compat
-from ..utils.types import Effect, Key, Steps, key_of, label
+from ..utils.types import Applied, Effect, Key, Steps, key_of, label
 from . import preflight
 from .loader import RewindLoader
 from .plan import Plan
@@ -145,6 +145,10 @@ def _applied_versions(
     return versions
 
 
+def _recreated(loader: RewindLoader) -> set[Key]:
+    return set(loader.snapshot.of(FileStatus.RECREATED)) if loader.has_missing else set()
+
+
 def _not_in_state(loader: RewindLoader, apps: set[str], plan: Plan) -> set[Key]:
     if not loader.has_missing:
         return set()
@@ -179,6 +183,7 @@ class Preparation:
         self.warn = warn
         self.parents = parents_in(self.loader.graph)
         self.ids = self.loader.record_ids
+        self.recreated = _recreated(self.loader)
         # What was applied where a file is used that says something else.
         self._effects_as_applied: dict[Key, list[Effect]] = {}
 
@@ -197,6 +202,19 @@ class Preparation:
             return self._nodes(self._in_order(full_plan))
         self._load()
         return self._backwards(full_plan) if self.plan.is_backwards else self._forwards(full_plan)
+
+    @property
+    def _ids_of_states(self) -> Applied:
+        """What was recreated comes as early as it can: what files say of the same tables is what is there now."""
+        oldest = min(self.ids.values(), default=0) - 1
+        return {key: oldest if key in self.recreated else at for key, at in self.ids.items()}
+
+    def _do_without_recreated(self) -> bool:
+        """Have the states know what was recreated by its file alone; return whether that is anything new."""
+        known = self.recreated & self.plan.recovered.keys()
+        for key in known:
+            del self.plan.recovered[key]
+        return bool(known)
 
     @property
     def _stored(self) -> list[RecoveredMigration]:
@@ -223,7 +241,10 @@ class Preparation:
             except NotRecoverable as error:
                 if key in self.plan.unapplied:
                     raise (with_way_out(error) if is_modified else error) from error.__cause__
-                self._use_the_file(key, error) if is_modified else self._leave_out([key], error)
+                if key in self.recreated:
+                    self._do_without_recreated()
+                else:
+                    self._use_the_file(key, error) if is_modified else self._leave_out([key], error)
         self._use_equal_files()
 
     def _use_equal_files(self) -> None:
@@ -265,7 +286,7 @@ class Preparation:
                     left_out.add(key)
         keys = [(migration.app_label, migration.name) for migration, _ in full_plan]
         known = [key for key in keys if key not in left_out]
-        return in_order_of_states(known, self.parents, self.ids, self.plan.unapplied)
+        return in_order_of_states(known, self.parents, self._ids_of_states, self.plan.unapplied)
 
     def _node(self, key: Key) -> Migration:
         node: Migration = self.plan.applied_versions.get(key) or self.loader.graph.nodes[key]
@@ -291,7 +312,12 @@ class Preparation:
                 if isinstance(migration, RecoveredMigration):
                     migration.check_functions()
             applied = self._applied(order)
-            found, before = self._simulation().backwards(self._nodes(self._kept(applied)), unapplied)
+            try:
+                found, before = self._simulation().backwards(self._nodes(self._kept(applied)), unapplied)
+            except StateNotBuilt:
+                if self._do_without_recreated():
+                    return self._backwards(full_plan)
+                raise
             not_applied = [key for key in order if key not in self.loader.applied_migrations]
             order = [*((migration.app_label, migration.name) for migration in found), *not_applied]
             preflight.check_not_null(self.connection, before, unapplied)
@@ -398,7 +424,8 @@ class Preparation:
                 if not self.plan.involves_stored_code:
                     # Without us it fails as well: it is Django's to say so.
                     return self._nodes(order), compat.project_state(self.executor)
-                self._do_without_some(error, steps)
+                if not self._do_without_recreated():
+                    self._do_without_some(error, steps)
 
     def _do_without_some(self, error: StateNotBuilt, steps: list[Migration]) -> None:
         """Take out the stored code of the app where it failed, or else all of it."""
@@ -418,14 +445,16 @@ class Preparation:
         return Simulation(
             partial(compat.project_state, self.executor),
             self.parents,
-            self.ids,
+            self._ids_of_states,
             rebuilds=backend_for(self.connection).rebuilds_tables,
             suspects=[*self.plan.recovered, *self.plan.applied_versions],
         )
 
     def _check_columns(self, steps: list[Migration], state: Callable[[], Any]) -> None:
+        # What was recreated may have made more than its file, whose word is the last.
+        unsure = self.plan.not_in_state | self.recreated
         preflight.check_unknown_columns(
-            self.connection, state, steps, self.plan.not_in_state, backwards=self.plan.is_backwards
+            self.connection, state, steps, unsure, backwards=self.plan.is_backwards
         )
 
 

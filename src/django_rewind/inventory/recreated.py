@@ -71,8 +71,20 @@ class Recreated:
         return next(self.by[member] for member in group if member in self.by)
 
     def among(self, missing: Collection[Key]) -> set[Key]:
-        """Return the missing migrations that are recreated: what hangs together with one is as old as that."""
-        return closure((key for key in self.by if key in missing), self._ties(missing))
+        """
+        Return the missing migrations that are recreated: what hangs together with one is as old as that.
+
+        What was built on top of one, and has a table or a column of its own, is not; nor is what stands on that.
+        """
+        found = self.by.keys() & missing
+        together = closure(found, self._ties(missing))
+        on_top = (closure(found, self._children) & together) - found
+        of_its_own = closure(filter(self._has_something_of_its_own, on_top), self._children)
+        return (together - of_its_own) | found
+
+    def _has_something_of_its_own(self, key: Key) -> bool:
+        made_anew = self._made_anew.get(key, ())
+        return any(loss not in self._needed or loss in made_anew for loss in self._losses.get(key, ()))
 
     def _ties(self, keys: Iterable[Key]) -> dict[Key, set[Key]]:
         """Return dependencies in both directions among the keys, within their apps."""
@@ -139,7 +151,7 @@ class Recreated:
             return
         _, maker = self._made_by_files(without=set())
         for step, key in going:
-            for table, column in self._losses[key]:
+            for table, column in self._losses.get(key, ()):
                 # A table takes its columns along.
                 if (table, column) in self._all - self._needed and maker.get(
                     (table, None)

@@ -271,8 +271,12 @@ class Names:
         key = (app_label, model)
         columns = self.columns.setdefault(key, {})
         if kind == "create_model":
-            self.tables[key] = effect["table"] or default_table(app_label, model)
-            self.columns[key] = {**effect["fields"], **({ORDER: _ORDER} if effect.get("ordered") else {})}
+            table = effect["table"] or default_table(app_label, model)
+            # Said again of a table that is there, it was faked, and whatever columns that has stay.
+            known = columns if self.tables.get(key) == table else {}
+            self.tables[key] = table
+            order = {ORDER: _ORDER} if effect.get("ordered") else {}
+            self.columns[key] = {**known, **effect["fields"], **order}
         if kind == "delete_model" or effect.get("without_table"):
             self.tables.pop(key, None)
             del self.columns[key]

@@ -530,9 +530,8 @@ def test_what_was_dropped_by_hand_is_not_waited_for(half_taken_over):
     shop.execute("DROP TABLE shop_extra")
     shop.refused("migrate", "shop", "0001", naming="the column 'price' of 'shop_product'")
     shop.execute("ALTER TABLE shop_product DROP COLUMN price")
-    shop.refused("migrate", "shop", "0001", naming="the table 'shop_cart'")
-    shop.execute("DROP TABLE shop_cart")
 
+    # What feature built on top of it has a table of its own, and goes from stored code.
     shop.manage("migrate", "shop", "0001")
 
     assert shop.applied("shop") == ["0001_initial"]
@@ -543,7 +542,6 @@ def test_a_column_goes_with_its_table(half_taken_over):
     """All the way back only the tables of feature would be left."""
     shop = half_taken_over
     shop.execute("DROP TABLE shop_extra")
-    shop.execute("DROP TABLE shop_cart")
 
     shop.manage("migrate", "shop", "zero")
 
