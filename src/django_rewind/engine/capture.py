@@ -67,7 +67,7 @@ def fill_in(
     undescribed: set[Key],
     *,
     warn: Warn,
-) -> None:
+) -> set[Key]:
     """
     Store from disk what is applied and unstored, and describe what was imported from 0.1.0.
 
@@ -75,12 +75,15 @@ def fill_in(
         disk: the migrations that have a file.
         undescribed: of which there is nothing but the text; described if their files are
             the same programs.
+
+    Returns:
+        the keys that are stored now and were not before.
     """
     if not _can_sign(connection, warn):
-        return
+        return set()
     records = record_ids(connection)
     files = [(disk[key], records.get(key), None) for key in unstored]
-    _store(connection, Origin.BACKFILLED, files, warn=warn)
+    stored = _store(connection, Origin.BACKFILLED, files, warn=warn)
     texts = Store(connection).texts(undescribed)
     imported = [
         (disk[key], records.get(key), text)
@@ -88,6 +91,7 @@ def fill_in(
         if same_text(text, text_on_disk(key) or "")
     ]
     _store(connection, Origin.INHERITED, imported, warn=warn)
+    return stored
 
 
 def _store(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary, WeakSet
 
@@ -19,6 +19,10 @@ class Outcome(NamedTuple):
 
     applied: Applied
     disk: Mapping[Key, Migration]
+    # What the run itself has recorded.
+    recorded: Collection[Key] = ()
+    # Prints a line of progress.
+    say: Callable[[str], None] | None = None
 
 
 # From the end of executor.migrate() to the post_migrate signal of the same command.
@@ -27,9 +31,9 @@ _outcomes: WeakKeyDictionary[Any, Outcome] = WeakKeyDictionary()
 _told: WeakSet[Any] = WeakSet()
 
 
-def hand_over(connection: Any, applied: Applied, disk: Mapping[Key, Migration]) -> None:
+def hand_over(connection: Any, outcome: Outcome) -> None:
     """Keep what a run has found out for the `reconcile` that follows it."""
-    _outcomes[_real(connection)] = Outcome(applied=applied, disk=disk)
+    _outcomes[_real(connection)] = outcome
 
 
 def outcome_of(connection: Any) -> Outcome:

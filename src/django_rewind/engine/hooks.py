@@ -153,7 +153,9 @@ def _migrate(
             plan = runner.begin(plan, fake=fake, fake_initial=fake_initial)
         try:
             with runner.executor.recorder.running():
-                return call(targets, plan=plan, state=state, fake=fake, fake_initial=fake_initial)
+                state = call(targets, plan=plan, state=state, fake=fake, fake_initial=fake_initial)
+            runner.say_what_is_missing()
+            return state
         except BaseException as error:
             with runner.noting_refusals():
                 runner.refuse_without_states(error)

@@ -18,12 +18,18 @@ class Messages:
     """Speak through the command that listens to the progress of an executor."""
 
     def __init__(self, executor: Any) -> None:
-        self.executor = executor
+        # Not the executor, nor its connection: what is said after a run outlives both.
+        self._listener = getattr(executor.progress_callback, "__self__", None)
+        self._alias: str = executor.connection.alias
 
     @property
     def _command(self) -> BaseCommand | None:
-        owner = getattr(self.executor.progress_callback, "__self__", None)
-        return owner if isinstance(owner, BaseCommand) else None
+        return self._listener if isinstance(self._listener, BaseCommand) else None
+
+    @property
+    def says_what_is_missing(self) -> bool:
+        """Whether nobody else says that."""
+        return bool(getattr(self._command, "says_what_is_missing", True))
 
     @property
     def is_question(self) -> bool:
@@ -33,7 +39,7 @@ class Messages:
         `migrate --plan` and `--check` plan as a run does, with the same calls: only the options
         of the command tell, which are in no other place than the frame of its `handle`.
         """
-        command = getattr(self.executor.progress_callback, "__self__", None)
+        command = self._listener
 
         def only_shows(names: Mapping[str, Any]) -> bool | None:
             options = names.get("options") if names.get("self") is command else None
@@ -47,7 +53,7 @@ class Messages:
         # A run of which there is nothing to say does without.
         from ..utils.advice import on_database
 
-        return on_database(printable(line), self.executor.connection.alias)
+        return on_database(printable(line), self._alias)
 
     def say(self, line: str) -> None:
         """Print a line of progress, unless the command is to be quiet."""

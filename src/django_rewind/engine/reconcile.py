@@ -8,13 +8,14 @@ there is something to store.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from ..storage.facts import StoredFacts, unstored_among
 from ..storage.records import with_ids_as_noted
 from ..storage.tables import all_of_ours
-from .handover import outcome_of
+from ..utils.types import Key
+from .handover import Outcome, outcome_of
 
 logger = logging.getLogger("django_rewind")
 
@@ -40,4 +41,20 @@ def reconcile(connection: Any, *, warn: Callable[[str], None] = logger.debug) ->
     if found or undescribed:
         from .capture import fill_in
 
-        fill_in(connection, outcome.disk, found, undescribed, warn=warn)
+        stored = fill_in(connection, outcome.disk, found, undescribed, warn=warn)
+        _say_what_is_new(outcome, known, stored)
+
+
+def _say_what_is_new(outcome: Outcome, known: Collection[Key], stored: set[Key]) -> None:
+    """
+    Say how many migrations are stored for the first time.
+
+    At the installation that is all of them, later what a process without us has applied meanwhile.
+    What a run applies is always stored: that is not worth a word.
+    """
+    recorded = {*outcome.recorded}
+    is_installation = recorded.issuperset(known)
+    new = {*known, *stored} if is_installation else stored - recorded - {*known}
+    if outcome.say is not None and stored and new:
+        count = len(new)
+        outcome.say(f"Stored the source of {count} migration{'' if count == 1 else 's'}.")

@@ -13,7 +13,7 @@ from .. import conf
 from ..exceptions import RewindError
 from ..schema.graph import children_in, closure, parents_in
 from ..utils.types import APP_LABEL, Key, Steps, Target, key_of, label
-from .handover import forget_outcome, hand_over
+from .handover import Outcome, forget_outcome, hand_over
 from .loader import RewindLoader
 from .messages import Messages
 
@@ -251,17 +251,30 @@ class Runner:
         for line in [*how_far.lines, *([_THE_SAME_AGAIN] if how_far.not_undone else [])]:
             self.messages.warn(line)
 
+    def say_what_is_missing(self) -> None:
+        """Say what has no file here at the end of a run that is not a rollback of just that."""
+        if not self.loader.has_missing or self.is_rewind or not self.messages.says_what_is_missing:
+            return
+        from .missing import missing_in_words
+
+        line = missing_in_words(self.loader, self.executor.recorder.changes)
+        if line:
+            self.messages.say(line)
+
     def end(self) -> None:
         """Leave what this run knows to the `reconcile` that follows it."""
         self._has_begun = False
         # A squashed migration that counts as applied stands there itself, without a record.
         applied = {key: getattr(of, "pk", 0) for key, of in self.loader.applied_migrations.items()}
-        for key, is_applied in self.executor.recorder.changes.items():
+        changes = self.executor.recorder.changes
+        for key, is_applied in changes.items():
             if is_applied:
                 applied[key] = 0
             else:
                 applied.pop(key, None)
-        hand_over(self.connection, applied, self.loader.disk_migrations)
+        recorded = [key for key, is_applied in changes.items() if is_applied]
+        outcome = Outcome(applied, self.loader.disk_migrations, recorded, self.messages.say)
+        hand_over(self.connection, outcome)
         self.forget_stored_code()
 
     def forget_stored_code(self) -> None:

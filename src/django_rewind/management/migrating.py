@@ -21,6 +21,8 @@ def migrate(connection: Any, *target: str, **options: Any) -> None:
     known = {action.dest for action in command.create_parser("", "migrate")._actions} if schema else ()
     if "schema_name" in known:
         options["schema_name"] = schema
+    # What is still missing then, the command at work has said itself.
+    command.says_what_is_missing = False  # type: ignore[attr-defined]
     try:
         call_command(command, *target, database=connection.alias, **options)
     finally:

@@ -17,7 +17,7 @@ from django.test.utils import CaptureQueriesContext
 
 from django_rewind.apps import forget_earlier_runs, reconcile_after_migrate
 from django_rewind.engine.capture import capture
-from django_rewind.engine.handover import hand_over
+from django_rewind.engine.handover import Outcome, hand_over
 from django_rewind.engine.reconcile import reconcile
 from django_rewind.exceptions import NotRecoverable
 from django_rewind.models import MigrationCode, MigrationCodeHistory, Origin
@@ -248,7 +248,7 @@ def test_reconcile_says_nothing_of_another_database(app, texts):
 
 def test_reconcile_does_not_believe_an_earlier_run(app, texts):
     """What an executor left behind is forgotten when the next `migrate` begins."""
-    hand_over(connection, {}, {})
+    hand_over(connection, Outcome({}, {}))
     with override_settings(DJANGO_REWIND_ENABLED=False):
         migrate("shop")
     reconcile(connection)
