@@ -223,9 +223,12 @@ class RecoveredMigration(Migration):
         return True
 
     def mutate_state(self, project_state: Any, preserve: bool = True) -> Any:
-        if self.is_inert:
-            return project_state.clone() if preserve else project_state
-        return self.loaded.mutate_state(project_state, preserve)
+        state = project_state.clone() if preserve else project_state
+        if not self.is_inert:
+            state = self.loaded.mutate_state(state, preserve=False)
+            # An app without migrations here has the models of its migrations, not those of now.
+            state.real_apps = type(state.real_apps)(one for one in state.real_apps if one != self.app_label)
+        return state
 
     def apply(self, project_state: Any, schema_editor: Any, collect_sql: bool = False) -> Any:
         return self.loaded.apply(project_state, schema_editor, collect_sql)

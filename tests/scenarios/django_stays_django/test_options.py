@@ -66,6 +66,47 @@ def test_prune(left):
     left.manage("migrate")
 
 
+@pytest.fixture
+def unmigrated(shop):
+    """The app depot has migrations on feature, which are applied, and none on main, where it has models."""
+    shop.commit()
+    with shop.on_branch("feature"):
+        shop.app("depot", "class Box(models.Model):\n    note = models.CharField(max_length=9)\n")
+        shop.migration("depot.0001_initial", create("Box"))
+        shop.migration("depot.0002_note", add("box", "note", "CharField(max_length=9)"), after="0001_initial")
+        shop.migration("depot.0003_bag", create("Bag"), after="0002_note")
+        shop.manage("migrate")
+    shop.write("depot/__init__.py", "")
+    shop.models("depot", "class Box(models.Model):\n    pass\n\nclass Crate(models.Model):\n    pass\n")
+    return shop
+
+
+@pytest.mark.parametrize("args", [("--run-syncdb",), ("depot", "--run-syncdb")])
+def test_run_syncdb(unmigrated, args):
+    """An app without migrations here is one, whatever is applied of it: its tables are made."""
+    result = unmigrated.manage("migrate", *args)
+
+    assert "depot_crate" in unmigrated.tables()
+    assert "Creating table depot_crate" in result.stdout
+    assert unmigrated.applied("depot") == ["0001_initial", "0002_note", "0003_bag"]
+
+
+@pytest.mark.parametrize("args", [(), ("depot", "0001"), ("--migrate", "--adopt", "--allow-data-loss")])
+def test_rewind_of_an_app_without_migrations_here(unmigrated, args):
+    """What its models do not use is rolled back with the models that its migrations had."""
+    unmigrated.execute("INSERT INTO depot_box (note) VALUES ('new')")
+
+    unmigrated.manage(
+        "rewind", *args, "--noinput", *([] if "--allow-data-loss" in args else ["--allow-data-loss"])
+    )
+
+    assert unmigrated.columns("depot_box") == {"id"}
+    assert "depot_bag" not in unmigrated.tables()
+    assert unmigrated.applied("depot") == ["0001_initial"]
+    unmigrated.manage("migrate", "--run-syncdb")
+    assert "depot_crate" in unmigrated.tables()
+
+
 def test_plan(left):
     """`--plan` tells the step and where its code comes from, and does nothing."""
     before = left.snapshot()
