@@ -34,6 +34,7 @@ __all__ = [
     "NotRestorable",
     "PlanOutdated",
     "PromptCancelled",
+    "PruneRefused",
     "RedoNotPossible",
     "RewindError",
     "RewindInterrupted",
@@ -105,6 +106,19 @@ class RedoNotPossible(MigrationError):
     """A migration cannot be unapplied and applied again from its file."""
 
     problem_of = "Cannot redo {}"
+
+
+class PruneRefused(RewindError):
+    """`migrate --prune` would delete the records of what could be rolled back."""
+
+    def __init__(self, keys: Sequence[Key], target: str = "") -> None:
+        self.keys = keys
+        rewind = " ".join(["manage.py rewind", printable_name(keys[0][0]), *filter(None, [target])])
+        super().__init__(
+            f"Cannot prune {names_of(keys)}: without a record, what it did stays in the database, and "
+            "nothing rolls it back any more.",
+            f"To roll back, run '{rewind}'.\nTo mark as unapplied and keep what it did, run '{rewind} --fake'.",
+        )
 
 
 class AtomicNotPossible(RewindError):

@@ -90,6 +90,9 @@ def _binding_first(original: Any) -> Callable[..., None]:
         if conf.enabled():
             bind()
         original(executor, *args, **kwargs)
+        if hasattr(executor.recorder, "loader"):
+            # It is asked for records outside of any run as well: by `migrate --prune`.
+            executor.recorder.loader = executor.loader
 
     setattr(wrapped, _MARK, original)
     return wrapped

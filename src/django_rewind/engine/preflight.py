@@ -17,6 +17,7 @@ from ..exceptions import (
     BlockedRewind,
     ConflictsWithMissing,
     IrreversibleRewind,
+    PruneRefused,
     RewindError,
     UnknownColumns,
 )
@@ -261,6 +262,23 @@ def _only_copies(snapshot: Snapshot, undone: list[Key]) -> BlockedRewind | None:
         "Undo what has no file with 'manage.py rewind', or write the files with 'manage.py restore_migrations'. "
         "With DJANGO_REWIND_ENABLED = False in the settings it goes all the same.",
     )
+
+
+def what_must_not_be_pruned(loader: RewindLoader, app_label: str) -> PruneRefused | None:
+    """Return the error for pruning an app of which something is missing that could be rolled back."""
+    snapshot = loader.snapshot
+    missing = [
+        key
+        for key in snapshot.of(FileStatus.MISSING, FileStatus.TABLE_IN_USE)
+        if key[0] == app_label and key in loader.recovered
+    ]
+    if not missing:
+        return None
+    target = ""
+    if any(snapshot.without_file[key] is FileStatus.TABLE_IN_USE for key in missing):
+        # Those are rolled back when a target is named.
+        target = next(iter(target_before(loader.recovered[missing[0]])), "")
+    return PruneRefused(missing, target)
 
 
 # What data a plan would lose: the rows behind the tables and columns that go with it.

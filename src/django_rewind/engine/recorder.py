@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from django.core.management.base import BaseCommand
 from django.db import transaction
 from django.db.migrations.recorder import MigrationRecorder
 
 from ..backends import backend_for
 from ..models import Event
 from ..storage.records import newest_record_id
+from ..utils.frames import ask_callers
 from ..utils.types import APP_LABEL, Key
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from ..sources.stored import StoredRevision
     from ..storage.audit_log import AuditEntry, AuditLog
     from .journal import Step
+    from .loader import RewindLoader
 
 
 class RewindRecorder(MigrationRecorder):
@@ -37,6 +40,8 @@ class RewindRecorder(MigrationRecorder):
         self.captured: set[Key] = set()
         # What this run has recorded (True) or unrecorded (False).
         self.changes: dict[Key, bool] = {}
+        # Set by whoever makes the executor, which has both.
+        self.loader: RewindLoader | None = None
         # Of which step the records are that are made and deleted now.
         self.step: Step | None = None
         self._is_running = False
@@ -67,6 +72,8 @@ class RewindRecorder(MigrationRecorder):
 
     def record_unapplied(self, app: str, name: str) -> None:
         key = (app, name)
+        if self.step is None and not self._is_running and self.loader is not None:
+            self._refuse_to_prune(self.loader, app)
         record_id = newest_record_id(self.connection, key) if self.keeps_audit_log(key) else None
         with self._together(record_id is not None):
             super().record_unapplied(app, name)
@@ -74,6 +81,24 @@ class RewindRecorder(MigrationRecorder):
                 self.audit_log.note([self._unapplied(key, record_id)])
             self._check_constraints()
         self.changes[key] = False
+
+    def _refuse_to_prune(self, loader: RewindLoader, app_label: str) -> None:
+        """Stop `migrate --prune` before it deletes the first record, if one of them is wanted."""
+
+        def is_pruning(names: Mapping[str, Any]) -> bool | None:
+            options = names.get("options") if isinstance(names.get("self"), BaseCommand) else None
+            return bool(options.get("prune")) if isinstance(options, dict) else None
+
+        if loader.has_missing and ask_callers(is_pruning):
+            from ..utils.advice import name_database
+            from .journal import note_refusal
+            from .preflight import what_must_not_be_pruned
+
+            error = what_must_not_be_pruned(loader, app_label)
+            if error is not None:
+                name_database(error, self.connection.alias)
+                note_refusal(self.connection, error)
+                raise error
 
     def _together(self, is_more_than_one: bool) -> AbstractContextManager[Any]:
         alias = self.connection.alias

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import django
 import pytest
 
 from tests.support.helpers import add, create
@@ -51,19 +50,6 @@ def test_fake_initial(left):
     assert left.schema() == before
     assert left.applied("cart") == ["0001_initial"]
     assert left.applied("shop") == ["0001_initial", "0002_price"]
-
-
-@pytest.mark.skipif(django.VERSION < (4, 1), reason="--prune came with Django 4.1")
-def test_prune(left):
-    """`--prune` removes the record, as Django does, and keeps the stored source."""
-    before = left.schema()
-
-    left.manage("migrate", "shop", "--prune")
-
-    assert left.schema() == before
-    assert left.applied("shop") == ["0001_initial"]
-    assert "shop.0002_price" in left.stored()
-    left.manage("migrate")
 
 
 @pytest.fixture
