@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from django.core.management.base import CommandError
 
+from .utils.causes import root_cause
 from .utils.printable import printable, printable_name, why
 from .utils.types import Key, label, names_of
 
@@ -142,8 +143,8 @@ class HowFar(NamedTuple):
     halfway: Sequence[str] = ()
     # Only records go.
     fake: bool = False
-    # Whether the database could be asked.
-    is_certain: bool = True
+    # Why the records could not be read, as a sentence without an end.
+    unread: str = ""
 
     @property
     def at(self) -> Key | None:
@@ -159,7 +160,7 @@ class HowFar(NamedTuple):
             f"Not {undone.lower()}: {names_of(self.not_undone)}." if self.not_undone else "",
             f"Applied: {names_of(self.applied)}." if self.applied else "",
             f"Not applied yet: {names_of(self.not_applied)}." if self.not_applied else "",
-            "" if self.is_certain else "The database does not answer: that is what was seen before.",
+            f"{self.unread}: that is what was seen before." if self.unread else "",
             *self.halfway,
         ]
         return list(filter(None, lines))
@@ -185,7 +186,7 @@ class RewindInterrupted(CommandError):
         go_on: Iterable[str] = (),
         at: Key | None = None,
     ) -> None:
-        self.error = error
+        self.error = error = root_cause(error)
         self.how_far = how_far
         self.go_on = list(go_on)
         self.at = how_far.at if how_far else at

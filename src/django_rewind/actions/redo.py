@@ -186,7 +186,7 @@ class Redo:
             applied=applied,
             not_applied=waiting,
             halfway=progress.lines(connection) if progress and progress.key in waiting else [],
-            is_certain=records.is_certain,
+            unread=records.unread,
         )
         parents = parents_in(self.loader.graph)
         # Those on which the others hang.

@@ -162,7 +162,7 @@ def _migrate(
         except BaseException as error:
             with runner.noting_refusals():
                 runner.refuse_without_states(error)
-            runner.say_how_far()
+            runner.say_how_far(error)
             raise
         finally:
             runner.end()

@@ -23,12 +23,13 @@ from ..sources.stored import StoredMigration, StoredRevision
 from ..storage.audit_log import AuditEntry, AuditLog
 from ..storage.records import newest_record_id
 from ..storage.tables import all_of_ours
+from ..utils.causes import root_cause
 from ..utils.types import Key, key_of, label
 from .lock import check_held
 from .messages import Messages
 from .plan import Plan
 from .progress import Progress
-from .transactions import Whole, one_transaction
+from .transactions import Whole, leaving_nothing_open, one_transaction
 
 # Nothing of the migration runs in these.
 _ONLY_RECORDED = (Event.MARKED_APPLIED, Event.MARKED_UNAPPLIED)
@@ -69,6 +70,7 @@ class Step:
         return AuditEntry(self.event, key, record_id, **self._what_runs(stored))
 
     def failure(self, error: BaseException) -> AuditEntry:
+        error = root_cause(error)
         is_forwards = self.event in (Event.APPLIED, Event.MARKED_APPLIED)
         what = f"{'applying' if is_forwards else 'undoing'} it: {type(error).__name__}: {error}"
         return AuditEntry(Event.FAILED, self.key, **self._what_runs(None), detail=what)
@@ -165,6 +167,7 @@ class Journal:
         if self.is_ours and not fake:
             self.progress = Progress(step.migration, backwards=False)
             stack.enter_context(self.progress.watching())
+            stack.enter_context(leaving_nothing_open(self.connection))
 
     def _enter_backwards(self, stack: ExitStack, step: Step, signal: dict[str, Any], *, fake: bool) -> None:
         if fake or not self.is_ours:
@@ -178,6 +181,7 @@ class Journal:
         if is_rolled_back:
             self.recorder.checks_constraints = True
             stack.enter_context(one_transaction(self.connection))
+        stack.enter_context(leaving_nothing_open(self.connection))
 
     def _event(self, migration: Migration, *, backwards: bool, fake: bool) -> Event:
         """Return what a step is called, which is rolled back where that was asked for or stored code runs."""

@@ -18,6 +18,8 @@ from ..models import Event
 from ..schema.effects import flatten, made_alone
 from ..schema.operations import in_words
 from ..storage.audit_log import AuditEntry, AuditLog
+from ..utils.causes import root_cause
+from ..utils.printable import why
 from ..utils.types import Key, Steps, key_of, label
 from .preflight import target_before
 
@@ -222,19 +224,32 @@ class Records:
     """What is recorded when a run has stopped; of a database that is gone, what was seen before."""
 
     def __init__(self, connection: Any, before: Iterable[Key], changes: Mapping[Key, bool]) -> None:
-        self.is_certain = True
+        # Why they could not be read, as a sentence without an end.
+        self.unread = ""
         try:
             # Where it broke, the next query makes a new one.
             connection.close_if_unusable_or_obsolete()
             self.keys = set(MigrationRecorder(connection).applied_migrations())
-        except Exception:  # noqa: BLE001 (it must not hide why the run has stopped)
-            self.is_certain = False
+        except Exception as error:  # noqa: BLE001 (it must not hide why the run has stopped)
+            what = (
+                "What is recorded cannot be read" if _answers(connection) else "The database does not answer"
+            )
+            self.unread = f"{what} ({why(root_cause(error))})"
             gone = {key for key, is_applied in changes.items() if not is_applied}
             self.keys = {*before, *changes} - gone
 
     def has(self, migration: Migration) -> bool:
         """Say whether it is applied; of a squashed one there may be the originals alone."""
         return not self.keys.isdisjoint([key_of(migration), *map(tuple, migration.replaces)])
+
+
+def _answers(connection: Any) -> bool:
+    """Say whether there is a connection, whatever else keeps a query from being answered."""
+    try:
+        connection.ensure_connection()
+        return bool(connection.is_usable()) or connection.in_atomic_block
+    except Exception:  # noqa: BLE001 (any driver's)
+        return False
 
 
 def how_far_back(
@@ -259,5 +274,5 @@ def how_far_back(
         not_undone=stays,
         halfway=progress.lines(connection) if progress and progress.key in stays else [],
         fake=fake,
-        is_certain=records.is_certain,
+        unread=records.unread,
     )

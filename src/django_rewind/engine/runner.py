@@ -12,6 +12,8 @@ from django.db.migrations.executor import MigrationExecutor
 from .. import conf
 from ..exceptions import RewindError
 from ..schema.graph import children_in, closure, parents_in
+from ..utils.causes import root_cause
+from ..utils.printable import why
 from ..utils.types import APP_LABEL, Key, Steps, Target, key_of, label
 from .handover import Outcome, forget_outcome, hand_over
 from .loader import RewindLoader
@@ -239,13 +241,16 @@ class Runner:
 
             Preparation(self.executor, plan, self.messages.warn).refuse_without_states()
 
-    def say_how_far(self) -> None:
+    def say_how_far(self, error: BaseException) -> None:
         """Say what is undone and what is not, when Django's own `migrate` stops with stored code in play."""
         plan = self._way_back
         if plan is None or self.is_rewind:
             return
         from .progress import how_far_back
 
+        cause = root_cause(error)
+        if cause is not error:
+            self.messages.warn(f"What has stopped it is {why(cause)}")
         changes = self.executor.recorder.changes
         how_far = how_far_back(self.connection, plan.migrations, changes, self.progress, fake=plan.fake)
         for line in [*how_far.lines, *([_THE_SAME_AGAIN] if how_far.not_undone else [])]:

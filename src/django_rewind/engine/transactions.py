@@ -72,6 +72,30 @@ def one_transaction(connection: Any) -> Iterator[None]:
             connection.enable_constraint_checking()
 
 
+@contextmanager
+def leaving_nothing_open(connection: Any) -> Iterator[None]:
+    """
+    Leave the transactions that were begun meanwhile and are still open after an error.
+
+    When SQLite's schema editor is left, it checks the foreign keys first, and where that fails its
+    transaction stays open, with what has been done in it.
+    """
+    before = _depth(connection)
+    try:
+        yield
+    except BaseException as error:
+        is_left = _depth(connection) > before
+        while _depth(connection) > before:
+            transaction.atomic(connection.alias).__exit__(type(error), error, error.__traceback__)
+        if is_left and not before:
+            connection.enable_constraint_checking()
+        raise
+
+
+def _depth(connection: Any) -> int:
+    return len(connection.savepoint_ids) + connection.in_atomic_block
+
+
 class Whole:
     """
     One transaction around a whole run, a redo included.
