@@ -7,7 +7,7 @@ exit status 1 and no traceback, and code that drives an executor can catch them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from django.core.management.base import CommandError
@@ -22,6 +22,7 @@ __all__ = [
     "BlockedRewind",
     "ConflictsWithMissing",
     "FileNotUsable",
+    "FilesModified",
     "HowFar",
     "IrreversibleRewind",
     "LockLost",
@@ -30,6 +31,8 @@ __all__ = [
     "LockWaitCancelled",
     "MigrationError",
     "NameReused",
+    "NeverApplied",
+    "NotInOrder",
     "NotInitialized",
     "NotRecoverable",
     "NotRestorable",
@@ -145,6 +148,13 @@ class HowFar(NamedTuple):
     fake: bool = False
     # Why the records could not be read, as a sentence without an end.
     unread: str = ""
+    # What has got another name before all that, by the names that it had.
+    renamed: Mapping[Key, Key] = {}
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether anything has been changed."""
+        return bool(self.renamed or self.undone or self.applied)
 
     @property
     def at(self) -> Key | None:
@@ -155,7 +165,9 @@ class HowFar(NamedTuple):
     def lines(self) -> list[str]:
         """Say it, in sentences."""
         undone = "Marked as unapplied" if self.fake else "Undone"
+        renamed = [f"{label(old)} is {label(new)}" for old, new in self.renamed.items()]
         lines = [
+            f"Renamed: {', '.join(renamed)}." if renamed else "",
             f"{undone}: {names_of(self.undone) or 'nothing'}.",
             f"Not {undone.lower()}: {names_of(self.not_undone)}." if self.not_undone else "",
             f"Applied: {names_of(self.applied)}." if self.applied else "",
@@ -305,8 +317,21 @@ class AppliedUnderAnotherName(RewindError):
         super().__init__(
             f"Migration {label(key)} does the same as {label(missing)}, which is applied "
             "but has no file in this checkout: it would be done twice.",
-            "Run 'manage.py rewind --adopt' to have it count as applied under its new name, or "
+            "Run 'manage.py rewind --adopt --migrate' to have it count as applied under its new name, or "
             f"'manage.py rewind --include-renamed' to undo {label(missing)} first.",
+        )
+
+
+class NotInOrder(RewindError):
+    """A migration is applied, or would be recorded so, and what its file depends on is not."""
+
+    def __init__(self, key: Key, applied_as: Key, lacking: Iterable[Key]) -> None:
+        self.key = key
+        name = "" if applied_as == key else f" as {label(applied_as)}"
+        super().__init__(
+            f"Migration {label(key)} is applied{name}, and its file depends on {names_of(lacking)}, "
+            "not applied yet.",
+            "Run 'manage.py rewind --adopt --migrate', which applies that and keeps what can be kept.",
         )
 
 
@@ -333,7 +358,7 @@ class StateConflict(RewindError):
             "was edited after it was applied" if has_file else "is applied but has no file in this checkout"
         )
         way_out = (
-            f"Undo {label(by)} first, or put its file back as it ran."
+            _REDO
             if has_file
             else f"Run 'manage.py rewind' to undo {label(by)} first, or bring back its file."
         )
@@ -342,6 +367,38 @@ class StateConflict(RewindError):
             f"renamed, and {label(by)} {where}.",
             way_out,
         )
+
+
+class NeverApplied(RewindError):
+    """A step to be applied works on what the file of an applied migration makes, and its applied version did not."""
+
+    def __init__(self, key: Key, by: Key, what: str) -> None:
+        self.key = key
+        self.by = by
+        super().__init__(
+            f"Migration {label(key)} works on {what}, which {label(by)} makes as it is on disk. {label(by)} "
+            "was applied with other content, and has not made it.",
+            _REDO,
+        )
+
+
+class FilesModified(RewindError):
+    """What was applied is not what the files say, and would still not be when all of them are applied."""
+
+    def __init__(self, keys: Iterable[Key]) -> None:
+        self.keys = sorted(keys)
+        commands = (f"'manage.py verify_migrations --accept {app} {name}'" for app, name in self.keys)
+        super().__init__(
+            f"The schema would not be what the files say: {names_of(self.keys)} "
+            f"{'was' if len(self.keys) == 1 else 'were'} modified after being applied.",
+            f"{_REDO}\nWhere the schema is right as it is, run {' and '.join(commands)}.",
+        )
+
+
+_REDO = (
+    "Run 'manage.py rewind --adopt --redo-modified --migrate', which unapplies what was applied and applies "
+    "the files."
+)
 
 
 class StateNotBuilt(RewindError):

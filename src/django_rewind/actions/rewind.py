@@ -7,9 +7,9 @@ by order and by what stands in the way.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 from django.apps import apps
@@ -34,6 +34,8 @@ from ..exceptions import (
     RewindError,
     RewindInterrupted,
 )
+from ..inventory.files import Files
+from ..inventory.renames import renames
 from ..inventory.snapshot import WHY_SKIPPED, FileStatus
 from ..inventory.status import Status, statuses, with_comparisons
 from ..schema.graph import children_in, closure, in_applied_order, parents_in
@@ -44,8 +46,7 @@ from ..sources.stored import StoredMigration, how_to_replace
 from ..storage.integrity import not_as_signed
 from ..storage.store import Store
 from ..utils import compat
-from ..utils.types import Key, Steps, label
-from .adopt import Adoptions
+from ..utils.types import NO_CHANGES, Key, RecordChanges, Steps, label
 
 
 class Rewind:
@@ -56,6 +57,7 @@ class Rewind:
         connection: the database.
         progress: what Django's executor reports to, as `migrate` has it.
         stale_apps: apps that are not installed and may be undone; None for all.
+        foreseen: what is done to records before, and taken for done.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class Rewind:
         connection: Any,
         progress: Callable[..., None] | None = None,
         stale_apps: Iterable[str] | None = (),
+        foreseen: RecordChanges = NO_CHANGES,
     ) -> None:
         self.connection = connection
         self.executor: Any = hooks.make_executor(connection, progress)
@@ -71,13 +74,13 @@ class Rewind:
         self.loader: RewindLoader = self.executor.loader
         if not self.loader.store_is_ready:
             raise NotInitialized(connection.alias)
-        if stale_apps is None or list(stale_apps):
+        if stale_apps is None or list(stale_apps) or foreseen:
             self.loader.stale_apps = None if stale_apps is None else frozenset(stale_apps)
+            self.loader.foreseen = foreseen
             self.loader.build_graph()
         self.runner = hooks.runner_of(self.executor)
         self.runner.is_rewind = True
         self.snapshot = self.loader.snapshot
-        self.adoptions = Adoptions(self.loader)
         # Whether what is on disk under another name is undone like everything else.
         self.includes_renamed = False
         # Called as soon as nothing stands in the way of a run any more.
@@ -86,14 +89,21 @@ class Rewind:
     @property
     def renamed(self) -> dict[Key, Key]:
         """The missing migrations that stay because a file does the same, with that file."""
-        return {} if self.includes_renamed else self.adoptions.pairs
+        return {} if self.includes_renamed else self.pairs
+
+    @cached_property
+    def pairs(self) -> dict[Key, Key]:
+        """The missing migrations that are on disk under another name, with the files that do the same."""
+        return renames(self.snapshot, Files(Store(self.connection)))
 
     # Planning ---------------------------------------------------------------
 
     def plan(self, app_label: str | None = None) -> Plan:
-        """
-        Return what unapplies exactly the missing migrations, of an app or of all, and what depends on them.
-        """
+        """Return what unapplies the missing migrations, of an app or of all, and what depends on them."""
+        return self.plan_unapplying(self.missing(app_label))
+
+    def missing(self, app_label: str | None = None) -> list[Key]:
+        """Return the missing migrations, of an app or of all, or raise why they cannot be unapplied."""
         stale = self.loader.stale_apps
         goals = [
             key
@@ -106,12 +116,23 @@ class Rewind:
             if key in self.loader.unusable:
                 raise self.loader.unusable[key]
         self._refuse_to_take_along(goals)
-        return self.plan_unapplying(goals)
+        return goals
 
-    def plan_unapplying(self, goals: Iterable[Key]) -> Plan:
-        """Return what unapplies some applied migrations and everything that depends on them."""
+    def plan_unapplying(
+        self, goals: Iterable[Key], misplaced: Iterable[Key] = (), stays: Container[Key] = ()
+    ) -> Plan:
+        """
+        Return what unapplies some applied migrations and everything that depends on them.
+
+        Args:
+            misplaced: more of them, but of what depends on these `stays` stays applied.
+        """
         graph, applied = self.loader.graph, self.loader.applied_migrations
-        unapplied = [key for key in closure(goals, children_in(graph)) if key in applied]
+        children = children_in(graph)
+        found = closure(goals, children)
+        within = {key: [child for child in children[key] if child not in stays] for key in children}
+        found |= closure(misplaced, within)
+        unapplied = [key for key in found if key in applied]
         order = in_applied_order(unapplied, parents_in(graph), self.loader.record_ids)
         return self.plan_of(self.runner.planned([], [(graph.nodes[key], True) for key in reversed(order)]))
 
@@ -128,7 +149,8 @@ class Rewind:
                     raise BlockedRewind(
                         key,
                         f"{label(other)} depends on it, and is on disk as {label(self.renamed[other])}.",
-                        "Run 'manage.py rewind --adopt' first, or add --include-renamed to undo both.",
+                        "Run 'manage.py rewind --adopt --migrate', which goes over to the files as a whole, "
+                        "or add --include-renamed to undo both.",
                     )
                 if self.snapshot.without_file.get(other) is FileStatus.MISSING_BEFORE_INSTALL:
                     before = [parent.key for parent in self.loader.graph.node_map[key].parents]
@@ -303,11 +325,6 @@ class Rewind:
 
     # Running ----------------------------------------------------------------
 
-    def run(self, plan: Plan, **options: Any) -> None:
-        """Run the plan, and say how far it has come if something stops it."""
-        with self.saying_how_far("rewind", lambda: (self.how_far_back(plan), [])):
-            self.run_steps(plan, **options)
-
     @contextmanager
     def saying_how_far(self, what: str, ask: Callable[[], tuple[HowFar, list[str]]]) -> Iterator[None]:
         """
@@ -325,7 +342,7 @@ class Rewind:
             raise
         except STOPS as error:
             how_far, go_on = ask()
-            if isinstance(error, RewindError) and not how_far.undone:
+            if isinstance(error, RewindError) and not how_far.has_begun:
                 raise
             raise RewindInterrupted(error, how_far, what=what, go_on=go_on) from error
 

@@ -10,14 +10,17 @@ from django.db.migrations import Migration
 from django.db.migrations.exceptions import (
     AmbiguityError,
     CircularDependencyError,
+    InconsistentMigrationHistory,
     NodeNotFoundError,
 )
 from django.db.migrations.graph import MigrationGraph
 
 from .. import conf
-from ..exceptions import NotRecoverable
+from ..exceptions import NotInOrder, NotRecoverable
 from ..inventory.loader import InventoryLoader
+from ..models import Origin
 from ..schema.graph import closure
+from ..sources.stored import why_unusable
 from ..utils.types import APP_LABEL, Applied, Key
 
 if TYPE_CHECKING:
@@ -267,6 +270,34 @@ class RewindLoader(InventoryLoader):
         return broken
 
     # What Django asks -------------------------------------------------------
+
+    def check_consistent_history(self, connection: Any) -> None:
+        """
+        Say which command mends a history that only another place in the graph has made inconsistent.
+
+        Raises:
+            NotInOrder: what is applied depended on something else when it was applied.
+        """
+        try:
+            super().check_consistent_history(connection)
+        except InconsistentMigrationHistory:
+            if conf.in_force() and self.store_is_ready:
+                self._refuse_what_was_applied_elsewhere()
+            raise
+
+    def _refuse_what_was_applied_elsewhere(self) -> None:
+        for key in self.snapshot.in_order:
+            stored = self.snapshot.bound(key)
+            if stored is None or key not in self.graph.nodes or why_unusable(stored) is not None:
+                continue
+            lacking = [
+                parent.key
+                for parent in self.graph.node_map[key].parents
+                if parent.key not in self.applied_migrations
+            ]
+            has_moved = stored.origin == Origin.ADOPTED or not {*lacking} <= {*stored.metadata.dependencies}
+            if lacking and has_moved:
+                raise NotInOrder(key, key, lacking)
 
     def get_migration_by_prefix(self, app_label: str, name_prefix: str) -> Migration:
         """

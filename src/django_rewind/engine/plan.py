@@ -6,7 +6,7 @@ What a run does, told once.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -107,6 +107,8 @@ class Plan:
     # Only records are changed.
     fake: bool = False
     fake_initial: bool = False
+    # What gets the name of a file, before everything else.
+    renamed: Mapping[Key, Key] = field(default_factory=dict)
     # What is applied from files afterwards, and what is not, for want of a file.
     applies: Sequence[Key] = ()
     not_reapplied: Sequence[Key] = ()
@@ -167,12 +169,13 @@ class Plan:
 
     def __bool__(self) -> bool:
         """Say whether there is anything to do."""
-        return bool(self.migrations or self.applies)
+        return bool(self.renamed or self.migrations or self.applies)
 
     def as_data(self) -> dict[str, Any]:
         skipped = [*self.skipped, *((key, "its file was edited after it ran") for key in self.modified)]
         return {
             "fake": self.fake,
+            "renamed": [{**_named(old), "renamed_to": new[1]} for old, new in self.renamed.items()],
             "steps": [step.as_data() for step in self.steps],
             "applies": [_named(key) for key in self.applies],
             "not_reapplied": [_named(key) for key in self.not_reapplied],

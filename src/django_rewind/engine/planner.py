@@ -12,6 +12,7 @@ from django.db.migrations import Migration
 from ..backends import backend_for
 from ..exceptions import (
     AppliedUnderAnotherName,
+    NeverApplied,
     NotRecoverable,
     RewindError,
     StateConflict,
@@ -22,7 +23,7 @@ from ..inventory.renames import renames
 from ..inventory.snapshot import FileStatus
 from ..schema.effects import effects_of
 from ..schema.graph import children_in, closure, in_applied_order, parents_in
-from ..schema.lineage import taken_away
+from ..schema.lineage import never_made, taken_away
 from ..sources.compare import same_operations
 from ..sources.description import as_written, module_of
 from ..sources.evaluated import is_evaluated_otherwise
@@ -405,6 +406,18 @@ class Preparation:
         for step, by, what in taken_away(steps, applied, {*not_in_state, *as_applied}):
             raise StateConflict(step, by, what, has_file=by in as_applied)
 
+    def _refuse_what_was_never_made(self, steps: list[Migration], files: Iterable[Key]) -> None:
+        """Refuse steps for which a file would be used that claims to have made what it has not."""
+        effects = {
+            key: (
+                effects_of(self.loader.disk_migrations[key]),
+                self.plan.applied_versions[key].stored.metadata.effects,
+            )
+            for key in files
+        }
+        for step, by, what in never_made(steps, effects):
+            raise NeverApplied(step, by, what)
+
     def _effects(self, key: Key) -> list[Effect]:
         if self.loader.has_missing:
             return self.loader.snapshot.effects(key)
@@ -433,6 +446,7 @@ class Preparation:
         nearby = [key for key in self.plan.recovered if key[0] == app_label]
         files = [key for key in self.plan.applied_versions if key[0] == app_label or not nearby]
         missing = nearby or list(self.plan.recovered)
+        self._refuse_what_was_never_made(steps, files)
         self._refuse_what_is_taken_away(steps, files, missing)
         for key in files:
             self._use_the_file(key, error)

@@ -128,13 +128,14 @@ class Runner:
         from .planner import Preparation
 
         if full_plan is None:
-            full_plan = self._full_plan()
+            full_plan = self.full_plan()
         try:
             plan.order = Preparation(self.executor, plan, self.messages.warn).order(full_plan)
         except RewindError as error:
             plan.problem = error
 
-    def _full_plan(self) -> Steps:
+    def full_plan(self) -> Steps:
+        """Return Django's plan for an empty database, with the recovered migrations in it."""
         return self._migration_plan(self.loader.graph.leaf_nodes(), clean_start=True)
 
     def _without_recovered(self, full_plan: Steps, *, all_of_them: bool = False) -> Steps:
@@ -171,7 +172,7 @@ class Runner:
             self._raise_problem(self.plan)
             if self.plan.order is not None:
                 return self.plan.order
-        return [migration for migration, _ in self._without_recovered(self._full_plan())]
+        return [migration for migration, _ in self._without_recovered(self.full_plan())]
 
     def _raise_problem(self, plan: Plan) -> None:
         if plan.problem is not None:

@@ -163,6 +163,20 @@ class Simulation:
             raise StateNotBuilt(key_of(step or culprit), key_of(culprit), error, suspects) from error
         return before
 
+    def after(self, steps: Iterable[Migration]) -> Any:
+        """Return the state, not rendered, that migrations leave behind that are applied one after the other."""
+        state = self.empty()
+        migration = None
+        try:
+            for migration in steps:
+                _look_for_fields(migration, state)
+                _look_for_models(migration, state, backwards=False, rebuilds=self.rebuilds)
+                state = migration.mutate_state(state, preserve=False)
+        except Exception as error:
+            assert migration is not None
+            raise StateNotBuilt(key_of(migration), key_of(migration), error, self.suspects) from error
+        return state
+
     def renders(self, applied: Iterable[Migration]) -> bool:
         """Say whether the state of all that is applied can be rendered at once."""
         state = self.empty()
@@ -343,9 +357,9 @@ def _is_true(step: Migration, built: Models, true: Models, again: set[Key]) -> b
         return bool(closure([key], {one: _targets(models, one) for one in models}) & worked_on)
 
     def is_second_name(key: Key) -> bool:
-        table, columns = _table(built, key), _columns(built, key).items()
+        table, columns = table_of(built, key), _columns(built, key).items()
         return any(
-            _table(true, other) == table and columns <= _columns(true, other).items() for other in true
+            table_of(true, other) == table and columns <= _columns(true, other).items() for other in true
         )
 
     return (
@@ -365,7 +379,7 @@ def _targets(models: Models, key: Key) -> set[Key]:
     return {target for field in fields for target in targets(field, key[0])}
 
 
-def _table(models: Models, key: Key) -> str:
+def table_of(models: Models, key: Key) -> str:
     return str(models[key].options.get("db_table") or default_table(*key))
 
 
@@ -378,6 +392,6 @@ def _columns(models: Models, key: Key) -> dict[str, Any]:
             _, path, args, kwargs = field.deconstruct()
             of_column = {part: kwargs[part] for part in sorted(kwargs) if part not in _NOT_OF_THE_COLUMN}
             related = targets(field, key[0])
-            tables = [_table(models, target) if target in models else target for target in related]
+            tables = [table_of(models, target) if target in models else target for target in related]
             columns[name] = repr((field.db_column, path, args, of_column, tables))
     return columns

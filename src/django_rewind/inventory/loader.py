@@ -14,7 +14,7 @@ from django.db.migrations.loader import MigrationLoader
 from .. import conf
 from ..storage.records import record_ids, with_ids_as_noted
 from ..storage.tables import all_of_ours
-from ..utils.types import Applied, Key
+from ..utils.types import NO_CHANGES, Applied, Key
 from .squashes import in_order_of_originals, originals_of
 
 if TYPE_CHECKING:
@@ -28,6 +28,18 @@ class InventoryLoader(MigrationLoader):
 
     Its graph is Django's.
     """
+
+    # What is planned for the records, and taken for done: so a run is looked at before it begins.
+    foreseen = NO_CHANGES
+
+    @property
+    def applied_migrations(self) -> Any:
+        return self._applied_migrations
+
+    @applied_migrations.setter
+    def applied_migrations(self, records: Any) -> None:
+        # Django's loader sets it when it builds the graph.
+        self._applied_migrations = self.foreseen.made_to(records) if records and self.foreseen else records
 
     @property
     def files(self) -> Mapping[Key, Migration]:
@@ -92,6 +104,7 @@ class InventoryLoader(MigrationLoader):
             disabled_apps=disabled_apps({app_label for app_label, _ in applied}),
             excluded_apps=frozenset(conf.excluded_apps()),
             tables_in_use=tables_in_use(),
+            renamed_from=self.foreseen.renamed,
             **from_store,
         )
 

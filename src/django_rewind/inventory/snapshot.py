@@ -152,6 +152,8 @@ class Snapshot:
     comparisons: Mapping[Key, Comparison] = field(default_factory=dict)
     # The files that do the same as missing migrations, by those.
     renamed: Mapping[Key, Key] = field(default_factory=dict)
+    # The names that applied migrations are going to have, by those that others know them by.
+    renamed_from: Mapping[Key, Key] = field(default_factory=dict)
     # The squashed migrations that Django keeps in its graph and counts as applied.
     squashes: Iterable[Key] = ()
     installed_apps: frozenset[str] = frozenset()
@@ -185,7 +187,7 @@ class Snapshot:
         rows = self.stored if self.stored_squashes is None else self.stored_squashes
         by_store = stored_originals(rows, lambda row: row.key in self.applied and why_unusable(row) is None)
         by_file = originals_of({key: self.files[key] for key in self.squashes})
-        return Squashes(by_file, by_store, self.files)
+        return Squashes(by_file, by_store, self.files, self.renamed_from)
 
     def bound(self, key: Key) -> StoredMigration | None:
         """Return what is stored of a migration if it is bound to its record: then it is the applied version."""

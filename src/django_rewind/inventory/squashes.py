@@ -25,12 +25,20 @@ class Squashes:
         by_file: those that Django keeps in its graph and counts as applied, as their files say it.
         by_store: applied ones as they were stored. People delete `replaces` from a file after a while.
         files: every migration that has a file.
+        renamed: the new names of migrations, by those that others know them by.
     """
 
-    def __init__(self, by_file: Replaces, by_store: Replaces, files: Collection[Key]) -> None:
+    def __init__(
+        self,
+        by_file: Replaces,
+        by_store: Replaces,
+        files: Collection[Key],
+        renamed: Mapping[Key, Key] = {},
+    ) -> None:
         self.by_file = by_file
         self.by_store = by_store
         self.files = files
+        self.renamed = renamed
 
     def follows_originals(self, key: Key) -> bool:
         """
@@ -54,7 +62,7 @@ class Squashes:
 
     @cached_property
     def _substitutes(self) -> dict[Key, set[Key]]:
-        substitutes: dict[Key, set[Key]] = {}
+        substitutes: dict[Key, set[Key]] = {old: {new} for old, new in self.renamed.items()}
         for key, replaces in (*self.by_file.items(), *self.by_store.items()):
             if self.follows_originals(key):
                 substitutes.setdefault(key, set()).update(replaces)

@@ -26,9 +26,9 @@ _FLAGS = {
 _CONTRADICTIONS = [
     ("redo", "redo_modified"),
     *(("atomic", other) for other in ("sql", "adopt")),
-    *((show, "migrate") for show in ("plan", "check", "sql")),
+    ("sql", "migrate"),
     *(("sql", other) for other in ("plan", "check", "fake", "redo", "redo_modified")),
-    *(("adopt", other) for other in ("sql", "fake", "redo", "redo_modified", "use_file", "include_renamed")),
+    *(("adopt", other) for other in ("sql", "fake", "redo", "use_file", "include_renamed")),
     *(("fake", other) for other in ("redo", "redo_modified", "use_file", "allow_data_loss")),
 ]
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
-from django_rewind.actions.adopt import Adoptions
 from django_rewind.engine.plan import Plan, PlanStep
-from django_rewind.utils.types import label, names_of
+from django_rewind.utils.types import Key, label, names_of
 
 _ORIGINS = {"stored": "from stored code", "file": "from its file"}
 
@@ -16,15 +15,17 @@ _Line = tuple[str, str]
 
 def lines(plan: Plan) -> Iterator[_Line]:
     """Yield the lines that show a rewind."""
-    if plan.migrations or not plan.applies:
+    if plan.renamed or plan.migrations or not plan.applies:
         kept = " (records are deleted, the schema stays)" if plan.fake else ""
         yield f"Planned operations{kept}:", "MIGRATE_LABEL"
     if not plan:
         yield "  Nothing to rewind.", ""
+    for line in lines_of_renames(plan.renamed):
+        yield f"  {line}", ""
     for step in plan.steps:
         yield from _lines_of_step(step, fake=plan.fake)
     if plan.applies:
-        when = "Then applied" if plan.migrations else "Undone already, and applied now"
+        when = "Then applied" if plan.renamed or plan.migrations else "Applied"
         yield f"{when} from their files:", "MIGRATE_LABEL"
     for key in plan.applies:
         yield f"  {label(key)}", ""
@@ -54,32 +55,31 @@ def remarks(plan: Plan) -> Iterator[str]:
         yield f"Not counted: what RunPython, RunSQL or operations of other packages do to data in {names_of(opaque)}"
 
 
-def lines_of_adoption(adoptions: Adoptions) -> Iterator[str]:
-    """Yield the lines that show what can be adopted, and what has to wait for what."""
-    waiting = adoptions.waiting()
-    for old, new in adoptions.pairs.items():
-        if new in waiting:
-            first = names_of(waiting[new])
-            yield f"{label(old)} is on disk as {label(new)}, which depends on {first}, not applied yet"
-        else:
-            yield f"{label(old)} is on disk as {label(new)}, which does the same"
+def lines_of_renames(renamed: Mapping[Key, Key]) -> Iterator[str]:
+    """Yield the lines that show which missing migrations are on disk under another name."""
+    for old, new in renamed.items():
+        yield f"{label(old)} is on disk as {label(new)}, which does the same"
 
 
 def question(plan: Plan, alias: str) -> str:
     """Return what a person has to agree to."""
-    steps, files = (_count(len(keys), "migration") for keys in (plan.migrations, plan.applies))
+    renames, steps, files = (
+        _count(len(keys), "migration") for keys in (plan.renamed, plan.migrations, plan.applies)
+    )
     if plan.fake:
         return f"Mark {steps} as unapplied on '{alias}' and keep the schema?"
-    if not plan.migrations:
-        return f"Apply {files} on '{alias}' from the files?"
-    asked = [f"Roll back {steps} on '{alias}'"]
     columns = sum(lost.column is not None for lost in plan.losses)
     counts = [(columns, "column"), (len(plan.losses) - columns, "table")]
     lost = [_count(number, thing) for number, thing in counts if number]
-    if lost:
-        asked.append(f"delete data in {' and '.join(lost)}")
+    asked = [
+        *([f"rename {renames}"] if plan.renamed else []),
+        *([f"roll back {steps}"] if plan.migrations else []),
+        *([f"delete data in {' and '.join(lost)}"] if lost else []),
+        *([f"apply {files}"] if plan.applies else []),
+    ]
+    asked[0] = f"{asked[0][0].upper()}{asked[0][1:]} on '{alias}'"
     if plan.applies:
-        asked.append(f"apply {files} from the files")
+        asked[-1] += " from the files"
     return f"{', '.join(asked[:-1])}{' and ' if asked[1:] else ''}{asked[-1]}?"
 
 

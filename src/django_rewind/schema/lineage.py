@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Optional, Union
 
 from django.db.backends.utils import strip_quotes
 from django.db.migrations import Migration
+from django.db.migrations.operations.base import Operation
 
 from ..utils.types import Effect, Key, key_of
 from .effects import effects_in, operations_in
@@ -138,13 +139,48 @@ def taken_away(
     for migration in steps:
         key = key_of(migration)
         for operation in operations_in(migration, database=True):
-            model, fields = fields_named(operation)
-            needed: list[Name] = [(key[0], model, field.lower()) for field in fields]
-            for effect in effects_in([operation]):
-                needed += _needs(key[0], effect)
+            needed = _needed_by(key[0], operation)
             yield from ((key, gone[name], _in_words(name)) for name in needed if name in gone)
             for effect in filter(_is_in_database, effects_in([operation])):
                 _take_back(gone, key[0], effect)
+
+
+def _needed_by(app_label: str, operation: Operation) -> list[Name]:
+    """Return the models and fields that have to be there before an operation."""
+    model, fields = fields_named(operation)
+    needed: list[Name] = [(app_label, model, field.lower()) for field in fields]
+    for effect in effects_in([operation]):
+        needed += _needs(app_label, effect)
+    return needed
+
+
+def never_made(
+    steps: Iterable[Migration], files: Mapping[Key, tuple[list[Effect], list[Effect]]]
+) -> Iterator[tuple[Key, Key, str]]:
+    """
+    Yield steps that work on what only the file of an applied migration makes, with that and what it is.
+
+    Args:
+        files: what the file does, and what was applied.
+    """
+    claimed: dict[Name, Key] = {}
+    for key, (in_file, applied) in files.items():
+        made = (
+            {
+                renamed(name_of(key[0], effect), key[0], effect)
+                for effect in effects
+                if effect["effect"] in _GIVES_NAME
+            }
+            for effects in (in_file, applied)
+        )
+        claimed.update(dict.fromkeys(next(made) - next(made), key))
+    for migration in steps:
+        key = key_of(migration)
+        for operation in operations_in(migration, database=True):
+            needed = _needed_by(key[0], operation)
+            yield from ((key, claimed[name], _in_words(name)) for name in needed if name in claimed)
+            for effect in effects_in([operation]):
+                _take_back(claimed, key[0], effect)
 
 
 def _take_back(gone: dict[Name, Key], app_label: str, effect: Effect) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Optional
 
 from django.db.migrations import Migration
@@ -25,6 +26,26 @@ Applied = dict[Key, int]
 
 # What a migration does to a model, as data. See the module `effects`.
 Effect = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class RecordChanges:
+    """What a run is going to do to the records of applied migrations, before it is done."""
+
+    # The new names, by the old ones.
+    renamed: Mapping[Key, Key] = field(default_factory=dict)
+    unapplied: Collection[Key] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.renamed or self.unapplied)
+
+    def made_to(self, records: Mapping[Key, Any]) -> dict[Key, Any]:
+        """Return the records as they are afterwards."""
+        stays = ((key, record) for key, record in records.items() if key not in self.unapplied)
+        return {self.renamed.get(key, key): record for key, record in stays}
+
+
+NO_CHANGES = RecordChanges()
 
 
 def label(key: Key) -> str:

@@ -424,6 +424,7 @@ def test_json(left):
         "databases": {
             "default": {
                 "fake": False,
+                "renamed": [],
                 "steps": [
                     {
                         "app": "shop",
@@ -654,8 +655,6 @@ def test_use_file_of_what_stays(edited):
         "--sql --redo-modified",
         "--sql --migrate",
         "--sql --format json",
-        "--plan --migrate",
-        "--check --migrate",
         "--fake --redo shop 0001",
         "--fake --allow-data-loss",
         "--fake --use-file shop.0001_initial",

@@ -6,8 +6,8 @@ import pytest
 from django.db import connection
 from django.db.migrations.recorder import MigrationRecorder
 
-from django_rewind.actions.adopt import Adoptions, adopt
-from django_rewind.engine.loader import RewindLoader
+from django_rewind.actions.adopt import adopt
+from django_rewind.actions.rewind import Rewind
 from django_rewind.exceptions import RewindError
 from django_rewind.inventory.renames import program
 from django_rewind.models import MigrationCodeHistory
@@ -29,12 +29,14 @@ def shop(app: App) -> App:
     return app
 
 
-def adoptions() -> Adoptions:
-    return Adoptions(RewindLoader(connection))
-
-
 def pairs() -> dict[str, str]:
-    return {old[1]: new[1] for old, new in adoptions().pairs.items()}
+    return {old[1]: new[1] for old, new in Rewind(connection).pairs.items()}
+
+
+def adopt_all() -> list[str]:
+    rewind = Rewind(connection)
+    adopt(rewind.loader, rewind.pairs, warn=silent)
+    return [new for _, new in rewind.pairs.values()]
 
 
 def silent(line: str) -> None:
@@ -154,16 +156,15 @@ def test_adopt(shop):
     text = shop.migration("0004_b", B, after="0002_a")
     schema = columns("shop_product")
 
-    moved = adopt(adoptions(), warn=silent)
+    assert adopt_all() == ["0004_b"]
 
-    assert moved == [(("shop", "0003_b"), ("shop", "0004_b"))]
     assert applied("shop") == ["0001_initial", "0002_a", "0004_b"]
     assert record_id(("shop", "0004_b")) == before
     stored = row(("shop", "0004_b"))
     assert (stored.source_code, stored.record_id, stored.provenance) == (text, before, "adopted")
     assert MigrationCodeHistory.objects.get(app_label="shop").migration_name == "0003_b"
     assert columns("shop_product") == schema
-    assert adoptions().pairs == {}
+    assert pairs() == {}
     migrate("shop", "0002")
     assert "b" not in columns("shop_product")
 
@@ -172,27 +173,9 @@ def test_twice(shop):
     """The second time there is nothing to do."""
     shop.delete("0003_b")
     shop.migration("0004_b", B, after="0002_a")
-    adopt(adoptions(), warn=silent)
 
-    assert adopt(adoptions(), warn=silent) == []
-
-
-def test_one_that_depends_on_something_unapplied(shop):
-    """Recorded before its dependency it would be an inconsistent history: it waits."""
-    shop.delete("0002_a", "0003_b")
-    shop.migration("0002_main", after="0001_initial")
-    shop.migration("0003_a", A, after="0002_main")
-    shop.migration("0004_b", B, after="0003_a")
-
-    assert adoptions().waiting() == {
-        ("shop", "0003_a"): [("shop", "0002_main")],
-        ("shop", "0004_b"): [("shop", "0003_a")],
-    }
-    assert adopt(adoptions(), warn=silent) == []
-    migrate("shop", "0002_main")
-    assert len(adopt(adoptions(), warn=silent)) == 2
-    assert applied("shop") == ["0001_initial", "0003_a", "0004_b", "0002_main"]
-    assert "No migrations to apply" in migrate("shop")
+    assert adopt_all() == ["0004_b"]
+    assert adopt_all() == []
 
 
 def test_record_that_has_changed_in_the_meantime(shop):
@@ -200,12 +183,12 @@ def test_record_that_has_changed_in_the_meantime(shop):
     shop.delete("0002_a", "0003_b")
     shop.migration("0003_a", A, after="0001_initial")
     shop.migration("0004_b", B, after="0003_a")
-    late = adoptions()
+    late = Rewind(connection)
     assert len(late.pairs) == 2
     MigrationRecorder(connection).record_unapplied("shop", "0003_b")
 
     with pytest.raises(RewindError, match=r"shop\.0003_b has changed"):
-        adopt(late, warn=silent)
+        adopt(late.loader, late.pairs, warn=silent)
 
     assert applied("shop") == ["0001_initial", "0002_a"]
     assert not MigrationCodeHistory.objects.filter(app_label="shop").exists()

@@ -32,6 +32,11 @@ COLUMN, TABLE = Lost(PRICE, "shop_product", "price", 2), Lost(REFUND, "shop_refu
             "Roll back 2 migrations on 'default', delete data in 1 table and apply 2 migrations from the files?",
         ),
         (Plan([], applies=[PRICE]), "Apply 1 migration on 'default' from the files?"),
+        (Plan([], renamed={REFUND: PRICE}), "Rename 1 migration on 'default'?"),
+        (
+            Plan(STEPS, renamed={REFUND: PRICE}, applies=[PRICE]),
+            "Rename 1 migration on 'default', roll back 2 migrations and apply 1 migration from the files?",
+        ),
         (Plan(STEPS, fake=True), "Mark 2 migrations as unapplied on 'default' and keep the schema?"),
     ],
 )

@@ -92,7 +92,7 @@ def test_nothing_of_ours_in_a_plain_run(app):
         assert log == []
         migrate("shop")
         rewind = Rewind(connection)
-        rewind.run(rewind.plan_to("shop", "zero"), verbosity=0, interactive=False, stdout=None)
+        rewind.run_steps(rewind.plan_to("shop", "zero"), verbosity=0, interactive=False, stdout=None)
 
     assert log.names == [("pre_rewind_step", "0001_initial", "file")]
 
@@ -188,7 +188,7 @@ def test_of_an_app_that_is_not_installed(shop, settings):
 
     with listening(pre_rewind_step, receive=lambda sender, **kwargs: heard.append(sender)):
         rewind = Rewind(connection, stale_apps=["shop"])
-        rewind.run(rewind.plan("shop"), verbosity=0, interactive=False, stdout=None)
+        rewind.run_steps(rewind.plan("shop"), verbosity=0, interactive=False, stdout=None)
 
     assert heard == [None, None]
     assert applied("shop") == []

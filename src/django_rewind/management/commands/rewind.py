@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any
 
 from django.apps import apps
@@ -9,10 +10,9 @@ from django.conf import settings
 from django.core.management.base import CommandError, no_translations
 from django.core.management.commands.migrate import Command as MigrateCommand
 
-from django_rewind.actions.adopt import adopt
-from django_rewind.actions.redo import Redo, redo_modified, redo_one
 from django_rewind.actions.rewind import Rewind
 from django_rewind.actions.sql import sql_of
+from django_rewind.actions.transition import Transition, Wishes
 from django_rewind.engine.journal import note_refusal
 from django_rewind.engine.lock import Lock
 from django_rewind.engine.plan import Plan
@@ -24,13 +24,11 @@ from django_rewind.management.interrupts import heeding_termination
 from django_rewind.management.migrating import migrate
 from django_rewind.management.reporting import ReportingCommand
 from django_rewind.management.rewind_options import add_arguments, in_words, only_shows, parse
-from django_rewind.management.rewind_text import lines, lines_of_adoption, question, remarks
+from django_rewind.management.rewind_text import lines, lines_of_renames, question, remarks
 from django_rewind.management.trust import asking_for_trust
 from django_rewind.utils.advice import on_database
 from django_rewind.utils.compat import is_called_from_command_line
-from django_rewind.utils.types import APP_LABEL, label
-
-_ADD_MIGRATE = "Add --migrate to apply first what is not applied, or migrate to that and adopt again."
+from django_rewind.utils.types import APP_LABEL, NO_CHANGES, RecordChanges
 
 
 class Command(ReportingCommand):
@@ -78,24 +76,16 @@ class Command(ReportingCommand):
 
     def _work(self, options: dict[str, Any]) -> None:
         try:
-            self.rewind = self._make_rewind()
+            transition = self._planned()
         except NotInitialized:
             if not options["migrate"] or only_shows(options):
                 raise
             # Have the tables of django-rewind made first, where all is to be migrated anyway.
             self._migrate(APP_LABEL)
-            self.rewind = self._make_rewind()
-        if options["adopt"]:
-            self._adopt()
-            if not options["migrate"]:
-                return
-            self.rewind = self._make_rewind()
-        elif options["migrate"] and self.rewind.renamed:
-            way_out = "Add --adopt for that, or --include-renamed to undo and apply them."
-            raise CommandError("\n".join([*lines_of_adoption(self.rewind.adoptions), way_out, UNCHANGED]))
-        self.rewind.use_files(options["use_file"])
-        self.redo, plan = self._planned()
+            transition = self._planned()
+        plan = transition.plan
         plan.fake = options["fake"]
+        self.rewind = transition.rewind
         self.rewind.check_use_of_files(plan, load=not only_shows(options))
         if options["sql"]:
             lines = sql_of(self.rewind, plan) if plan else ["-- Nothing to rewind."]
@@ -103,9 +93,34 @@ class Command(ReportingCommand):
         elif only_shows(options):
             self._report(plan)
         else:
-            self._do(plan)
+            self._do(transition)
 
-    def _make_rewind(self) -> Rewind:
+    def _planned(self) -> Transition:
+        options = self.options
+        app_label, first = options["app_label"], self._make_rewind(NO_CHANGES)
+        if app_label and not first.knows(app_label):
+            raise CommandError(
+                f"No installed app with label '{app_label}', and none of its migrations is applied."
+            )
+        if options["migrate"] and not options["adopt"] and first.renamed:
+            way_out = "Add --adopt for that, or --include-renamed to undo and apply them."
+            raise CommandError("\n".join([*lines_of_renames(first.renamed), way_out, UNCHANGED]))
+        return Transition(
+            first,
+            self._make_rewind,
+            Wishes(
+                app_label=app_label,
+                name=options["migration_name"],
+                redoes=options["redo"],
+                redoes_modified=options["redo_modified"],
+                adopts=options["adopt"],
+                migrates=options["migrate"],
+                fake=options["fake"],
+                only_shows=only_shows(options),
+            ),
+        )
+
+    def _make_rewind(self, foreseen: RecordChanges) -> Rewind:
         (connection,) = self.connections(self.options)
         app_label = self.options["app_label"]
         stale_apps: list[str] | None = []
@@ -113,58 +128,13 @@ class Command(ReportingCommand):
             stale_apps = None
         elif app_label and app_label not in {config.label for config in apps.get_app_configs()}:
             stale_apps = [app_label]
-        rewind = Rewind(connection, self.migration_progress_callback, stale_apps)
+        rewind = Rewind(connection, self.migration_progress_callback, stale_apps, foreseen)
         rewind.includes_renamed = self.options["include_renamed"]
         rewind.runner.whole = self.whole
         # Whoever waits for this run can read in the audit log whose it is.
         rewind.begins = lambda: self.lock.note(in_words(self.options))
+        rewind.use_files(self.options["use_file"])
         return rewind
-
-    def _adopt(self) -> None:
-        """Give migrations the names of their files, applying first what those depend on if that is asked for."""
-        pairs, lines = self.rewind.adoptions.pairs, list(lines_of_adoption(self.rewind.adoptions))
-        if only_shows(self.options):
-            if self.options["format"] == "json":
-                found = [{"app": old[0], "name": old[1], "renamed_to": new[1]} for old, new in pairs.items()]
-                self.write_json({self.options["database"]: {"renamed": found}})
-            else:
-                self.stdout.write("\n".join(lines) or "Nothing to adopt.")
-            if self.options["check"] and pairs:
-                sys.exit(FOUND)
-            return
-        if not pairs:
-            self._head("Nothing to adopt.")
-        elif self.options["interactive"]:
-            self.stdout.write("\n".join(lines))
-            self._confirm(f"Give them these names in the database '{self.options['database']}'?")
-        while self.rewind.adoptions.pairs:
-            for old, new in adopt(self.rewind.adoptions, warn=self.warn):
-                self._head(f"  {label(old)} is {label(new)} from now on")
-            self.rewind = self._make_rewind()
-            first = self.rewind.adoptions.wanted_first()
-            if first is not None and self.options["migrate"]:
-                self._migrate(*first)
-                self.rewind = self._make_rewind()
-            elif self.rewind.adoptions.pairs:
-                raise CommandError("\n".join([*lines_of_adoption(self.rewind.adoptions), _ADD_MIGRATE]))
-
-    def _planned(self) -> tuple[Redo | None, Plan]:
-        app_label, name = self.options["app_label"], self.options["migration_name"]
-        if app_label and not self.rewind.knows(app_label):
-            raise CommandError(
-                f"No installed app with label '{app_label}', and none of its migrations is applied."
-            )
-        redo = None
-        if self.options["redo"]:
-            redo = redo_one(self.rewind, app_label, name)
-        elif self.options["redo_modified"]:
-            # Only texts decide where nothing stored may be executed.
-            shows = only_shows(self.options)
-            modified = self.rewind.modified() if shows else self.rewind.differing()
-            redo = redo_modified(self.rewind, modified, app_label)
-        if redo is not None:
-            return redo, redo.plan
-        return None, self.rewind.plan_to(app_label, name) if name else self.rewind.plan(app_label)
 
     def _report(self, plan: Plan) -> None:
         if not plan.fake:
@@ -178,30 +148,39 @@ class Command(ReportingCommand):
             sys.exit(FOUND)
 
     def _show(self, plan: Plan) -> None:
+        if self.options["adopt"] and not (self.options["migrate"] or plan):
+            self.stdout.write("Nothing to adopt.")
+            return
         for text, style in lines(plan):
             said = on_database(text, self.options["database"])
             self.stdout.write(said, getattr(self.style, style) if style else None)
         if plan and self.options["redo_modified"] and only_shows(self.options):
-            self.stdout.write("  CheckFailed by their texts: a run leaves out what would do the same.")
+            self.stdout.write("  Found by their texts: a run leaves out what would do the same.")
 
-    def _do(self, plan: Plan) -> None:
+    def _do(self, transition: Transition) -> None:
+        plan = transition.plan
         if not plan.fake:
             self.rewind.find_out(plan)
         self.rewind.describe(plan)
-        if plan:
-            self._agree(plan)
-            self._run(plan)
-        elif self.verbosity >= 1:
-            self._show(plan)
+        if transition.acts:
+            self._agree(transition)
+            self._run(transition)
+        else:
+            if not plan.fake:
+                transition.check()
+            if self.verbosity >= 1:
+                self._show(replace(plan, applies=()))
         if self.options["migrate"]:
-            self._migrate()
+            transition.run_migrate(self._migrate)
 
-    def _agree(self, plan: Plan) -> None:
+    def _agree(self, transition: Transition) -> None:
         """Have a person agree to the plan, or an option to losing rows, where nothing else stands in the way."""
+        plan = transition.plan
         if not plan.fake:
-            self.rewind.check(plan)
+            transition.check()
         if not plan.fake and self.whole is not None:
-            files = self.redo.files if self.redo else []
+            nodes = self.rewind.loader.graph.nodes
+            files = [nodes[key] for key in transition.applies]
             check_atomic(self.whole.connection, [*(migration for migration, _ in plan.migrations), *files])
         if self.options["interactive"]:
             self._show(plan)
@@ -214,7 +193,7 @@ class Command(ReportingCommand):
                 "Add --allow-data-loss to --noinput if that is meant."
             )
         if self.verbosity >= 1:
-            for line in remarks(plan):
+            for line in (*lines_of_renames(plan.renamed), *remarks(plan)):
                 self.stdout.write(on_database(line, self.options["database"]))
         if lost and self.verbosity >= 1:
             self.stdout.write(f"This loses what is in {lost}.", self.style.WARNING)
@@ -222,7 +201,7 @@ class Command(ReportingCommand):
     def _confirm(self, question: str) -> None:
         confirm(question, "There is nobody to ask. Use --noinput to rewind without a question.")
 
-    def _run(self, plan: Plan) -> None:
+    def _run(self, transition: Transition) -> None:
         options = {
             "verbosity": self.verbosity,
             "interactive": self.options["interactive"],
@@ -230,12 +209,7 @@ class Command(ReportingCommand):
         }
         try:
             with heeding_termination():
-                if self.redo is None:
-                    self._head("Marking as unapplied:" if plan.fake else "Rewinding:")
-                    self.rewind.run(plan, **options)
-                else:
-                    self.redo.check()
-                    self.redo.run(self._make_rewind, self._head, **options)
+                transition.run(self._head, self.warn, **options)
         except RewindInterrupted as stop:
             # The line of the step that failed has no end yet.
             self._head("")

@@ -1,0 +1,181 @@
+"""
+Which migrations can stay applied while a database goes over to the files of a checkout.
+
+After a rebase, what is applied may have a place in the graph behind migrations that are not applied
+yet. It may stay where the models come out as the files say, whether it is applied before those or
+after. Where they do not, it has to be unapplied, and applied again in its new place. The states of
+Django decide. They are built from files alone: nothing stored is executed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from django.db.migrations import Migration
+from django.db.models import Field
+
+from ..exceptions import StateNotBuilt
+from ..schema.effects import effects_of
+from ..schema.graph import closure
+from ..utils.types import Key
+from .states import Models, Simulation, table_of
+
+# The options of a model that the database knows.
+_OPTIONS = ("managed", "proxy", "order_with_respect_to", "db_tablespace")
+_TOGETHER = ("unique_together", "index_together")
+
+# Arguments of a field that the database does not know.
+_NOT_IN_DATABASE = {
+    *("auto_created", "blank", "choices", "default", "editable", "error_messages", "help_text"),
+    *("limit_choices_to", "on_delete", "related_name", "related_query_name", "serialize", "validators"),
+    "verbose_name",
+}
+
+
+@dataclass(frozen=True)
+class Order:
+    """
+    The files of a checkout, in the order of their graph and in that of a database.
+
+    Args:
+        files: in the order of the graph.
+        parents: what each migration depends on.
+        applied: the files that are applied, in the order in which they were, under their new names.
+        renamed: those of them that get their name now.
+    """
+
+    files: Mapping[Key, Migration]
+    parents: Mapping[Key, Collection[Key]]
+    applied: list[Key]
+    renamed: Collection[Key]
+    simulation: Simulation
+
+    def early(self, unapplied: Collection[Key] = ()) -> list[Key]:
+        """Return what stays applied and was applied before something that it depends on by now."""
+        stays = [key for key in self.applied if key not in unapplied]
+        behind = closure(set(self.files).difference(stays), self._children)
+        behind |= {
+            key
+            for place, key in enumerate(stays)
+            if key in self.renamed and not closure([key], self.parents).isdisjoint(stays[place + 1 :])
+        }
+        return [key for key in stays if key in behind]
+
+    @cached_property
+    def _children(self) -> dict[Key, list[Key]]:
+        children: dict[Key, list[Key]] = {}
+        for key, parents in self.parents.items():
+            for parent in parents:
+                children.setdefault(parent, []).append(key)
+        return children
+
+    def to_apply_again(self, unapplied: Collection[Key]) -> set[Key]:
+        """
+        Return what has to be unapplied and applied again, besides what is unapplied anyway.
+
+        Args:
+            unapplied: what is unapplied for other reasons.
+        """
+        again: set[Key] = set()
+        while more := self._misplaced({*unapplied, *again}):
+            again |= more
+        return again
+
+    def _misplaced(self, unapplied: Collection[Key]) -> set[Key]:
+        """Return which of those that are early is to be blamed for states that are not those of the files."""
+        early = self.early(unapplied)
+        if not early:
+            return set()
+        stays = [key for key in self.applied if key not in unapplied]
+        applies = [key for key in self.files if key not in stays]
+        try:
+            as_files_say = self._models(self.files)
+        except StateNotBuilt:
+            # Django says so when it applies them.
+            return set()
+        try:
+            in_database = self._models([*stays, *applies])
+        except StateNotBuilt as error:
+            if error.culprit in early:
+                return {error.culprit}
+            if error.culprit in stays:
+                return set()
+            models = _models_of(self.files[error.culprit])
+        else:
+            models = differing(as_files_say, in_database)
+            if not models:
+                return set()
+        blamed = {key for key in early if _models_of(self.files[key]) & models}
+        return blamed or set(early)
+
+    def not_as_files_say(self, as_applied: Mapping[Key, Migration]) -> set[Key]:
+        """
+        Return the applied versions because of which the models are not those of the files in the end.
+
+        Args:
+            as_applied: the applied versions of files that were modified since, loaded.
+        """
+        try:
+            as_files_say = self.simulation.after(list(self.files.values())).models
+        except StateNotBuilt:
+            # Django says so when it applies them.
+            return set()
+        versions = {**self.files, **as_applied}
+        try:
+            models = differing(as_files_say, self.simulation.after(list(versions.values())).models)
+        except StateNotBuilt:
+            return set(as_applied)
+        if not models:
+            return set()
+        blamed = {
+            key for key in as_applied if models & (_models_of(versions[key]) | _models_of(self.files[key]))
+        }
+        return blamed or set(as_applied)
+
+    def _models(self, order: Iterable[Key]) -> Models:
+        return self.simulation.after([self.files[key] for key in order]).models
+
+
+def differing(one: Models, other: Models) -> set[Key]:
+    """Return the models that are not the same to a database in two states."""
+    return {
+        key
+        for key in {*one, *other}
+        if key not in one or key not in other or _in_database(one, key) != _in_database(other, key)
+    }
+
+
+def _in_database(models: Models, key: Key) -> list[Any]:
+    """Return what a database knows of a model, to be compared."""
+    state = models[key]
+    options = state.options
+    by_name = {
+        index.name: index.deconstruct()
+        for index in (*options.get("indexes", ()), *options.get("constraints", ()))
+    }
+    return [
+        table_of(models, key),
+        [options.get(name) for name in _OPTIONS],
+        [{tuple(names) for names in options.get(name) or ()} for name in _TOGETHER],
+        by_name,
+        {name: _column(field) for name, field in state.fields.items()},
+        [base.lower() if isinstance(base, str) else base for base in state.bases],
+    ]
+
+
+def _column(field: Field[Any, Any]) -> Any:
+    _, path, args, kwargs = field.deconstruct()
+    return path, args, {name: value for name, value in kwargs.items() if name not in _NOT_IN_DATABASE}
+
+
+def _models_of(migration: Migration) -> set[Key]:
+    """Return the models that a migration is about."""
+    return {
+        (migration.app_label, effect[name])
+        for effect in effects_of(migration)
+        for name in ("model", "to")
+        if effect["effect"] != "opaque" and (name == "model" or effect["effect"] == "rename_model")
+    }

@@ -1,0 +1,254 @@
+"""A feature was applied and rebased since: one command brings the database to the files, whatever became of them."""
+
+from __future__ import annotations
+
+import json
+from itertools import chain
+
+import pytest
+
+from tests.support.helpers import (
+    Project,
+    add,
+    alter,
+    create,
+    python,
+    remove,
+    rename_field,
+    rename_model,
+)
+
+pytestmark = [pytest.mark.deep]
+
+STAGING = ("rewind", "--migrate", "--adopt", "--noinput", "--allow-data-loss")
+
+PRICE = add("product", "price", "IntegerField(default=7)")
+COST = add("product", "cost", "IntegerField(default=8)")
+STOCK = add("product", "stock", "IntegerField(default=3)")
+DROPPED = add("product", "dropped", "IntegerField(default=1)")
+
+
+def settles(project: Project, *options: str) -> str:
+    """Run the command of a shared staging; the schema is that of a new database then, and nothing is left to do."""
+    output = project.manage(*STAGING, *options).output
+    project.add_database("new")
+    project.manage("migrate", "--database", "new")
+    assert project.schema() == project.schema("new")
+    apps = [label for label in project.installed if label != "django_rewind"]
+    for app in apps:
+        assert sorted(project.applied(app)) == sorted(project.applied(app, "new"))
+    before = project.snapshot()
+    assert "No migrations to apply" in project.manage(*STAGING, *options).stdout
+    assert project.snapshot() == before
+    assert project.attempt("rewind", "--check").returncode == 0
+    return output
+
+
+@pytest.fixture
+def two_apps(shop: Project) -> Project:
+    """Feature's shop.0002_f was renumbered, and cart.0002_g, which depends on it, keeps its name."""
+    shop.app("cart")
+    shop.migration("cart.0001_initial", create("Line"), after="shop.0001_initial")
+    shop.manage("migrate")
+    shop.execute("INSERT INTO shop_product (name) VALUES ('Tea')")
+    link = add("line", "gift", "ForeignKey('shop.Gift', models.CASCADE, null=True)")
+    with shop.on_branch("feature"):
+        shop.migration("shop.0002_f", create("Gift"), after="0001_initial")
+        shop.migration("cart.0002_g", link, after=["0001_initial", "shop.0002_f"])
+        shop.manage("migrate")
+        shop.execute("INSERT INTO shop_gift (id) VALUES (1)")
+        shop.execute("INSERT INTO cart_line (gift_id) VALUES (1)")
+    shop.migration("shop.0002_stock", STOCK, after="0001_initial")
+    shop.migration("shop.0003_f", create("Gift"), after="0002_stock")
+    shop.migration("cart.0002_g", link, after=["0001_initial", "shop.0003_f"])
+    return shop
+
+
+def test_one_of_two_apps_was_renumbered(two_apps):
+    """Its record is renamed, what has come before it since is applied, and no row is lost."""
+    settles(two_apps)
+
+    assert two_apps.rows("SELECT gift_id FROM cart_line") == [(1,)]
+    assert two_apps.applied("shop") == ["0001_initial", "0003_f", "0002_stock"]
+
+
+def test_migrate_names_the_command(two_apps):
+    """What Django calls an inconsistent history comes from the rebase, and there is a way out that works."""
+    two_apps.refused("migrate", naming=("cart.0002_g", "shop.0003_f", "rewind --adopt --migrate"))
+    two_apps.refused("migrate", "--plan", naming="rewind --adopt --migrate")
+
+    two_apps.manage("rewind", "--adopt", "--migrate", answer="y")
+
+    assert "No migrations to apply" in two_apps.manage("migrate").stdout
+
+
+def test_the_plan_shows_all_of_it(two_apps):
+    """Names, steps back and what is applied; nothing is changed, and nothing stored is executed."""
+    before = two_apps.snapshot()
+
+    shown = two_apps.manage("rewind", "--adopt", "--migrate", "--plan").stdout
+    document = json.loads(
+        two_apps.manage("rewind", "--adopt", "--migrate", "--plan", "--format", "json").stdout
+    )
+
+    assert "shop.0002_f is on disk as shop.0003_f" in shown
+    assert "applied from their files:\n  shop.0002_stock" in shown
+    plan = document["databases"]["default"]
+    assert plan["renamed"] == [{"app": "shop", "name": "0002_f", "renamed_to": "0003_f"}]
+    assert plan["applies"] == [{"app": "shop", "name": "0002_stock"}]
+    assert two_apps.attempt("rewind", "--adopt", "--migrate", "--check").returncode == 1
+    assert two_apps.snapshot() == before
+
+
+def test_the_one_that_keeps_its_name_depends_on_a_dropped_one(two_apps):
+    """It goes with what it points to, and is applied again on what took the place of that."""
+    two_apps.delete("shop/migrations/0003_f.py")
+    gift = create("Gift", text="TextField(default='')")
+    two_apps.migration("shop.0003_gift", gift, after="0002_stock")
+    link = add("line", "gift", "ForeignKey('shop.Gift', models.CASCADE, null=True)")
+    two_apps.migration("cart.0002_g", link, after=["0001_initial", "shop.0003_gift"])
+
+    settles(two_apps)
+
+    assert two_apps.columns("shop_gift") == {"id", "text"}
+
+
+@pytest.mark.parametrize("order", ["same edited dropped", "dropped edited same", "edited same dropped"])
+def test_one_is_the_same_one_edited_one_dropped(shop, order):
+    """Each is done what it takes, in one go; the same one keeps its data."""
+    operations = {"same": PRICE, "edited": COST, "dropped": DROPPED}
+    names = [f"{number:04}_{name}" for number, name in enumerate(order.split(), 2)]
+    with shop.on_branch("feature"):
+        for name, after in zip(names, chain(["0001_initial"], names)):
+            shop.migration(f"shop.{name}", operations[name[5:]], after=after)
+        shop.manage("migrate")
+        shop.execute("INSERT INTO shop_product (name, price, cost, dropped) VALUES ('Tea', 42, 43, 44)")
+    operations["edited"] = add("product", "cost", "BigIntegerField(default=9)")
+    shop.migration("shop.0002_stock", STOCK, after="0001_initial")
+    rebased = [f"{number:04}_{name}" for number, name in enumerate(order.split()[:3], 3) if name != "dropped"]
+    for name, after in zip(rebased, chain(["0002_stock"], rebased)):
+        shop.migration(f"shop.{name}", operations[name[5:]], after=after)
+
+    settles(shop)
+
+    assert shop.rows("SELECT price, cost, stock FROM shop_product") == [(42, 9, 3)]
+
+
+def table(model: str, name: str) -> str:
+    return f"migrations.AlterModelTable({model!r}, {name!r})"
+
+
+def together(*names: str) -> str:
+    return f"migrations.AlterUniqueTogether('product', {{{names!r}}})"
+
+
+CHANGED_ON_BOTH_SIDES = {
+    "table": (table("product", "wasps"), table("product", "bees")),
+    "field": (
+        alter("product", "name", "CharField(max_length=60)"),
+        alter("product", "name", "CharField(max_length=70)"),
+    ),
+    "unique together": (together("id", "name"), "migrations.AlterUniqueTogether('product', set())"),
+    "nullable": (
+        alter("product", "name", "CharField(max_length=50, null=True)"),
+        alter("product", "name", "CharField(max_length=50, db_index=True)"),
+    ),
+    "renamed model": (STOCK, rename_model("Product", "Thing")),
+    "renamed field": (alter("product", "name", "TextField()"), rename_field("product", "name", "title")),
+}
+
+
+@pytest.mark.parametrize("case", CHANGED_ON_BOTH_SIDES)
+def test_what_does_not_commute_is_applied_again(shop, case):
+    """The files say main's first and then feature's; the database had feature's first."""
+    main, feature = CHANGED_ON_BOTH_SIDES[case]
+    with shop.on_branch("feature"):
+        shop.migration("shop.0002_feature", feature, after="0001_initial")
+        shop.migration("shop.0003_gift", create("Gift"), after="0002_feature")
+        shop.manage("migrate")
+        shop.execute("INSERT INTO shop_gift (id) VALUES (1)")
+    shop.migration("shop.0002_main", main, after="0001_initial")
+    shop.migration("shop.0003_feature", feature, after="0002_main")
+    shop.migration("shop.0004_gift", create("Gift"), after="0003_feature")
+
+    settles(shop)
+
+    assert shop.rows("SELECT id FROM shop_gift") == [(1,)]
+
+
+def test_what_cannot_be_unapplied_is_named(shop):
+    """It would have to be unapplied and applied again: nothing is changed, and it is no success."""
+    with shop.on_branch("feature"):
+        shop.migration("shop.0002_bees", table("product", "bees"), python(), after="0001_initial")
+        shop.manage("migrate")
+    shop.migration("shop.0002_wasps", table("product", "wasps"), after="0001_initial")
+    shop.migration("shop.0003_bees", table("product", "bees"), python(), after="0002_wasps")
+
+    shop.refused(*STAGING, naming=("shop.0002_bees", "not reversible"))
+
+
+def test_the_same_name_with_other_content(shop):
+    """What its file claims to have made was never made: it is refused, or redone where that is asked for."""
+    with shop.on_branch("feature"):
+        shop.migration("shop.0002_x", PRICE, after="0001_initial")
+        shop.manage("migrate")
+    shop.migration("shop.0002_x", create("Gift"), after="0001_initial")
+    shop.migration("shop.0003_m", add("gift", "text", "TextField(default='')"), after="0002_x")
+
+    shop.refused("migrate", naming=("shop.0002_x", "shop.0003_m", "--redo-modified"))
+    shop.refused(*STAGING, naming=("shop.0002_x", "--redo-modified"))
+
+    settles(shop, "--redo-modified")
+
+
+def test_a_redo_and_then_migrate(shop):
+    """Without the other names, too."""
+    with shop.on_branch("feature"):
+        shop.migration("shop.0002_x", PRICE, after="0001_initial")
+        shop.manage("migrate")
+    shop.migration("shop.0002_x", create("Gift"), after="0001_initial")
+    shop.migration("shop.0003_m", add("gift", "text", "TextField(default='')"), after="0002_x")
+
+    shop.manage("rewind", "--redo-modified", "--migrate", "--noinput")
+
+    assert shop.columns("shop_gift") == {"id", "text"}
+    assert shop.columns("shop_product") == {"id", "name"}
+
+
+def test_stopped_on_the_way_forward(two_apps):
+    """It says what is done, and the same command goes on from there."""
+    two_apps.migration(
+        "shop.0002_stock",
+        STOCK,
+        "migrations.RunPython(stop)",
+        after="0001_initial",
+        header="""
+            import os
+
+            def stop(apps, schema_editor):
+                if "STOP" in os.environ:
+                    raise ValueError("The shelf is not empty")
+        """,
+    )
+    stop = two_apps.read("shop/migrations/0002_stock.py")
+    two_apps.write("shop/migrations/0002_stock.py", stop.replace('"STOP" in os.environ', "True"))
+
+    result = two_apps.attempt(*STAGING)
+
+    assert result.returncode == 1
+    assert "Nothing has been changed" not in result.output
+    assert "shop.0002_f is shop.0003_f" in result.stderr
+    assert "The shelf is not empty" in result.stderr
+    two_apps.refused("migrate", naming="rewind --adopt --migrate")
+    two_apps.write("shop/migrations/0002_stock.py", stop)
+    settles(two_apps)
+
+
+def test_a_forward_half_that_cannot_be(shop):
+    """It is found out before the first step back."""
+    with shop.on_branch("feature"):
+        shop.migration("shop.0002_price", PRICE, after="0001_initial")
+        shop.manage("migrate")
+    shop.migration("shop.0002_wrong", remove("product", "nothing"), after="0001_initial")
+
+    shop.refused(*STAGING, naming="shop.0002_wrong")
