@@ -404,7 +404,9 @@ _REDO = (
 class StateNotBuilt(RewindError):
     """The state before a step cannot be built or rendered."""
 
-    def __init__(self, key: Key, culprit: Key, error: Exception, suspects: Iterable[Key]) -> None:
+    def __init__(
+        self, key: Key, culprit: Key, error: Exception, suspects: Iterable[Key], next_step: str = ""
+    ) -> None:
         self.key = key
         self.culprit = culprit
         others = ", ".join(label(suspect) for suspect in suspects if suspect != culprit)
@@ -413,8 +415,9 @@ class StateNotBuilt(RewindError):
             f"The models as they were around {label(key)} cannot be built: "
             f"{label(culprit)} fails with {reason}"
             + (f" (with {others} taken into account)." if others else "."),
-            "Undo the migrations that contradict each other in the order in which they "
-            "were applied, or bring back the files of those that are missing.",
+            next_step
+            or "Roll back the migrations that contradict each other, the last one that was applied first, "
+            f"or bring back the files of those that are missing: 'manage.py restore_migrations {culprit[0]}'.",
         )
 
 

@@ -21,7 +21,7 @@ from django.db.migrations.state import ModelState
 from ..engine import hooks
 from ..engine.loader import RewindLoader
 from ..engine.plan import Lost, Plan
-from ..engine.planner import modified_rows, with_way_out
+from ..engine.planner import modified_rows, rows_that_differ, with_way_out
 from ..engine.preflight import check_reversible, losses_of
 from ..engine.progress import how_far_back
 from ..engine.transactions import STOPS, check_atomic
@@ -281,11 +281,11 @@ class Rewind:
 
     def differing(self) -> list[Key]:
         """Return those of them that would do something else: it executes what is stored of them."""
-        return [row.key for row in self._modified_rows() if self._differs(row)]
+        return [row.key for row in modified_rows(self.loader, self._apps_with_records) if self._differs(row)]
 
-    def _modified_rows(self) -> list[StoredMigration]:
-        apps_with_records = {app_label for app_label, _ in self.loader.record_ids}
-        return modified_rows(self.loader, apps_with_records)
+    @property
+    def _apps_with_records(self) -> set[str]:
+        return {app_label for app_label, _ in self.loader.record_ids}
 
     def _differs(self, row: StoredMigration) -> bool:
         """What cannot be decided differs."""
@@ -318,8 +318,8 @@ class Rewind:
         wanted = self.runner.by_file
         for key in sorted(wanted - plan.unapplied):
             raise FileNotUsable(key, "it is not among what would be undone.")
-        rows = [row for row in self._modified_rows() if row.key in wanted] if wanted else []
-        differing = {row.key for row in rows if not load or self._differs(row)}
+        rows = rows_that_differ(self.loader, self._apps_with_records) if wanted else []
+        differing = {row.key for row in rows if row.key in wanted and (not load or self._differs(row))}
         for key in sorted(wanted - differing):
             raise FileNotUsable(key, "it does not differ from what ran.")
 

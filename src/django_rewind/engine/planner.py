@@ -20,7 +20,7 @@ from ..exceptions import (
 )
 from ..inventory.files import Files
 from ..inventory.renames import renames
-from ..inventory.snapshot import FileStatus
+from ..inventory.snapshot import Comparison, FileStatus
 from ..schema.effects import effects_of
 from ..schema.graph import children_in, closure, in_applied_order, parents_in
 from ..schema.lineage import never_made, taken_away
@@ -84,6 +84,19 @@ def modified_rows(loader: RewindLoader, apps: Container[str]) -> list[StoredMigr
 
     A row that is not bound to its record never counts: another process may have applied other source.
     """
+    return [row for row, comparison in _compared(loader, apps) if comparison.is_modified]
+
+
+def rows_that_differ(loader: RewindLoader, apps: Container[str]) -> list[StoredMigration]:
+    """Return these, and what is stored of applied migrations whose files come to something else here."""
+    return [
+        row
+        for row, comparison in _compared(loader, apps)
+        if comparison.is_modified or _is_evaluated_otherwise(loader, row)
+    ]
+
+
+def _compared(loader: RewindLoader, apps: Container[str]) -> list[tuple[StoredMigration, Comparison]]:
     on_disk = [key for key in loader.applied_migrations if key[0] in apps and key in loader.graph]
     if not loader.store_is_ready or all(key in loader.recovered for key in on_disk):
         return []
@@ -94,11 +107,7 @@ def modified_rows(loader: RewindLoader, apps: Container[str]) -> list[StoredMigr
         if key not in loader.recovered and (stored := snapshot.bound(key)) is not None
     ]
     compared = Files(Store(loader.connection)).compare(bound)
-    return [
-        snapshot.stored[key]
-        for key, comparison in compared.items()
-        if comparison.is_modified or _is_evaluated_otherwise(loader, snapshot.stored[key])
-    ]
+    return [(snapshot.stored[key], comparison) for key, comparison in compared.items()]
 
 
 def _is_evaluated_otherwise(loader: RewindLoader, row: StoredMigration) -> bool:
@@ -119,7 +128,7 @@ def _applied_versions(
 ) -> dict[Key, RecoveredMigration]:
     """Return modified migrations as they were applied, each at the place of its file."""
     versions: dict[Key, RecoveredMigration] = {}
-    for row in modified_rows(loader, apps):
+    for row in rows_that_differ(loader, apps):
         if row.key in by_file:
             continue
         try:

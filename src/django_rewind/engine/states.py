@@ -34,7 +34,9 @@ from ..schema.operations import (
     targets,
     uses_models,
 )
-from ..utils.types import Applied, Key, key_of
+from ..sources.missing_apps import app_to_install, how_to_install
+from ..sources.recovered import modules_imported
+from ..utils.types import Applied, Key, key_of, label
 from .preflight import target_before
 
 
@@ -160,7 +162,8 @@ class Simulation:
             used = (culprit.app_label, effects_of(culprit))
             others = [key_of(one) for one in done if conflict((one.app_label, effects_of(one)), used)]
             suspects = others or self.suspects
-            raise StateNotBuilt(key_of(step or culprit), key_of(culprit), error, suspects) from error
+            way_out = self._way_out(culprit, error, [one for one in done if key_of(one) in suspects], steps)
+            raise StateNotBuilt(key_of(step or culprit), key_of(culprit), error, suspects, way_out) from error
         return before
 
     def after(self, steps: Iterable[Migration]) -> Any:
@@ -176,6 +179,23 @@ class Simulation:
             assert migration is not None
             raise StateNotBuilt(key_of(migration), key_of(migration), error, self.suspects) from error
         return state
+
+    def _way_out(
+        self, culprit: Migration, error: Exception, suspects: list[Migration], steps: list[Migration]
+    ) -> str:
+        """Return what helps where a state cannot be built; nothing where nobody knows."""
+        app = app_to_install(error, modules_imported(culprit))
+        if app:
+            return how_to_install(app)
+        applied_later = [one for one in suspects if key_of(one) in self.ids and one not in steps]
+        if not applied_later or culprit in applied_later:
+            return ""
+        last = max(applied_later, key=lambda migration: self.ids[key_of(migration)])
+        return "".join(
+            f"Roll back {label(key_of(last))} first: 'manage.py rewind {last.app_label} {target}' shows "
+            "what goes with it, and asks."
+            for target in target_before(last)
+        )
 
     def renders(self, applied: Iterable[Migration]) -> bool:
         """Say whether the state of all that is applied can be rendered at once."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
+from importlib.util import find_spec
 from traceback import walk_tb
 from types import ModuleType
 from typing import Any
@@ -21,6 +23,7 @@ from .bundle.importer import StoredImporter, imports_that_fail
 from .bundle.modules import installed_version, is_within, root_of
 from .bundle.stubs import make_managers_importable
 from .evaluated import changed_since, give_keys, has_other_effects, operations_of
+from .missing_apps import app_to_install, how_to_install
 from .signing import Verdict
 from .stored import SourceReader, StoredMigration, how_to_edit, how_to_replace, why_unusable
 
@@ -242,6 +245,21 @@ def source_of(migration: Migration) -> str:
     return "stored" if isinstance(migration, RecoveredMigration) else "file"
 
 
+def modules_imported(migration: Migration) -> set[str]:
+    """Return the modules that a migration is known to import."""
+    if isinstance(migration, RecoveredMigration):
+        return _imported_by(migration.stored)
+    module = sys.modules.get(type(migration).__module__)
+    values = [] if module is None else list(vars(module).values())
+    owners = (getattr(value, "__module__", None) or getattr(value, "__name__", None) for value in values)
+    return {owner for owner in owners if isinstance(owner, str)}
+
+
+def _imported_by(stored: StoredMigration) -> set[str]:
+    bundle = stored.metadata.bundle
+    return {*bundle.packages, *(member.name for member in bundle.modules)}
+
+
 def _are_operations(value: Any) -> bool:
     return isinstance(value, (list, tuple)) and all(hasattr(item, "state_forwards") for item in value)
 
@@ -252,7 +270,11 @@ def _can_be_a_file(part: str) -> bool:
 
 def _does_not_load(stored: StoredMigration, error: BaseException) -> NotRecoverable:
     then = stored.metadata.django
-    if stored.metadata.is_of_this_django:
+    app = app_to_install(error, _imported_by(stored))
+    if app:
+        reason = f"its stored source does not load ({why(error)})."
+        step = how_to_install(app)
+    elif stored.metadata.is_of_this_django:
         reason = f"its stored source does not load ({why(error)})."
         step = f"Make importable what {label(stored.key)} needs, or bring back its file."
     else:
@@ -270,13 +292,16 @@ def _lacks_something(stored: StoredMigration, error: ImportError, importing: str
     who = "its stored source" if importing == stored.module else f"its module {importing}"
     reason = f"{who} cannot import what it needs ({why(error).partition(': ')[2]})"
     step = f"Make {wanted or 'it'} importable, or bring back the file of {label(stored.key)}."
-    version = bundle.packages.get(root_of(wanted))
+    root = root_of(wanted)
+    if root and root != root_of(stored.module) and find_spec(root) is None:
+        step = f"Install the package that brings '{root}', or make it importable, and try again."
+    version = bundle.packages.get(root)
     left_out = next((name for name in sorted(bundle.left_out) if wanted and is_within(name, wanted)), None)
     if left_out is not None:
         reason += f"; {left_out} was not stored with it: {bundle.left_out[left_out]}"
         step = f"Bring back {left_out} and try again."
     elif version is not None:
-        now = installed_version(root_of(wanted))
+        now = installed_version(root)
         reason += f"; {version} was installed when it was stored, and {now or 'it is not'} now"
         step = f"Install {version.replace(' ', '==')} and try again."
     return NotRecoverable(stored.key, f"{reason}.", step)

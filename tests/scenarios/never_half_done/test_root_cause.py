@@ -131,7 +131,7 @@ def test_locked_database(shop):
 
 
 @pytest.mark.parametrize(
-    ("vendor", "kill"),
+    "vendor, kill",
     [("postgresql", "SELECT pg_terminate_backend(pg_backend_pid())"), ("mysql", "KILL CONNECTION_ID()")],
 )
 def test_connection_that_is_killed(shop, vendor, kill):

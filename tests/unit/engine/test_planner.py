@@ -135,7 +135,7 @@ def test_what_no_state_knows():
 
 def test_by_its_file(monkeypatch):
     """A modified migration is unapplied as it was applied, unless somebody wants its file."""
-    monkeypatch.setattr(planner, "modified_rows", lambda *args: [stored(PRICE)])
+    monkeypatch.setattr(planner, "rows_that_differ", lambda *args: [stored(PRICE)])
     monkeypatch.setattr(planner, "Store", lambda connection: None)
     known = loader(INITIAL, PRICE)
     known.connection = known.importer = None
