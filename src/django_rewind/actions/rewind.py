@@ -169,7 +169,8 @@ class Rewind:
         Args:
             name: a name, a prefix, or ``zero``.
         """
-        target = (app_label, None if name == "zero" else self.find(app_label, name))
+        is_zero = name == "zero" or self._is_below_all_of(app_label, name)
+        target = (app_label, None if is_zero else self.find(app_label, name))
         if target[1] is not None and target not in self.loader.applied_migrations:
             raise CommandError(
                 f"{app_label}.{target[1]} is not applied, and rewind only goes back: use "
@@ -181,6 +182,19 @@ class Rewind:
             reasons = ", ".join(f"{label(key)} ({WHY_SKIPPED[status]})" for key, status in stays)
             raise RewindError(f"Nothing of the app '{app_label}' can be undone: {reasons}.")
         return plan
+
+    def _is_below_all_of(self, app_label: str, prefix: str) -> bool:
+        """Say of a target whether another app's migration replaces it, and all that is left of its own is above it."""
+        here = [key for key in self.loader.graph.nodes if key[0] == app_label]
+        squashed = [
+            key
+            for key in self.snapshot.of(FileStatus.SQUASHED)
+            if key[0] == app_label and key[1].startswith(prefix)
+        ]
+        if len(squashed) != 1 or any(key[1].startswith(prefix) for key in here):
+            return False
+        before = {key: self.snapshot.dependencies(key) for key in self.snapshot.applied}
+        return all(squashed[0] in closure([key], before) for key in here)
 
     def find(self, app_label: str, prefix: str) -> str:
         """Return the name of a migration, of which a file's comes first."""

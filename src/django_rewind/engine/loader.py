@@ -329,7 +329,8 @@ class RewindLoader(InventoryLoader):
             return self.recovered[names[0]]
         for key in sorted(matching(self.unusable)):
             raise self.unusable[key]
-        return None
+        same = self._recovery.same_target(app_label, prefix, self.graph) if self.has_missing else None
+        return self.graph.nodes[same] if same else None
 
     def detect_conflicts(self) -> dict[str, list[str]]:
         """Return the conflicts among files, as if the recovered ones were not there."""

@@ -36,7 +36,7 @@ from ..utils.types import Applied, Effect, Key, Steps, key_of, label
 from . import preflight
 from .loader import RewindLoader
 from .plan import Plan
-from .states import Simulation, in_order_of_states
+from .states import Simulation, WithOriginals, in_order_of_states
 
 # Takes a line about something that will not be used.
 Warn = Callable[[str], None]
@@ -194,6 +194,8 @@ class Preparation:
         self.parents = parents_in(self.loader.graph)
         self.ids = self.loader.record_ids
         self.recreated = _recreated(self.loader)
+        # Squashed migrations in whose place the states have them with what they replace.
+        self.with_originals: dict[Key, WithOriginals] = {}
         # What was applied where a file is used that says something else.
         self._effects_as_applied: dict[Key, list[Effect]] = {}
 
@@ -218,6 +220,33 @@ class Preparation:
         """What was recreated comes as early as it can: what files say of the same tables is what is there now."""
         oldest = min(self.ids.values(), default=0) - 1
         return {key: oldest if key in self.recreated else at for key, at in self.ids.items()}
+
+    def _find_other_states(self) -> bool:
+        """Have the states know more, or less, of what stays because something else stands for it."""
+        return self._do_without_recreated() or self._do_with_originals()
+
+    def _do_with_originals(self) -> bool:
+        """
+        Have the states know the models that squashed migrations had under their old names; return whether that is new.
+
+        What stands on an original needs them where the squash is another app's, or says them otherwise.
+        """
+        if self.with_originals or not self.loader.has_missing:
+            return False
+        snapshot, store = self.loader.snapshot, Store(self.connection)
+        squashed_by = snapshot.squashed_by
+        squashed = [key for key in snapshot.of(FileStatus.SQUASHED) if not squashed_by.follows_originals(key)]
+        parents = {key: snapshot.dependencies(key) for key in (*squashed, *self.plan.recovered)}
+        wanted = closure(self.plan.recovered, parents)
+        originals: dict[Key, list[Migration]] = {}
+        for key in squashed:
+            standing = sorted(squashed_by.in_place_of(key) & self.loader.graph.nodes.keys())
+            if key in wanted and standing and snapshot.reason_against(key) is None:
+                migration = RecoveredMigration(snapshot.stored[key], store, self.loader.importer)
+                if migration.can_be_loaded():
+                    originals.setdefault(standing[0], []).append(migration)
+        self.with_originals = {key: WithOriginals(self._node(key), found) for key, found in originals.items()}
+        return bool(originals)
 
     def _do_without_recreated(self) -> bool:
         """Have the states know what was recreated by its file alone; return whether that is anything new."""
@@ -300,7 +329,7 @@ class Preparation:
 
     def _node(self, key: Key) -> Migration:
         node: Migration = self.plan.applied_versions.get(key) or self.loader.graph.nodes[key]
-        return node
+        return self.with_originals.get(key, node)
 
     def _nodes(self, keys: Iterable[Key]) -> list[Migration]:
         return [self._node(key) for key in keys]
@@ -325,11 +354,13 @@ class Preparation:
             try:
                 found, before = self._simulation().backwards(self._nodes(self._kept(applied)), unapplied)
             except StateNotBuilt:
-                if self._do_without_recreated():
+                if self._find_other_states():
                     return self._backwards(full_plan)
                 raise
             not_applied = [key for key in order if key not in self.loader.applied_migrations]
             order = [*((migration.app_label, migration.name) for migration in found), *not_applied]
+            for key in self.with_originals.keys() & self.plan.unapplied:
+                before = self.with_originals[key].with_old_names(before)
             preflight.check_not_null(self.connection, before, unapplied)
             self.plan.order_to_show = self._order_to_show(order)
         self._check_columns(unapplied, lambda: self._simulation().run(self._nodes(self._applied(order)), []))
@@ -446,7 +477,7 @@ class Preparation:
                 if not self.plan.involves_stored_code:
                     # Without us it fails as well: it is Django's to say so.
                     return self._nodes(order), compat.project_state(self.executor)
-                if not self._do_without_recreated():
+                if not self._find_other_states():
                     self._do_without_some(error, steps)
 
     def _do_without_some(self, error: StateNotBuilt, steps: list[Migration]) -> None:
@@ -475,7 +506,7 @@ class Preparation:
 
     def _check_columns(self, steps: list[Migration], state: Callable[[], Any]) -> None:
         # What was recreated may have made more than its file, whose word is the last.
-        unsure = self.plan.not_in_state | self.recreated
+        unsure = self.plan.not_in_state | self.recreated | self.with_originals.keys()
         preflight.check_unknown_columns(
             self.connection, state, steps, unsure, backwards=self.plan.is_backwards
         )

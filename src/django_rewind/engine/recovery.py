@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
 
+from django.db.migrations.graph import MigrationGraph
+
 from ..exceptions import NotRecoverable
 from ..inventory.snapshot import FileStatus, Snapshot
+from ..schema.graph import closure, parents_in
 from ..sources.recovered import RecoveredMigration
 from ..sources.stored import StoredMigration
 from ..utils.types import Key, label
@@ -75,6 +78,21 @@ class Recovery:
         del self.recovered[misfit]
         self._note(NotRecoverable(misfit, f"it does not fit into the graph ({error})."))
         self._drop_orphans()
+
+    def same_target(self, app_label: str, prefix: str, graph: MigrationGraph) -> Key | None:
+        """Return the node that is the same target as a squashed migration: what stands for it, and ends where it did."""
+        squashed = self.snapshot.of(FileStatus.SQUASHED)
+        matching = [key for key in squashed if key[0] == app_label and key[1].startswith(prefix)]
+        if len(matching) != 1:
+            return None
+        (key,) = matching
+        in_place_of, parents = self.snapshot.squashed_by.in_place_of, parents_in(graph)
+        standing = {one for one in in_place_of(key) & graph.nodes.keys() if one[0] == app_label}
+        ends = standing - closure((parent for one in standing for parent in parents[one]), parents)
+        before = {one: self.snapshot.dependencies(one) for one in squashed}
+        later = [one for one in squashed if one != key and key in closure([one], before)]
+        is_the_end = len(ends) == 1 and not any(ends & in_place_of(one) for one in later)
+        return ends.pop() if is_the_end else None
 
     def _parents(
         self, written: Key, key: Key, nodes: Collection[Key], seen: frozenset[Key] = frozenset()

@@ -209,6 +209,28 @@ class Simulation:
         return True
 
 
+class WithOriginals(Migration):
+    """A squashed migration, in whose state the models of its originals are there under their own names as well."""
+
+    def __init__(self, squash: Migration, originals: list[Migration]) -> None:
+        super().__init__(squash.name, squash.app_label)
+        self._squash, self._originals = squash, originals
+        # Class attributes to Django.
+        setattr(self, "operations", squash.operations)  # noqa: B010
+        setattr(self, "dependencies", squash.dependencies)  # noqa: B010
+
+    def mutate_state(self, project_state: Any, preserve: bool = True) -> Any:
+        state = self.with_old_names(project_state.clone() if preserve else project_state)
+        # What the squash says of the same models is the last word.
+        return self._squash.mutate_state(state, preserve=False)
+
+    def with_old_names(self, state: Any) -> Any:
+        """Return a state, which is changed, with the models of the originals alone."""
+        for migration in self._originals:
+            state = migration.mutate_state(state, preserve=False)
+        return state
+
+
 # What operations find and leave ---------------------------------------------
 
 

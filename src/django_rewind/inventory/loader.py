@@ -15,7 +15,7 @@ from .. import conf
 from ..storage.records import record_ids, with_ids_as_noted
 from ..storage.tables import all_of_ours
 from ..utils.types import NO_CHANGES, Applied, Key
-from .squashes import in_order_of_originals, originals_of
+from .squashes import in_order_of_originals, originals_of, to_the_end
 
 if TYPE_CHECKING:
     # Few processes ask for it.
@@ -46,9 +46,9 @@ class InventoryLoader(MigrationLoader):
         return self.disk_migrations or {}
 
     @property
-    def originals(self) -> dict[Key, list[Key]]:
-        """What each squashed migration replaces, as long as Django knows it as one."""
-        return originals_of(self.replacements)
+    def originals(self) -> dict[Key, set[Key]]:
+        """What each squashed migration replaces in the end, as long as Django knows it as one."""
+        return to_the_end(originals_of(self.replacements))
 
     @property
     def store_is_ready(self) -> bool:

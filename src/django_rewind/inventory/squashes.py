@@ -46,9 +46,10 @@ class Squashes:
 
         Some of them are enough: on a checkout from before it, what came after those is rolled back one by one.
         """
-        return key not in self.files and any(
-            original in self.files for original in self.by_store.get(key, ())
-        )
+        if key in self.files:
+            return False
+        # Squashed migrations may have been squashed again.
+        return not closure(self.by_store.get(key, ()), self.by_store).isdisjoint(self.files)
 
     @cached_property
     def squashed(self) -> set[Key]:
@@ -87,17 +88,18 @@ class Squashes:
         Those that it replaced, though its file may not say so any more, and the squashed migration whose
         originals are on disk again.
         """
-        followers: dict[Key, set[Key]] = {}
+        nearest: dict[Key, set[Key]] = {}
         for key, replaces in self.by_store.items():
             if self.follows_originals(key):
                 for original in replaces:
-                    followers.setdefault(original, set()).add(key)
+                    nearest.setdefault(original, set()).add(key)
             else:
-                gone = {
-                    original for original in replaces if original in applied and original not in self.files
-                }
-                followers.setdefault(key, set()).update(gone)
-        return followers
+                nearest.setdefault(key, set()).update(replaces)
+        followers = {key: closure(others, nearest) - {key} for key, others in nearest.items()}
+        return {
+            key: {other for other in others if other in applied and other not in self.files}
+            for key, others in followers.items()
+        }
 
     def order(self, applied: Applied) -> Applied:
         """Return the ids of what is applied as its order, also of what squashed others under another name."""
@@ -111,6 +113,11 @@ def originals_of(migrations: Mapping[Key, Any]) -> dict[Key, list[Key]]:
         for key, migration in migrations.items()
         if migration.replaces
     }
+
+
+def to_the_end(squashes: Replaces) -> dict[Key, set[Key]]:
+    """Return what each squashed migration replaces, and what squashed ones among that replace in their turn."""
+    return {key: closure(replaces, squashes) for key, replaces in squashes.items()}
 
 
 def stored_originals(

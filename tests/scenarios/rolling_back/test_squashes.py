@@ -358,7 +358,16 @@ def squashed_above(squashed_below, request):
     return shop
 
 
-@pytest.mark.parametrize("args", [("rewind", "--noinput"), ("migrate", "shop", "0001")])
+BACK = [
+    ("rewind", "--noinput"),
+    ("migrate", "shop", "0001"),
+    # The last of what was squashed: a target stays.
+    ("migrate", "shop", "0003_stock"),
+    ("rewind", "shop", "0003", "--noinput"),
+]
+
+
+@pytest.mark.parametrize("args", BACK)
 def test_missing_one_above_a_squash(squashed_above, args):
     """It hangs on what stands for its parent, and is undone."""
     shop = squashed_above
@@ -367,7 +376,13 @@ def test_missing_one_above_a_squash(squashed_above, args):
 
     assert shop.columns("shop_product") == {"id", "name", "price", "stock"}
     assert "0004_feature" not in shop.applied("shop")
-    assert ("0002_gift" in shop.applied("cart")) is (args[0] == "migrate")
+    assert ("0002_gift" in shop.applied("cart")) is ("shop" in args)
+
+
+def test_a_target_within_a_squash_is_refused(squashed_below):
+    """What was squashed after it cannot be rolled back alone."""
+    squashed_below.refused("migrate", "shop", "0002_price")
+    squashed_below.refused("rewind", "shop", "0002", "--noinput", naming="shop.0002_price")
 
 
 def test_unrecoverable_one_above_a_squash(squashed_above):
@@ -380,7 +395,8 @@ def test_unrecoverable_one_above_a_squash(squashed_above):
     assert shop.applied("cart") == ["0001_initial"]
 
 
-def test_missing_one_above_a_squash_that_follows_its_originals(new_shop):
+@pytest.mark.parametrize("args", [("rewind", "--noinput"), ("migrate", "shop", SQUASH)])
+def test_missing_one_above_a_squash_that_follows_its_originals(new_shop, args):
     """On an old checkout, what was applied after the squash hangs on the originals."""
     shop = new_shop
     write_originals(shop)
@@ -391,7 +407,7 @@ def test_missing_one_above_a_squash_that_follows_its_originals(new_shop):
         shop.migration("shop.0004_feature", FEATURE, after=SQUASH)
         shop.manage("migrate")
 
-    shop.manage("rewind", "--noinput")
+    shop.manage(*args)
 
     assert shop.columns("shop_product") == {"id", "name", "price", "stock"}
     assert shop.applied("shop")[-1] != "0004_feature"
