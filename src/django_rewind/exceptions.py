@@ -300,13 +300,26 @@ class NameReused(BlockedRewind):
 
 
 class ConflictsWithMissing(RewindError):
-    """A step to be applied collides with an applied migration without a file."""
+    """
+    A step to be applied does not go with an applied migration without a file.
 
-    def __init__(self, key: Key, missing: Key, what: str) -> None:
+    Args:
+        what: it does to what the missing one needs.
+        command: rolls back the missing one.
+        reason: why they do not go together, where `what` cannot be said.
+    """
+
+    def __init__(
+        self, key: Key, missing: Key, what: str, command: str = "manage.py rewind", reason: str = ""
+    ) -> None:
+        self.key = key
+        self.missing = missing
+        without_file = f"{label(missing)}, which is applied but has no file in this checkout"
         super().__init__(
-            f"Migration {label(key)} {what}, and {label(missing)}, which is applied "
-            "but has no file in this checkout, needs it as it is.",
-            f"Run 'manage.py rewind' to undo {label(missing)} first, or bring back its file.",
+            f"Migration {label(key)} cannot be applied beside {without_file}: {reason}."
+            if reason
+            else f"Migration {label(key)} {what}, and {without_file}, needs it as it is.",
+            f"Run '{command}' to undo {label(missing)} first, or bring back its file.",
         )
 
 
@@ -349,19 +362,20 @@ class SqlNotAvailable(MigrationError):
 
 
 class StateConflict(RewindError):
-    """A step to be applied works on what a migration that is in no state has taken away."""
+    """
+    A step to be applied works on what a migration that is in no state has taken away.
 
-    def __init__(self, key: Key, by: Key, what: str, *, has_file: bool) -> None:
+    Args:
+        command: rolls back that migration; empty where it has a file, which was modified.
+    """
+
+    def __init__(self, key: Key, by: Key, what: str, command: str = "") -> None:
         self.key = key
         self.by = by
         where = (
-            "was edited after it was applied" if has_file else "is applied but has no file in this checkout"
+            "is applied but has no file in this checkout" if command else "was edited after it was applied"
         )
-        way_out = (
-            _REDO
-            if has_file
-            else f"Run 'manage.py rewind' to undo {label(by)} first, or bring back its file."
-        )
+        way_out = f"Run '{command}' to undo {label(by)} first, or bring back its file." if command else _REDO
         super().__init__(
             f"Migration {label(key)} works on {what}, which {label(by)} has taken away or "
             f"renamed, and {label(by)} {where}.",

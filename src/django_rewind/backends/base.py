@@ -26,6 +26,10 @@ class Backend:
     editor_checks_constraints = False
     #: Whether a statement that fails makes its transaction unusable.
     errors_abort_transaction = False
+    #: Whether an index of one table has a name that no other table may use for one.
+    index_names_are_global = True
+    #: Whether a unique constraint is an index of its name.
+    constraints_are_indexes = True
     #: The condition on rows that keeps to the tables of the current schema; empty where there is but one.
     in_current_schema = ""
 

@@ -15,6 +15,8 @@ _DONE_ALREADY = {1050, 1051, 1054, 1060, 1061, 1091, 1146, 1826, 3821, 3822, 394
 
 
 class MySQL(Backend):
+    index_names_are_global = False
+
     def lock(self) -> NamedLock:
         return NamedLock(self.connection)
 

@@ -36,6 +36,7 @@ else:
 
 class SQLite(Backend):
     rebuilds_tables = True
+    constraints_are_indexes = False
     editor_checks_constraints = True
 
     def lock(self) -> FileLock | None:

@@ -34,6 +34,7 @@ from ..storage.store import Store
 from ..utils import compat
 from ..utils.types import Applied, Effect, Key, Steps, key_of, label
 from . import preflight
+from .conflicts import check_branches
 from .loader import RewindLoader
 from .plan import Plan
 from .states import Simulation, WithOriginals, in_order_of_states
@@ -396,13 +397,8 @@ class Preparation:
         # An initial migration may turn out to be there already; Django will look.
         really = [step for step in steps if not (self.plan.fake_initial and step.initial)]
         if self.loader.has_missing:
-            snapshot = self.loader.snapshot
             self._refuse_what_is_renamed(really)
-            preflight.check_conflicts(
-                really,
-                snapshot.lasting_effects(snapshot.of(FileStatus.MISSING, FileStatus.TABLE_IN_USE)),
-                {key_of(step): closure([key_of(step)], self.parents) for step in really},
-            )
+            self._refuse_conflicts(full_plan, really)
         self._refuse_what_is_taken_away(really)
         order, now = self._simulate_forwards(full_plan, steps)
         self._check_columns(steps, lambda: now)
@@ -422,6 +418,36 @@ class Preparation:
         for key in again:
             if left[applied_as[key]]:
                 raise AppliedUnderAnotherName(key, applied_as[key])
+
+    def _refuse_conflicts(self, full_plan: Steps, steps: list[Migration]) -> None:
+        """Refuse steps that do not go with what is missing, from what is known of that, and from its states."""
+        snapshot = self.loader.snapshot
+        missing = snapshot.of(FileStatus.MISSING, FileStatus.TABLE_IN_USE)
+        preflight.check_conflicts(
+            steps,
+            snapshot.lasting_effects(missing),
+            {key_of(step): closure([key_of(step)], self.parents) for step in steps},
+            self._way_out,
+        )
+        keys = set(self.plan.keys)
+        check_branches(
+            self.connection,
+            partial(compat.project_state, self.executor),
+            self._nodes(key for key in self._applied(self._in_order(full_plan)) if key not in keys),
+            children_in(self.loader.graph),
+            steps=steps,
+            missing=[key for key in missing if key in self.plan.recovered],
+            way_out=self._way_out,
+        )
+
+    def _way_out(self, missing: Key) -> str:
+        """Return the command that rolls back a missing migration."""
+        snapshot = self.loader.snapshot
+        if snapshot.without_file[missing] is FileStatus.TABLE_IN_USE:
+            before = [name for app_label, name in self.parents.get(missing, ()) if app_label == missing[0]]
+            return f"manage.py rewind {missing[0]} {max(before, default='zero')}"
+        is_renamed = missing in renames(snapshot, Files(Store(self.connection)))
+        return f"manage.py rewind{' --include-renamed' if is_renamed else ''}"
 
     def _refuse_what_is_taken_away(
         self, steps: list[Migration], files: Iterable[Key] = (), missing: Iterable[Key] = ()
@@ -444,7 +470,8 @@ class Preparation:
         in_order = sorted(self.ids, key=self.ids.__getitem__)
         applied = [(key, as_applied.get(key) or self._effects(key)) for key in in_order]
         for step, by, what in taken_away(steps, applied, {*not_in_state, *as_applied}):
-            raise StateConflict(step, by, what, has_file=by in as_applied)
+            command = "" if by in as_applied else self._way_out(by)
+            raise StateConflict(step, by, what, command)
 
     def _refuse_what_was_never_made(self, steps: list[Migration], files: Iterable[Key]) -> None:
         """Refuse steps for which a file would be used that claims to have made what it has not."""

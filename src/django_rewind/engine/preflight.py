@@ -58,6 +58,7 @@ def check_conflicts(
     steps: Iterable[Migration],
     missing: dict[Key, list[Effect]],
     ancestors: dict[Key, set[Key]],
+    way_out: Callable[[Key], str] = lambda missing: "manage.py rewind",
 ) -> None:
     """
     Refuse to apply what takes away, renames or makes again what a missing one uses.
@@ -66,6 +67,7 @@ def check_conflicts(
         steps: the migrations to be applied.
         missing: what is left of the effects of the missing ones that stay applied.
         ancestors: what each step depends on; it knows of those.
+        way_out: returns the command that rolls back a missing one.
     """
     for migration in steps:
         key = key_of(migration)
@@ -74,7 +76,7 @@ def check_conflicts(
             if other not in ancestors.get(key, ()):
                 what = conflict((key[0], effects), (other[0], of_other))
                 if what:
-                    raise ConflictsWithMissing(key, other, what)
+                    raise ConflictsWithMissing(key, other, what, way_out(other))
 
 
 def check_not_null(connection: Any, state: Any, undone: Sequence[Migration]) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -123,7 +124,7 @@ class Simulation:
                     for name, other in others[key].items()
                     if name in used or other.known_since in known
                 }
-            state = migration.mutate_state(state, preserve=False)
+            state = mutated(migration, state)
         return {key: names for key, names in others.items() if names}
 
     def run(
@@ -147,16 +148,16 @@ class Simulation:
         try:
             for migration in kept:
                 culprit = migration
-                state = migration.mutate_state(state, preserve=False)
+                state = mutated(migration, state)
                 done.append(migration)
             before = state.clone()
             rendered = state if renders else before.clone()
             rendered.apps  # noqa: B018 (rendered here; then the operations keep it up to date)
             for migration in steps:
                 step = culprit = migration
-                _look_for_fields(migration, state)
-                _look_for_models(migration, state, backwards=backwards, rebuilds=self.rebuilds)
-                state = migration.mutate_state(state, preserve=False)
+                look_for_fields(migration, state)
+                look_for_models(migration, state, backwards=backwards, rebuilds=self.rebuilds)
+                state = mutated(migration, state)
                 done.append(migration)
         except Exception as error:
             used = (culprit.app_label, effects_of(culprit))
@@ -172,9 +173,9 @@ class Simulation:
         migration = None
         try:
             for migration in steps:
-                _look_for_fields(migration, state)
-                _look_for_models(migration, state, backwards=False, rebuilds=self.rebuilds)
-                state = migration.mutate_state(state, preserve=False)
+                look_for_fields(migration, state)
+                look_for_models(migration, state, backwards=False, rebuilds=self.rebuilds)
+                state = mutated(migration, state)
         except Exception as error:
             assert migration is not None
             raise StateNotBuilt(key_of(migration), key_of(migration), error, self.suspects) from error
@@ -202,7 +203,7 @@ class Simulation:
         state = self.empty()
         try:
             for migration in applied:
-                state = migration.mutate_state(state, preserve=False)
+                state = mutated(migration, state)
             state.apps  # noqa: B018 (rendered here)
         except Exception:  # noqa: BLE001 (whatever an operation raises)
             return False
@@ -260,16 +261,16 @@ def names_used(step: Migration, state: Any) -> set[Name]:
     return used
 
 
-def _look_for_fields(migration: Migration, state: Any) -> None:
+def look_for_fields(migration: Migration, state: Any) -> None:
     """Look for the fields that operations name: Django's state takes a new definition of one that is not there."""
     app_label = migration.app_label
     named = (fields_named(operation) for operation in operations_in(migration, database=True))
     if all(has_fields(state, app_label, model, names) for model, names in named):
         return
-    state = _unrendered(state)
+    state = unrendered(state)
     for operation in migration.operations:
         inner = list(flatten([operation], database=True))
-        within = state if inner == [operation] else _unrendered(state)
+        within = state if inner == [operation] else unrendered(state)
         for one in inner:
             model, names = fields_named(one)
             # That there is no such model, or no such state, is said in building the states.
@@ -284,12 +285,26 @@ def _look_for_fields(migration: Migration, state: Any) -> None:
         operation.state_forwards(app_label, state)
 
 
-def _unrendered(state: Any) -> ProjectState:
+def mutated(migration: Migration, state: Any) -> Any:
+    """
+    Return the state behind a migration, which itself stays as it was.
+
+    RenameField changes the fields that point to the renamed one in place, and so in the operations that
+    have made them: it is given others.
+    """
+    if any(effect["effect"] == "rename_field" for effect in effects_of(migration)):
+        for model_state in state.models.values():
+            relations = {name: field for name, field in model_state.fields.items() if field.is_relation}
+            model_state.fields.update({name: deepcopy(field) for name, field in relations.items()})
+    return migration.mutate_state(state, preserve=False)
+
+
+def unrendered(state: Any) -> ProjectState:
     models = {key: model_state.clone() for key, model_state in state.models.items()}
     return ProjectState(models=models, real_apps=state.real_apps)
 
 
-def _look_for_models(migration: Migration, state: Any, *, backwards: bool, rebuilds: bool) -> None:
+def look_for_models(migration: Migration, state: Any, *, backwards: bool, rebuilds: bool) -> None:
     """
     Look for the models that fields point to, as far as the database will ask for them.
 
@@ -359,7 +374,7 @@ def _movers(
     taken: dict[Key, int] = {}
     for place, migration in enumerate(kept):
         before = set(state.models)
-        state = migration.mutate_state(state, preserve=False)
+        state = mutated(migration, state)
         taken.update(dict.fromkeys(before - set(state.models), place))
     behind = {}
     for step in unapplied:
@@ -368,7 +383,7 @@ def _movers(
             for migration in kept[taken[model] :]:
                 if model in {(migration.app_label, effect.get("model")) for effect in effects_of(migration)}:
                     behind[key_of(migration)] = key_of(step)
-        state = step.mutate_state(state, preserve=False)
+        state = mutated(step, state)
     return behind
 
 

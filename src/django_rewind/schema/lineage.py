@@ -75,6 +75,20 @@ def _in_words(name: Name) -> str:
     return f"the {'field' if len(name) == 3 else 'model'} '{'.'.join(name[1:])}'"
 
 
+def taken_by(steps: Iterable[tuple[str, list[Effect]]]) -> dict[Name, str]:
+    """Return the models and fields that steps take away and give to nothing else, and what they do to each."""
+    taken: dict[Name, str] = {}
+    for app_label, effects in steps:
+        for effect in effects:
+            kind = effect["effect"]
+            if kind in _TAKES_AWAY:
+                name = name_of(app_label, effect)
+                taken[name] = f"{_TAKES_AWAY[kind]} {_in_words(name)}"
+            if kind in _GIVES_NAME:
+                taken.pop(renamed(name_of(app_label, effect), app_label, effect), None)
+    return taken
+
+
 def conflict(step: tuple[str, list[Effect]], missing: tuple[str, list[Effect]]) -> str | None:
     """Return what a step takes away or makes again of what a missing migration uses, to stand behind its name."""
     made = {name_of(missing[0], effect) for effect in missing[1] if effect["effect"] in _MAKES}

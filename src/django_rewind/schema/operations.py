@@ -47,6 +47,8 @@ class Row:
     rebuilds_related: Callable[[Fields], bool] = lambda fields: False
     # Whether reversing it may use any model that the migration knows.
     uses_models: Callable[[Any], bool] = lambda operation: False
+    # The function that it executes, forwards or backwards.
+    code: Callable[[Any, bool], Any] = lambda operation, backwards: None
     halves: Callable[[Any], Halves] = lambda operation: (None, None)
 
 
@@ -116,6 +118,11 @@ def indexes_handled(operation: Operation, options: Mapping[str, Any]) -> list[An
 def uses_models(operation: Operation) -> bool:
     """Say whether reversing an operation may use any model, and nobody can tell which."""
     return row_of(operation).uses_models(operation)
+
+
+def code_of(operation: Operation, *, backwards: bool) -> Any:
+    """Return the function that an operation executes, or None."""
+    return row_of(operation).code(operation, backwards)
 
 
 def has_fields(state: Any, app_label: str, model: str, names: Iterable[str]) -> bool:
@@ -297,6 +304,7 @@ _ROWS = {
         _opaque,
         rebuilds=_never,
         uses_models=lambda operation: operation.reverse_code != type(operation).noop,
+        code=lambda operation, backwards: operation.reverse_code if backwards else operation.code,
     ),
     "RunSQL": Row(
         _opaque,

@@ -75,3 +75,15 @@ def test_what_can_be_rendered_at_once():
     """So that receivers of signals can be given it."""
     assert simulation(ITEM).renders([ITEM])
     assert not simulation(ITEM).renders([ITEM, LINE])
+
+
+def test_a_simulation_leaves_operations_as_they_are():
+    """Django renames what a field points to in the field of the operation that made it."""
+    code = in_memory("depot.0001", create("Item", ("code", models.CharField(max_length=9, unique=True))))
+    pointer = models.ForeignKey("depot.Item", models.CASCADE, to_field="code")
+    line = in_memory("depot.0002", create("Line", ("item", pointer)), after="depot.0001")
+    rename = in_memory("depot.0003", migrations.RenameField("Item", "code", "number"), after="depot.0002")
+
+    simulation(code).run([code, line], [rename], backwards=False)
+
+    assert pointer.remote_field.field_name == "code"
