@@ -142,6 +142,14 @@ def _check_database(connection: Any) -> Iterator[CheckMessage]:
             id="django_rewind.W004",
         )
         return
+    unrecorded = sorted(status.key for status in statuses if status.is_unrecorded)
+    if unrecorded:
+        yield Warning(
+            f"Migrations have no record in the database '{alias}' any more, and what they did is still there: "
+            f"{some_names_of(unrecorded, _NAMED)}.",
+            "Run 'manage.py verify_migrations' to see how to record them again.",
+            id="django_rewind.W011",
+        )
     for check, keys, text, hint in _findings([status for status in statuses if not status.is_settled]):
         if keys:
             names = some_names_of(sorted(keys), _NAMED)

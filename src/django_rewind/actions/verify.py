@@ -8,12 +8,12 @@ is the only place that executes stored code.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from django.core.management.base import CommandError
-from django.db import DatabaseError
+from django.db import DatabaseError, transaction
 from django.db.migrations import Migration
 from django.utils.timezone import now
 
@@ -21,17 +21,22 @@ from ..engine import capture
 from ..exceptions import UNCHANGED, NotInitialized, NotRecoverable
 from ..inventory.files import text_on_disk
 from ..inventory.loader import loader_of
-from ..inventory.status import Status, statuses, with_comparisons
+from ..inventory.status import Status, statuses, with_comparisons, with_unrecorded
+from ..inventory.unrecorded import Unrecorded
+from ..models import Event
 from ..sources.bundle.collector import Collector
 from ..sources.bundle.importer import StoredImporter
 from ..sources.compare import same_operations
 from ..sources.recovered import RecoveredMigration
-from ..sources.stored import StoredMigration, why_unusable
+from ..sources.stored import StoredMigration, how_to_replace, why_unusable
+from ..storage import records
+from ..storage.audit_log import AuditEntry, AuditLog
 from ..storage.facts import MissingBeforeInstall, Verification, Verifications
+from ..storage.integrity import not_as_signed
 from ..storage.store import Store
 from ..storage.tables import in_batches
 from ..utils.advice import on_database
-from ..utils.types import Key, label
+from ..utils.types import Key, label, names_of
 
 
 @dataclass(frozen=True)
@@ -54,7 +59,8 @@ class Finding:
     @property
     def is_wrong(self) -> bool:
         """Whether somebody has to look: at what is applied and cannot be undone as it ran."""
-        return bool(self.problem or self.status.differs) and not self.status.is_settled
+        is_different = bool(self.problem or self.status.differs) and not self.status.is_settled
+        return is_different or self.status.is_unrecorded
 
     def as_data(self) -> dict[str, Any]:
         """Return all of it as data that can be written as JSON."""
@@ -78,7 +84,7 @@ class Verifier:
         if not (loader.store_is_ready or self.is_kept_empty):
             raise NotInitialized(connection.alias)
         self.files = loader.files
-        self.snapshot = with_comparisons(loader)
+        self.snapshot = with_unrecorded(with_comparisons(loader), connection)
         self.statuses = [status for status in statuses(self.snapshot) if status.stored or status.is_applied]
         self._isolation = StoredImporter(Collector())
 
@@ -187,3 +193,50 @@ def acknowledge(connection: Any, status: Status, **options: Any) -> str:
         )
     MissingBeforeInstall(connection).acknowledge(status.key, status.record_id)
     return f"{name} is known to be without a file, and is left as it is from now on."
+
+
+def record_again(connection: Any, status: Status, **options: Any) -> str:
+    """
+    Record a migration whose record is gone, with what it depends on, and return what came of it.
+
+    Each gets the record that it had, for which what is stored is signed.
+    """
+    name = label(status.key)
+    if status.is_applied or status.on_disk:
+        what = "applied" if status.is_applied else "on disk"
+        raise CommandError(
+            f"{name} is {what}: only a migration without record and file can be recorded again."
+        )
+    snapshot = loader_of(connection).snapshot
+    unrecorded = Unrecorded(snapshot, connection)
+    if status.key not in unrecorded.records:
+        raise CommandError(
+            f"{name} has no stored source of which it is known that it was applied. {UNCHANGED}"
+        )
+    if unrecorded.places(status.key) and not status.is_unrecorded:
+        raise CommandError(f"Nothing of what {name} made is in the database. {UNCHANGED}")
+    keys = unrecorded.with_parents(status.key)
+    for key in keys:
+        for parent in snapshot.dependencies(key):
+            if parent not in keys and parent not in snapshot.applied:
+                raise CommandError(
+                    f"{label(key)} depends on {label(parent)}, which is not applied. {UNCHANGED}"
+                )
+    changed = not_as_signed(connection, {key: snapshot.stored[key] for key in keys})
+    for key, reason in changed.items():
+        raise NotRecoverable(key, f"{reason}.", how_to_replace(key))
+    _record(connection, {key: unrecorded.records[key] for key in keys})
+    return f"Recorded again: {names_of(sorted(keys, key=unrecorded.records.__getitem__))}."
+
+
+def _record(connection: Any, wanted: Mapping[Key, int]) -> None:
+    store, audit_log = Store(connection), AuditLog(connection)
+    with transaction.atomic(using=connection.alias):
+        entries = []
+        for key in sorted(wanted, key=wanted.__getitem__):
+            record_id = records.record_again(connection, key, wanted[key])
+            if record_id != wanted[key]:
+                store.bind(key)
+            entries.append(AuditEntry(Event.MARKED_APPLIED, key, record_id, detail="recorded again"))
+        if audit_log.is_kept():
+            audit_log.note(entries)

@@ -154,6 +154,8 @@ class Snapshot:
     renamed: Mapping[Key, Key] = field(default_factory=dict)
     # The names that applied migrations are going to have, by those that others know them by.
     renamed_from: Mapping[Key, Key] = field(default_factory=dict)
+    # What is stored, has neither record nor file, and has left something in the database.
+    unrecorded: frozenset[Key] = frozenset()
     # The squashed migrations that Django keeps in its graph and counts as applied.
     squashes: Iterable[Key] = ()
     installed_apps: frozenset[str] = frozenset()

@@ -28,10 +28,13 @@ from .files import Files
 from .loader import InventoryLoader, loader_of
 from .renames import renames
 from .snapshot import FileStatus, Snapshot
+from .unrecorded import Unrecorded
 
 _MODIFIED = (FileStatus.MODIFIED, FileStatus.MODIFIED_OPERATIONS)
 _WITH_FILE = (FileStatus.ON_DISK, FileStatus.NOT_COMPARED, FileStatus.UNREADABLE, *_MODIFIED)
 _SETTLED = (FileStatus.SQUASHED, FileStatus.RECREATED, FileStatus.DISABLED)
+
+LEFT_BEHIND = "its record is gone, and what it did is still in the database"
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,8 @@ class Status:
     # A file, not applied, that does the same as this one, which is missing.
     renamed_to: Key | None = None
     is_excluded: bool = False
+    # It has neither record nor file, and what it did is still in the database.
+    is_unrecorded: bool = False
     # Somebody has accepted that it has no file.
     is_acknowledged: bool = False
 
@@ -113,6 +118,8 @@ class Status:
     @property
     def of_file(self) -> str:
         """What the checkout says of it, for a table."""
+        if self.is_unrecorded:
+            return "unrecorded"
         return "acknowledged" if self.is_acknowledged and not self.on_disk else self.file_status.short
 
     @property
@@ -143,6 +150,8 @@ class Status:
             notes.append("its file has other dependencies")
         if self.stored is not None and self.problem and not self.is_settled:
             notes.append(f"cannot be recovered: {self.problem}")
+        if self.is_unrecorded:
+            notes.append(f"{LEFT_BEHIND}: see 'manage.py verify_migrations'")
         if self.renamed_to is not None:
             notes.append(
                 f"{printable_name(self.renamed_to[1])} does the same: see 'manage.py rewind --adopt'"
@@ -163,6 +172,7 @@ class Status:
             "differs": list(self.differs),
             "stored": self.stored is not None,
             "excluded": self.is_excluded,
+            "unrecorded": self.is_unrecorded,
             "stored_at": self.stored.stored_at if self.stored else None,
             "origin": self.stored.origin if self.stored else None,
             "bound": self.is_bound,
@@ -191,7 +201,7 @@ def statuses_of(connection: Any, app_labels: Container[str] | None = None) -> li
     """Return the statuses of the migrations of a database, of some apps or of all, as they are now."""
     return [
         status
-        for status in statuses(with_comparisons(loader_of(connection)))
+        for status in statuses(with_unrecorded(with_comparisons(loader_of(connection)), connection))
         if app_labels is None or status.key[0] in app_labels
     ]
 
@@ -209,6 +219,11 @@ def with_comparisons(loader: InventoryLoader) -> Snapshot:
         comparisons=files.compare(row for row in bound if row is not None),
         renamed=renames(snapshot, files),
     )
+
+
+def with_unrecorded(snapshot: Snapshot, connection: Any) -> Snapshot:
+    """Return a snapshot with what has lost its record, for which the database is asked."""
+    return snapshot.with_more(unrecorded=Unrecorded(snapshot, connection).find())
 
 
 def statuses(snapshot: Snapshot) -> list[Status]:
@@ -241,6 +256,7 @@ def status_of(snapshot: Snapshot, key: Key) -> Status:
         verified=verified,
         renamed_to=snapshot.renamed.get(key),
         is_excluded=key[0] in snapshot.excluded_apps,
+        is_unrecorded=key in snapshot.unrecorded,
         is_acknowledged=key in snapshot.acknowledged
         and snapshot.missing_before_install.get(key) == snapshot.applied.get(key),
     )

@@ -73,6 +73,14 @@ def rename_records(connection: Any, record_id: int, old: Key, new: Key) -> bool:
     return bool(records.filter(pk=record_id).exists() and records.update(name=new[1]))
 
 
+def record_again(connection: Any, key: Key, record_id: int) -> int:
+    """Record a migration under the id that it had, or a new one where that is taken; return which it is."""
+    records = MigrationRecorder.Migration.objects.using(connection.alias)
+    free = {} if records.filter(pk=record_id).exists() else {"pk": record_id}
+    made: int = records.create(app=key[0], name=key[1], **free).pk
+    return made
+
+
 def hold_own_records(connection: Any) -> None:
     """Have other processes that do the same wait until this transaction is over."""
     records = MigrationRecorder.Migration.objects.using(connection.alias)

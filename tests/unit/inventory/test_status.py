@@ -176,6 +176,7 @@ def test_as_data():
         "differs": [],
         "stored": True,
         "excluded": False,
+        "unrecorded": False,
         "origin": "captured",
         "bound": True,
         "signature": "verified",

@@ -1,14 +1,15 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from django.core.management.base import CommandError
 from django.db import connections
 
 from django_rewind.actions.trust import Trust
-from django_rewind.actions.verify import Finding, Verifier, accept, acknowledge, diff
+from django_rewind.actions.verify import Finding, Verifier, accept, acknowledge, diff, record_again
 from django_rewind.exceptions import NotInitialized
-from django_rewind.inventory.status import statuses_of
+from django_rewind.inventory.status import LEFT_BEHIND, statuses_of
 from django_rewind.management.exit_status import CheckFailed
 from django_rewind.management.options import add_choice, add_migration, chosen, named
 from django_rewind.management.reporting import ReportingCommand
@@ -18,6 +19,12 @@ from django_rewind.utils.advice import on_database
 from django_rewind.utils.matching import the_one
 from django_rewind.utils.printable import printable_name
 from django_rewind.utils.types import label
+
+_DECISIONS: dict[str, Callable[..., str]] = {
+    "accept": accept,
+    "acknowledge": acknowledge,
+    "record_again": record_again,
+}
 
 
 class Command(ReportingCommand):
@@ -43,6 +50,11 @@ class Command(ReportingCommand):
             "--acknowledge",
             "Note that a migration without file and source is known to be so, and accepted.",
         )
+        add_migration(
+            parser,
+            "--record-again",
+            "Record a migration again whose record was pruned while what it did stayed in the database.",
+        )
         parser.add_argument(
             "--sign",
             nargs="*",
@@ -54,12 +66,12 @@ class Command(ReportingCommand):
         )
 
     def is_gate(self, options: Any) -> bool:
-        return options["sign"] is None and not (options["accept"] or options["acknowledge"])
+        return options["sign"] is None and not any(options[option] for option in _DECISIONS)
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["sign"] is not None:
             self._sign(options)
-        elif options["accept"] or options["acknowledge"]:
+        elif any(options[option] for option in _DECISIONS):
             self._decide(options)
         else:
             self._verify(options)
@@ -103,7 +115,15 @@ class Command(ReportingCommand):
 
     def _show_one(self, finding: Finding, store: Store, options: dict[str, Any]) -> None:
         name = label(finding.key)
-        if finding.problem and not finding.status.is_settled:
+        if finding.status.is_unrecorded:
+            self.stdout.write(f"{name}: {self.style.ERROR(LEFT_BEHIND)}")
+            again = " ".join(map(printable_name, finding.key))
+            said = (
+                f"  To record it again, run 'manage.py verify_migrations --record-again {again}'. Or drop what "
+                "it made, by hand."
+            )
+            self.stdout.write(on_database(said, store.connection.alias))
+        elif finding.problem and not finding.status.is_settled:
             self.stdout.write(f"{name}: {self.style.ERROR('cannot be recovered: ' + finding.problem)}")
             self.stdout.write(f"  {finding.next_step}")
         if finding.status.differs:
@@ -111,7 +131,7 @@ class Command(ReportingCommand):
                 f"{name}: {self.style.WARNING('modified: ' + ', '.join(finding.status.differs))}"
             )
             self._show_diff(finding, store, options)
-        elif _counts(finding, options) and not finding.problem:
+        elif _counts(finding, options) and not (finding.problem or finding.status.is_unrecorded):
             self.stdout.write(f"{name}: {self.style.WARNING('its file is missing')}")
         elif options["verbosity"] >= 2 and not finding.is_wrong:
             self.stdout.write(f"{name}: {self.style.SUCCESS('OK')} ({finding.status.of_file})")
@@ -128,12 +148,12 @@ class Command(ReportingCommand):
 
     def _sign(self, options: dict[str, Any]) -> None:
         words = ".".join(options["sign"]).split(".") if options["sign"] else []
-        others = [name for name in ("accept", "acknowledge", "diff", "strict") if options[name]]
+        others = [name for name in (*_DECISIONS, "diff", "strict") if options[name]]
         problem = ""
         if options["format"] == "json":
             problem = "--sign asks, and --format json is for scripts."
         elif others:
-            problem = f"--sign and --{others[0]} contradict each other."
+            problem = f"--sign and --{others[0].replace('_', '-')} contradict each other."
         elif options["app_label"] or len(words) > 2:
             problem = "--sign takes an app and the name of a migration, or less."
         if problem:
@@ -141,15 +161,15 @@ class Command(ReportingCommand):
         sign(self, Trust(self.connection(options, "--sign"), *words))
 
     def _decide(self, options: dict[str, Any]) -> None:
-        """Accept a file in place of the applied version, or acknowledge that there is none."""
-        option = "accept" if options["accept"] else "acknowledge"
-        app_label, name = named(options[option], f"--{option}")
-        connection = self.connection(options, f"--{option}")
+        """Accept a file in place of the applied version, acknowledge that there is none, or record it again."""
+        option = next(option for option in _DECISIONS if options[option])
+        flag = f"--{option.replace('_', '-')}"
+        app_label, name = named(options[option], flag)
+        connection = self.connection(options, flag)
         of_app = {status.key: status for status in statuses_of(connection, [app_label])}
         nothing = f"No migration of an app '{app_label}' matches '{name}'."
         status = of_app[the_one(of_app, app_label, name, otherwise=nothing)]
-        said = (accept if option == "accept" else acknowledge)(connection, status, warn=self.warn)
-        self.stdout.write(said)
+        self.stdout.write(_DECISIONS[option](connection, status, warn=self.warn))
 
 
 def _counts(finding: Finding, options: dict[str, Any]) -> bool:

@@ -1,0 +1,84 @@
+"""What has lost its record while what it did stayed in the database, as after a `migrate --prune` by others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cached_property
+from typing import Any
+
+from ..schema.graph import closure
+from ..schema.lineage import Names, Place, made_by
+from ..sources.stored import why_unusable
+from ..utils.types import Key
+from .snapshot import Snapshot
+
+
+# The effects that leave a table or a column behind.
+_MAKES = ("add_field", "alter_order", "create_model")
+
+
+class Unrecorded:
+    """
+    The stored migrations of one database that have neither a record nor a file, and what is left of them.
+
+    After a rollback nothing is left. One with a file is simply not applied.
+    """
+
+    def __init__(self, snapshot: Snapshot, connection: Any) -> None:
+        self.snapshot = snapshot
+        self.connection = connection
+        # Those that had a record once.
+        self.records = {
+            key: row.record_id
+            for key, row in snapshot.stored.items()
+            if row.record_id
+            and not (key in snapshot.applied or key in snapshot.files or key[0] in snapshot.disabled_apps)
+            and not snapshot.squashed_by.is_squashed(key)
+            and why_unusable(row) is None
+        }
+
+    def find(self) -> frozenset[Key]:
+        """Return those of which a table or a column is still there that nothing applied has made."""
+        left = {key: places for key in self.records if (places := self.places(key))}
+        there = self._there({place for places in left.values() for place in places})
+        return frozenset(key for key, places in left.items() if places & there)
+
+    def places(self, key: Key) -> set[Place]:
+        """Return what a migration made, on top of what is applied, but for what that has made as well."""
+        if not any(effect["effect"] in _MAKES for effect in self.snapshot.effects(key)):
+            return set()
+        ids = {**self.snapshot.ids, **{one: self.records[one] for one in self.with_parents(key)}}
+        history = {one: self.snapshot.effects(one) for one in sorted(ids, key=ids.__getitem__)}
+        made = {place for _, place in made_by([key], history)}
+        return {place for place in made if place not in self._of_applied and not self._is_in_use(key, place)}
+
+    def with_parents(self, key: Key) -> set[Key]:
+        """Return one of them, and those of them that it depends on."""
+        return closure([key], {one: self.snapshot.dependencies(one) for one in self.records}) & {
+            *self.records
+        }
+
+    @cached_property
+    def _of_applied(self) -> set[Place]:
+        names = Names()
+        for key, effects in self.snapshot.history.items():
+            names.follow(key[0], effects)
+        return names.needed()
+
+    def _is_in_use(self, key: Key, place: Place) -> bool:
+        """Say of a table whether it belongs to an app that has no migrations here, where Django makes it without."""
+        has_files = any(app_label == key[0] for app_label, _ in self.snapshot.files)
+        return not has_files and place[0] in self.snapshot.tables_in_use
+
+    def _there(self, places: Iterable[Place]) -> set[Place]:
+        """Return the tables and columns that are in the database."""
+        wanted, inspector = set(places), self.connection.introspection
+        if not wanted:
+            return set()
+        with self.connection.cursor() as cursor:
+            tables = {table for table, _ in wanted}.intersection(inspector.table_names(cursor))
+            there: set[Place] = {(table, None) for table in tables}
+            for table in tables:
+                described = inspector.get_table_description(cursor, table)
+                there |= {(table, column.name) for column in described}
+        return wanted & there
