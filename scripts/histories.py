@@ -31,10 +31,12 @@ ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT)]
 
 #: By what is tried; "back" deploys what the branch was made from.
+STAGING = ("rewind", "--adopt", "--redo-modified", "--migrate", "--noinput", "--allow-data-loss")
 COMMANDS = {
-    "staging": ("rewind", "--migrate", "--adopt", "--noinput", "--allow-data-loss"),
+    "staging": STAGING,
+    "no-redo": tuple(word for word in STAGING if word != "--redo-modified"),
     "migrate": ("migrate", "--noinput"),
-    "back": ("rewind", "--migrate", "--adopt", "--noinput", "--allow-data-loss"),
+    "back": STAGING,
 }
 
 

@@ -21,7 +21,7 @@ from tests.support.helpers import MANAGE, Project, Result
 from tests.support.histories import History, Step, models_of, state_of
 
 #: What the documentation recommends for a staging database that branches share.
-STAGING = ("rewind", "--migrate", "--adopt", "--noinput", "--allow-data-loss")
+STAGING = ("rewind", "--adopt", "--redo-modified", "--migrate", "--noinput", "--allow-data-loss")
 
 RIGHT, REFUSED = "right", "rightly refused"
 #: Django itself cannot migrate with these files: nothing to learn.
@@ -285,13 +285,13 @@ class Trial:
         database = self._prepared()
         if database is None:
             return Outcome(INVALID, "the old files")
-        self.oracle = oracle
+        self.oracle, self.finish = oracle, command if command[0] == "rewind" else STAGING
         before = picture(database)
         self.new.use(database)
         result = self.new.run(*command)
-        if command != STAGING and not result.returncode:
+        if command != self.finish and not result.returncode:
             before = picture(database)
-            result = self.new.run(*STAGING)
+            result = self.new.run(*self.finish)
         after = picture(database)
         if "Traceback" in result.output:
             return Outcome("traceback", result.stderr.strip().splitlines()[-1], _short(result))
@@ -392,7 +392,7 @@ class Trial:
                     if word not in words and not ("--fake" in words and word == "--allow-data-loss")
                 ]
             story.append(str(self.new.run(*words)))
-            result = self.new.run(*STAGING)
+            result = self.new.run(*self.finish)
             story.append(str(result))
             if not result.returncode:
                 wrong = difference(picture(database), self.oracle)
