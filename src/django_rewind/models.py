@@ -13,6 +13,8 @@ from typing import Any
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from .backends.fields import AnyTextField, NameField
+
 __all__ = [
     "NOT_DESCRIBED",
     "BaselineMigration",
@@ -92,7 +94,7 @@ class _Ours(models.Model):
 class _StoredText(_Ours):
     """The columns that a stored text keeps when it moves into the history."""
 
-    module = models.CharField(_("module"), max_length=255, default="")
+    module = AnyTextField(_("module"), default="")
     metadata = models.TextField(_("metadata"), default="{}")
     provenance = models.CharField(
         _("origin"),
@@ -117,9 +119,9 @@ class _StoredText(_Ours):
 class MigrationCode(_StoredText):
     """The source of a migration that was applied to this database."""
 
-    app_label = models.CharField(_("app label"), max_length=255, db_index=True)
-    migration_name = models.CharField(_("migration"), max_length=255, db_index=True)
-    source_code = models.TextField(_("source code"))
+    app_label = NameField(_("app label"), max_length=255, db_index=True)
+    migration_name = NameField(_("migration"), max_length=255, db_index=True)
+    source_code = AnyTextField(_("source code"))
     stored_at = models.DateTimeField(_("stored at"), auto_now_add=True, db_index=True)
 
     class Meta(_Ours.Meta):
@@ -140,9 +142,9 @@ class MigrationCode(_StoredText):
 class MigrationCodeHistory(_StoredText):
     """A text that was stored for a migration before it was applied with another."""
 
-    app_label = models.CharField(_("app label"), max_length=255)
-    migration_name = models.CharField(_("migration"), max_length=255)
-    source_code = models.TextField(_("source code"))
+    app_label = NameField(_("app label"), max_length=255)
+    migration_name = NameField(_("migration"), max_length=255)
+    source_code = AnyTextField(_("source code"))
     stored_at = models.DateTimeField(_("stored at"))
     replaced_at = models.DateTimeField(_("replaced at"), auto_now_add=True)
 
@@ -162,8 +164,8 @@ class MigrationCodeHistory(_StoredText):
 class BaselineMigration(_Ours):
     """A migration that was applied and already without a file when we were installed."""
 
-    app_label = models.CharField(_("app label"), max_length=255)
-    migration_name = models.CharField(_("migration"), max_length=255)
+    app_label = NameField(_("app label"), max_length=255)
+    migration_name = NameField(_("migration"), max_length=255)
     # A row of django_migrations with another id was applied later: no baseline.
     record_id = models.BigIntegerField(_("record"))
     # When somebody said that it is known to be so.
@@ -210,12 +212,12 @@ class MigrationVerification(_Ours):
     is another, nothing is known.
     """
 
-    app_label = models.CharField(_("app label"), max_length=255)
-    migration_name = models.CharField(_("migration"), max_length=255)
+    app_label = NameField(_("app label"), max_length=255)
+    migration_name = NameField(_("migration"), max_length=255)
     verified_at = models.DateTimeField(_("verified at"))
     # Why it could not be recovered, and what helps; empty if it could.
-    problem = models.TextField(_("problem"), default="")
-    next_step = models.TextField(_("next step"), default="")
+    problem = AnyTextField(_("problem"), default="")
+    next_step = AnyTextField(_("next step"), default="")
     # What the file would do otherwise: "operations", "dependencies", both or nothing.
     differs = models.CharField(_("differences"), max_length=64, default="")
     signature = models.CharField(_("signature of the stored source"), max_length=64)
@@ -237,8 +239,8 @@ class MigrationEvent(_Ours):
 
     at = models.DateTimeField(_("at"), db_index=True)
     event = models.CharField(_("event"), max_length=16, choices=Event.choices)
-    app_label = models.CharField(_("app label"), max_length=255)
-    migration_name = models.CharField(_("migration"), max_length=255)
+    app_label = NameField(_("app label"), max_length=255)
+    migration_name = NameField(_("migration"), max_length=255)
     # The row of django_migrations that it is about, where there is one.
     record_id = models.BigIntegerField(_("record"), null=True)
     # Of the text that ran or was stored.

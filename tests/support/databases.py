@@ -34,6 +34,9 @@ class Database:
     def drop(self) -> None:
         raise NotImplementedError
 
+    def become_latin1(self) -> None:
+        """Be empty, and hold no more than Western Europe's letters, where such a database can be made."""
+
     def copy(self, template: Database) -> None:
         """Become, at once, what another database is."""
         raise NotImplementedError
@@ -173,6 +176,11 @@ class PostgreSQL(Database):
     def drop_now(self) -> None:
         self._on_server(f'DROP DATABASE IF EXISTS "{self.settings["NAME"]}" WITH (FORCE)')
 
+    def become_latin1(self) -> None:
+        self.drop_now()
+        places = "ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0"
+        self._on_server(f'CREATE DATABASE "{self.settings["NAME"]}" {places}')
+
     def copy(self, template: Database) -> None:
         self._on_server(f'CREATE DATABASE "{self.settings["NAME"]}" TEMPLATE "{template.settings["NAME"]}"')
 
@@ -220,6 +228,9 @@ class MySQL(Database):
 
     def drop(self) -> None:
         self._on_server(f"DROP DATABASE IF EXISTS `{self.settings['NAME']}`")
+
+    def become_latin1(self) -> None:
+        self.execute("ALTER DATABASE CHARACTER SET latin1")
 
     def copy(self, template: Database) -> None:
         self.create()

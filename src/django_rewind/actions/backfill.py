@@ -16,7 +16,6 @@ from typing import Any
 from django.apps import apps
 from django.conf import settings
 from django.core.management.base import CommandError
-from django.db import DatabaseError
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 
@@ -33,7 +32,7 @@ from ..sources.stored import NewSource
 from ..storage.facts import unstored_among
 from ..storage.integrity import not_as_signed
 from ..storage.store import Store
-from ..utils.types import Key, label, names_of
+from ..utils.types import Key, label
 
 # What has no file, and is to be undone neither by itself nor by another that stands for it.
 _OF_NO_USE = (FileStatus.SQUASHED, FileStatus.DISABLED)
@@ -61,6 +60,8 @@ class Backfill:
         self.found: list[Backfilled] = []
         # Looked for and not found, each with the reason.
         self.lost: dict[Key, str] = {}
+        # Found, and not taken by the database.
+        self.refused: list[Key] = []
         # What has to be said beside that, a line for each thing.
         self.notes: list[str] = []
         self._repositories: dict[Path, Repository | str] = {}
@@ -198,12 +199,12 @@ class Backfill:
         return WantedSource(key, applied, folder / f"{key[1]}.py", f"{package}.{key[1]}")
 
     def store(self) -> None:
-        """Store what was found, in one go."""
-        try:
-            self._store.put([source.entry for source in self.found], replacing=self.damaged)
-        except (DatabaseError, UnicodeError) as error:
-            names = names_of(source.key for source in self.found)
-            raise CommandError(f"The sources of {names} cannot be stored: {error}") from error
+        """Store what was found, but for what the database refuses."""
+        entries = [source.entry for source in self.found]
+        for entry, error in self._store.put_each(entries, replacing=self.damaged):
+            self.refused.append(entry.key)
+            self.notes.append(f"The source of {label(entry.key)} cannot be stored: {error}")
+        self.found = [source for source in self.found if source.key not in self.refused]
 
 
 def _labels() -> list[str]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
-from django.db import DatabaseError
+from django.db import DatabaseError, DataError, IntegrityError
 from django.db.migrations import Migration
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ class Backend:
     index_names_are_global = True
     #: Whether a unique constraint is an index of its name.
     constraints_are_indexes = True
+    #: The type of a column for names that are compared to the letter; empty where any column does that.
+    name_type = ""
     #: The condition on rows that keeps to the tables of the current schema; empty where there is but one.
     in_current_schema = ""
 
@@ -84,9 +87,28 @@ class Backend:
 
     # Texts and errors -------------------------------------------------------
 
-    def holds_unicode(self) -> bool:
-        """Return whether a text column takes every character."""
+    def keeps(self, text: str, table: str, column: str) -> bool:
+        """Return whether a column gives back this text as it was."""
+        return is_encodable(text, "utf-8")
+
+    def compares_exactly(self, name: str) -> bool:
+        """Return whether a column for names takes no other for this one."""
         return True
+
+    def alter_name_columns(self, table: str, columns: Sequence[str]) -> None:
+        """Give columns for names their type in a table that an earlier version has made."""
+
+    def refusing_what_does_not_fit(self) -> AbstractContextManager[None]:
+        """Return a context in which no value is altered to fit into its column."""
+        return nullcontext()
+
+    def longest_statement(self) -> int | None:
+        """Return how many bytes a statement may have with all of its values; None where nothing limits it."""
+        return None
+
+    def is_about_data(self, error: Exception) -> bool:
+        """Return whether the database has refused the values of a statement."""
+        return isinstance(error, (DataError, IntegrityError))
 
     def lenient_decoding(self) -> AbstractContextManager[None] | None:
         """Return a context in which texts in no valid encoding can be read, where the database takes such."""
@@ -99,3 +121,11 @@ class Backend:
 
     def limit_lock_waits(self, seconds: int) -> None:
         """Have statements of this connection fail that wait longer for a locked table."""
+
+
+def is_encodable(text: str, encoding: str) -> bool:
+    try:
+        text.encode(encoding)
+    except (LookupError, UnicodeError):
+        return False
+    return True

@@ -2,28 +2,112 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from django.db import DatabaseError
 
-from .base import Backend
+from .base import Backend, is_encodable
+from .fields import spell_out
 from .locks import ServerLock
 
 # Errors for what is there, or gone, already.
 _DONE_ALREADY = {1050, 1051, 1054, 1060, 1061, 1091, 1146, 1826, 3821, 3822, 3940}
 
+# Errors for values that a column does not take, which drivers do not call a DataError.
+_DATA_REFUSED = {1300, 1366, 3988}
+
+# By connection of the driver, by table and column.
+_charsets: WeakKeyDictionary[Any, dict[tuple[str, str], list[str]]] = WeakKeyDictionary()
+
 
 class MySQL(Backend):
     index_names_are_global = False
+    # Every collation of ASCII but this one takes upper and lower case for the same. At a byte for each character,
+    # an index on two such columns is short enough for MyISAM (1,000 bytes) and for rows in the formats COMPACT
+    # and REDUNDANT (767 bytes for each column). Other characters are spelled out, so there is room for more.
+    name_type = "varchar(480) CHARACTER SET ascii COLLATE ascii_bin"
 
     def lock(self) -> NamedLock:
         return NamedLock(self.connection)
 
-    def holds_unicode(self) -> bool:
+    def keeps(self, text: str, table: str, column: str) -> bool:
+        return all(_holds(charset, text) for charset in self._charsets(table, column))
+
+    def _charsets(self, table: str, column: str) -> list[str]:
+        """Return in what the client encodes, and in what a column does; asked once of each connection."""
+        self.connection.ensure_connection()
+        known = _charsets.setdefault(self.connection.connection, {})
+        if (table, column) not in known:
+            sql = (
+                "SELECT @@character_set_client, character_set_name FROM information_schema.columns"
+                " WHERE table_schema = DATABASE() AND table_name = %s AND column_name = %s"
+            )
+            with self.connection.cursor() as cursor:
+                cursor.execute(sql, [table, column])
+                known[table, column] = list(map(str, cursor.fetchone() or ["ascii"]))
+        return known[table, column]
+
+    def compares_exactly(self, name: str) -> bool:
+        # Blanks at the end do not count.
+        return name.isascii() and not name.endswith(" ")
+
+    def alter_name_columns(self, table: str, columns: Sequence[str]) -> None:
+        if self._are_for_names(table, columns):
+            return
+        names = ", ".join(columns)
         with self.connection.cursor() as cursor:
-            cursor.execute("SELECT @@character_set_database")
-            return str(cursor.fetchone()[0]).lower() == "utf8mb4"
+            cursor.execute(f"SELECT id, {names} FROM {table}")  # noqa: S608 (our own names)
+            rows = [(pk, [_as_text(name) for name in found]) for pk, *found in cursor.fetchall()]
+            others = [(pk, found) for pk, found in rows if not all(map(self.compares_exactly, found))]
+            if others:
+                # There is room for them by then.
+                self._modify(cursor, table, columns, "varbinary(480)")
+            for pk, found in others:
+                values = [name if self.compares_exactly(name) else spell_out(name) for name in found]
+                assignments = ", ".join(f"{column} = %s" for column in columns)
+                cursor.execute(f"UPDATE {table} SET {assignments} WHERE id = %s", [*values, pk])  # noqa: S608
+            self._modify(cursor, table, columns, self.name_type)
+
+    def _are_for_names(self, table: str, columns: Sequence[str]) -> bool:
+        sql = (
+            "SELECT column_name FROM information_schema.columns WHERE table_schema = DATABASE()"
+            " AND table_name = %s AND collation_name = 'ascii_bin' AND character_maximum_length = 480"
+        )
+        with self.connection.cursor() as cursor:
+            cursor.execute(sql, [table])
+            return {*columns} <= {column for (column,) in cursor.fetchall()}
+
+    def _modify(self, cursor: Any, table: str, columns: Sequence[str], kind: str) -> None:
+        changes = ", ".join(f"MODIFY {column} {kind} NOT NULL" for column in columns)
+        cursor.execute(f"ALTER TABLE {table} {changes}")
+
+    @contextmanager
+    def refusing_what_does_not_fit(self) -> Iterator[None]:
+        with self.connection.cursor() as cursor:
+            cursor.execute("SELECT @@SESSION.sql_mode")
+            mode = str(cursor.fetchone()[0])
+        # Without this one texts are cut. With STRICT_TRANS_TABLES alone, so they are by MyISAM.
+        self._set_mode(mode if "STRICT_ALL_TABLES" in mode else f"{mode},STRICT_ALL_TABLES".lstrip(","))
+        try:
+            yield
+        finally:
+            self._set_mode(mode)
+
+    def _set_mode(self, mode: str) -> None:
+        with self.connection.cursor() as cursor:
+            cursor.execute("SET SESSION sql_mode = %s", [mode])
+
+    def longest_statement(self) -> int | None:
+        with self.connection.cursor() as cursor:
+            cursor.execute("SELECT @@max_allowed_packet")
+            return int(cursor.fetchone()[0])
+
+    def is_about_data(self, error: Exception) -> bool:
+        number = error.args[0] if error.args else None
+        return super().is_about_data(error) or number in _DATA_REFUSED
 
     def is_done_already(self, error: DatabaseError) -> bool:
         number = error.args[0] if error.args else None
@@ -33,6 +117,19 @@ class MySQL(Backend):
     def limit_lock_waits(self, seconds: int) -> None:
         with self.connection.cursor() as cursor:
             cursor.execute(f"SET SESSION lock_wait_timeout = {seconds:d}")
+
+
+def _as_text(name: Any) -> str:
+    return name.decode() if isinstance(name, bytes) else str(name)
+
+
+def _holds(charset: str, text: str) -> bool:
+    if charset == "utf8mb4":
+        return is_encodable(text, "utf-8")
+    if charset in ("utf8", "utf8mb3"):
+        return is_encodable(text, "utf-8") and max(text) <= "\uffff"
+    # What MySQL calls latin1 is Windows' code page.
+    return is_encodable(text, "cp1252" if charset == "latin1" else "ascii")
 
 
 class NamedLock(ServerLock):

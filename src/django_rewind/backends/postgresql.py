@@ -9,7 +9,7 @@ from typing import Any
 
 from django.db import DatabaseError
 
-from .base import Backend
+from .base import Backend, is_encodable
 from .locks import ServerLock, process_in_words
 
 _TABLES_OF_CURRENT_SCHEMA = (
@@ -36,10 +36,11 @@ class PostgreSQL(Backend):
             cursor.execute(f"SELECT 1 {_TABLES_OF_CURRENT_SCHEMA} AND c.relname = %s", [table])
             return cursor.fetchone() is not None
 
-    def holds_unicode(self) -> bool:
-        with self.connection.cursor() as cursor:
-            cursor.execute("SHOW server_encoding")
-            return str(cursor.fetchone()[0]).lower() == "utf8"
+    def keeps(self, text: str, table: str, column: str) -> bool:
+        self.connection.ensure_connection()
+        # The server has told it to the driver.
+        encoding = self.connection.connection.info.parameter_status("server_encoding")
+        return is_encodable(text, _codec_of(encoding or ""))
 
     def is_done_already(self, error: DatabaseError) -> bool:
         cause = error.__cause__
@@ -50,6 +51,17 @@ class PostgreSQL(Backend):
     def limit_lock_waits(self, seconds: int) -> None:
         with self.connection.cursor() as cursor:
             cursor.execute(f"SET lock_timeout = '{seconds:d}s'")
+
+
+def _codec_of(encoding: str) -> str:
+    """Return what Python calls an encoding of PostgreSQL, if it is the same to the letter."""
+    name = encoding.lower()
+    if name in ("utf8", "sql_ascii"):
+        # Django's connections speak UTF-8, and SQL_ASCII stands for whatever bytes come.
+        return "utf-8"
+    if name.startswith("win"):
+        return name.replace("win", "cp")
+    return name if name.startswith(("latin", "iso_8859_")) else "ascii"
 
 
 class AdvisoryLock(ServerLock):

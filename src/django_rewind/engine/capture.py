@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from django.db import DatabaseError
 from django.db.migrations import Migration
 
 from .. import conf
@@ -20,7 +19,7 @@ from ..sources.description import Metadata, describe, module_of, read_text
 from ..sources.stored import NewSource
 from ..storage.records import record_ids
 from ..storage.store import Store
-from ..utils.types import Key, key_of, label, names_of, some_names_of
+from ..utils.types import Key, key_of, label, some_names_of
 from .handover import is_told_first
 
 # Takes one line about something that could not be stored.
@@ -113,14 +112,12 @@ def _store(
         warn(line)
     if not packing.entries or not store.is_allowed or not store.exists():
         return set()
-    keys = [entry.key for entry in packing.entries]
-    try:
-        store.put(packing.entries)
-    except (DatabaseError, UnicodeError) as error:
+    keys = {entry.key for entry in packing.entries}
+    for entry, error in store.put_each(packing.entries):
         # Not a reason to keep somebody from migrating.
-        warn(f"The sources of {names_of(keys)} cannot be stored: {error}")
-        return set()
-    return set(keys)
+        warn(f"The source of {label(entry.key)} cannot be stored: {error}")
+        keys.discard(entry.key)
+    return keys
 
 
 def _can_sign(connection: Any, warn: Warn) -> bool:

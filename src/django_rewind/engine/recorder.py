@@ -13,7 +13,7 @@ from django.db.migrations.recorder import MigrationRecorder
 
 from ..backends import backend_for
 from ..models import Event
-from ..storage.records import newest_record_id
+from ..storage.records import matching_records
 from ..utils.frames import ask_callers
 from ..utils.types import APP_LABEL, Key
 
@@ -74,11 +74,17 @@ class RewindRecorder(MigrationRecorder):
         key = (app, name)
         if self.step is None and not self._is_running and self.loader is not None:
             self._refuse_to_prune(self.loader, app)
-        record_id = newest_record_id(self.connection, key) if self.keeps_audit_log(key) else None
-        with self._together(record_id is not None):
-            super().record_unapplied(app, name)
-            if record_id is not None:
-                self.audit_log.note([self._unapplied(key, record_id)])
+        matching = matching_records(self.connection, key) if self.has_table() else []
+        ids = [pk for pk, *names in matching if tuple(names) == key]
+        is_noted = bool(ids) and self.keeps_audit_log(key)
+        with self._together(is_noted):
+            if len(ids) == len(matching):
+                super().record_unapplied(app, name)
+            else:
+                # By its names Django would delete the record of another one, which the collation takes for this.
+                self.migration_qs.filter(pk__in=ids).delete()
+            if is_noted:
+                self.audit_log.note([self._unapplied(key, max(ids))])
             self._check_constraints()
         self.changes[key] = False
 

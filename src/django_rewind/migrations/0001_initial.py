@@ -1,6 +1,20 @@
 """Make the table that version 0.1.0 made, under the name that it gave the migration."""
 
+from __future__ import annotations
+
+from typing import Any
+
 from django.db import migrations, models
+
+from django_rewind.backends.fields import AnyTextField, NameField
+
+
+def clear_the_way(apps: Any, schema_editor: Any) -> None:
+    """Drop the empty table of a first attempt that has failed"""
+    # Imported here: a migration is imported by every command, this is run once.
+    from django_rewind.storage.upgrade import drop_unfinished
+
+    drop_unfinished(schema_editor.connection)
 
 
 class Migration(migrations.Migration):
@@ -9,6 +23,7 @@ class Migration(migrations.Migration):
     dependencies = []
 
     operations = [
+        migrations.RunPython(clear_the_way, migrations.RunPython.noop, elidable=False),
         migrations.CreateModel(
             name="MigrationCode",
             fields=[
@@ -18,9 +33,9 @@ class Migration(migrations.Migration):
                         auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
                     ),
                 ),
-                ("app_label", models.CharField(db_index=True, max_length=100)),
-                ("migration_name", models.CharField(db_index=True, max_length=255)),
-                ("source_code", models.TextField()),
+                ("app_label", NameField(db_index=True, max_length=100)),
+                ("migration_name", NameField(db_index=True, max_length=255)),
+                ("source_code", AnyTextField()),
                 ("stored_at", models.DateTimeField(auto_now_add=True, db_index=True)),
             ],
             options={

@@ -12,6 +12,8 @@ from typing import Any
 
 from django.db import migrations, models
 
+from django_rewind.backends.fields import AnyTextField, NameField
+
 
 def stored_text_fields() -> list[tuple[str, models.Field[Any, Any]]]:
     return [
@@ -55,7 +57,7 @@ class Migration(migrations.Migration):
             model_name="migrationcode",
             name="app_label",
             # As long as django_migrations.app.
-            field=models.CharField(db_index=True, max_length=255),
+            field=NameField(db_index=True, max_length=255),
         ),
         *(
             migrations.AddField(model_name="migrationcode", name=name, field=field)
@@ -66,9 +68,9 @@ class Migration(migrations.Migration):
             fields=[
                 big_auto_id(),
                 *stored_text_fields(),
-                ("app_label", models.CharField(max_length=255)),
-                ("migration_name", models.CharField(max_length=255)),
-                ("source_code", models.TextField()),
+                ("app_label", NameField(max_length=255)),
+                ("migration_name", NameField(max_length=255)),
+                ("source_code", AnyTextField()),
                 ("stored_at", models.DateTimeField()),
                 ("replaced_at", models.DateTimeField(auto_now_add=True)),
             ],
@@ -86,8 +88,8 @@ class Migration(migrations.Migration):
             name="BaselineMigration",
             fields=[
                 big_auto_id(),
-                ("app_label", models.CharField(max_length=255)),
-                ("migration_name", models.CharField(max_length=255)),
+                ("app_label", NameField(max_length=255)),
+                ("migration_name", NameField(max_length=255)),
                 ("record_id", models.BigIntegerField()),
             ],
             options={

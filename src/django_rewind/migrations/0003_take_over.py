@@ -15,7 +15,7 @@ from django.db import migrations
 def take_over(apps: Any, schema_editor: Any) -> None:
     """Sign what version 0.1.0 stored, and remember the baseline"""
     # Imported here: a migration is imported by every command, this is run once.
-    from django_rewind.storage.upgrade_0_1 import note_missing_before_install, sign_imported
+    from django_rewind.storage.upgrade import note_missing_before_install, sign_imported
 
     sign_imported(apps, schema_editor.connection)
     note_missing_before_install(apps, schema_editor.connection)

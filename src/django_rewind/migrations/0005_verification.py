@@ -11,6 +11,8 @@ from typing import Any
 
 from django.db import migrations, models
 
+from django_rewind.backends.fields import AnyTextField, NameField
+
 
 def options(*, managed: bool, **names: Any) -> dict[str, Any]:
     managers = {"base_manager_name": "not_dumped", "default_manager_name": "not_dumped"}
@@ -44,11 +46,11 @@ class Migration(migrations.Migration):
                         auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
                     ),
                 ),
-                ("app_label", models.CharField(max_length=255)),
-                ("migration_name", models.CharField(max_length=255)),
+                ("app_label", NameField(max_length=255)),
+                ("migration_name", NameField(max_length=255)),
                 ("verified_at", models.DateTimeField()),
-                ("problem", models.TextField(default="")),
-                ("next_step", models.TextField(default="")),
+                ("problem", AnyTextField(default="")),
+                ("next_step", AnyTextField(default="")),
                 ("differs", models.CharField(default="", max_length=64)),
                 ("signature", models.CharField(max_length=64)),
                 ("file_digest", models.CharField(default="", max_length=64)),

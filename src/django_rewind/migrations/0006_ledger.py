@@ -11,6 +11,8 @@ from typing import Any
 
 from django.db import migrations, models
 
+from django_rewind.backends.fields import NameField
+
 
 def options(*, managed: bool, **names: Any) -> dict[str, Any]:
     managers = {"base_manager_name": "not_dumped", "default_manager_name": "not_dumped"}
@@ -43,21 +45,21 @@ def tied_to_its_record(model: str, names: dict[str, Any]) -> list[Any]:
 def look(apps: Any, schema_editor: Any) -> None:
     """Look whether what is stored can be tied to records"""
     # Imported here: a migration is imported by every command, this is run once.
-    from django_rewind.storage.upgrade_0_1 import refuse_without_a_key
+    from django_rewind.storage.upgrade import refuse_without_a_key
 
     refuse_without_a_key(apps, schema_editor.connection)
 
 
 def prove(apps: Any, schema_editor: Any) -> None:
     """Tie what is stored to the records that it names"""
-    from django_rewind.storage.upgrade_0_1 import bind_recorded
+    from django_rewind.storage.upgrade import bind_recorded
 
     bind_recorded(apps, schema_editor.connection)
 
 
 def forget(apps: Any, schema_editor: Any) -> None:
     """Sign what is stored as it was signed before"""
-    from django_rewind.storage.upgrade_0_1 import drop_serials
+    from django_rewind.storage.upgrade import drop_serials
 
     drop_serials(apps, schema_editor.connection)
 
@@ -81,8 +83,8 @@ class Migration(migrations.Migration):
                 ),
                 ("at", models.DateTimeField(db_index=True)),
                 ("event", models.CharField(max_length=16)),
-                ("app_label", models.CharField(max_length=255)),
-                ("migration_name", models.CharField(max_length=255)),
+                ("app_label", NameField(max_length=255)),
+                ("migration_name", NameField(max_length=255)),
                 ("record_id", models.BigIntegerField(null=True)),
                 ("digest", models.CharField(default="", max_length=64)),
                 ("serial", models.PositiveIntegerField(null=True)),

@@ -13,6 +13,7 @@ from django.db.models import CharField, TextField
 from django.utils.timezone import now
 
 from .. import conf
+from ..backends.fields import NameField
 from ..models import Event, MigrationEvent
 from ..utils.types import Key
 from .records import newest_record
@@ -108,10 +109,12 @@ class AuditLog(Tables):
         ]
 
     def _value(self, field: Any, value: Any) -> Any:
-        if isinstance(value, str) and isinstance(field, (CharField, TextField)):
-            # Django's fields for texts would return it as it is, and take their time.
-            return self._fitting(value, field)
-        return field.get_db_prep_save(value, self.connection)
+        if not isinstance(value, str) or not isinstance(field, (CharField, TextField)):
+            return field.get_db_prep_save(value, self.connection)
+        if isinstance(field, NameField):
+            return field.get_db_prep_save(value[: field.max_length], self.connection)
+        # Django's fields for texts would return it as it is, and take their time.
+        return self._fitting(value, field)
 
     @cached_property
     def _around(self) -> dict[str, Any]:
@@ -126,14 +129,10 @@ class AuditLog(Tables):
 
     def _fitting(self, value: str, field: Any) -> str:
         """Return a text that its column takes: what it cannot hold is spelled out, what is too long is cut."""
-        text = value.replace("\0", r"\x00")
-        encoding = "utf-8" if text.isascii() or self._holds_unicode else "ascii"
-        return text.encode(encoding, "backslashreplace").decode(encoding)[: field.max_length or _LONGEST]
-
-    @cached_property
-    def _holds_unicode(self) -> bool:
-        """Whether any character can be stored; asked by the first one that is not ASCII."""
-        return self.backend.holds_unicode()
+        text = value.replace("\0", r"\x00")[: field.max_length or _LONGEST]
+        if not text.isascii() and not self.backend.keeps(text, MigrationEvent._meta.db_table, field.column):
+            text = text.encode("ascii", "backslashreplace").decode("ascii")
+        return text[: field.max_length or _LONGEST]
 
     # Reading ----------------------------------------------------------------
 
@@ -144,7 +143,12 @@ class AuditLog(Tables):
         The parts of a step are left out where it is over: then the step itself stands there.
         """
         rows = self._rows(MigrationEvent).filter(app_label=key[0], migration_name=key[1])
-        events: list[MigrationEvent] = self._read(rows.order_by("id"))
+        # A collation may take another name for the same.
+        events: list[MigrationEvent] = [
+            event
+            for event in self._read(rows.order_by("id"))
+            if (event.app_label, event.migration_name) == key
+        ]
         over = {event.record_id for event in events if event.event in _ENDS}
         told = [event for event in events if event.event != Event.PARTIAL or event.record_id not in over]
         cleaned(MigrationEvent, [vars(event) for event in told])

@@ -22,20 +22,29 @@ def newest_record(connection: Any) -> str:
     Return the SQL for the id of the newest record of a migration: its two parameters are the key.
 
     With each step one is asked for, and to put a query together takes Django longer than to run it.
+    It is for a record that was made just now: no other that a collation takes for it is newer.
     """
-    return f"({_newest(connection)})"
+    return f"(SELECT MAX(id) {_matching(connection)})"
 
 
 def newest_record_id(connection: Any, key: Key) -> int | None:
+    return max((pk for pk, *name in matching_records(connection, key) if tuple(name) == key), default=None)
+
+
+def matching_records(connection: Any, key: Key) -> list[tuple[int, str, str]]:
+    """
+    Return id, app and name of each record that the database takes for one of a migration.
+
+    To a collation, upper and lower case, accents or blanks at the end may be the same.
+    """
     with connection.cursor() as cursor:
-        cursor.execute(_newest(connection), key)
-        newest: int | None = cursor.fetchone()[0]
-    return newest
+        cursor.execute(f"SELECT id, app, name {_matching(connection)}", key)
+        return list(cursor.fetchall())
 
 
-def _newest(connection: Any) -> str:
+def _matching(connection: Any) -> str:
     records = connection.ops.quote_name(MigrationRecorder.Migration._meta.db_table)
-    return f"SELECT MAX(id) FROM {records} WHERE app = %s AND name = %s"  # noqa: S608 (a name)
+    return f"FROM {records} WHERE app = %s AND name = %s"
 
 
 def is_bound(bound_to: int | None, record_id: int) -> bool:

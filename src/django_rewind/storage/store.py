@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from django.db import router, transaction
+from django.db import DatabaseError, DataError, IntegrityError, router, transaction
 from django.db.models import Max, Model, Q, QuerySet
 from django.utils.timezone import now
 
+from ..backends.fields import read_out
 from ..models import Event, MigrationCode, MigrationCodeHistory, MigrationEvent, Origin, StoredContent
 from ..sources import signing
 from ..sources.description import Metadata
@@ -197,11 +198,27 @@ class Store(StoredFacts):
         present = self.contents(wanted)
         contents = [digest for digest, content in wanted.items() if present.get(digest) != content]
         if fresh or contents:
-            with transaction.atomic(using=self.connection.alias):
+            with self.backend.refusing_what_does_not_fit(), transaction.atomic(using=self.connection.alias):
                 self._write_contents({digest: wanted[digest] for digest in contents})
                 self._write(fresh, stored, replacing)
                 self._hold(wanted)
         return {key: _revision(fresh.get(key) or stored[key]) for key in by_key}
+
+    def put_each(
+        self, sources: Sequence[NewSource], *, replacing: Collection[Key] = ()
+    ) -> Iterator[tuple[NewSource, Exception]]:
+        """Store as `put` does, but for what the database refuses: yield each of those, and why."""
+        try:
+            self.put(sources, replacing=replacing)
+        except (DatabaseError, UnicodeError, ValueError) as error:
+            middle = len(sources) // 2
+            is_of_one = isinstance(error, ValueError) or self.backend.is_about_data(error)
+            if middle and is_of_one:
+                # One takes all others along: where it is, is found by halves.
+                yield from self.put_each(sources[:middle], replacing=replacing)
+                yield from self.put_each(sources[middle:], replacing=replacing)
+            else:
+                yield from ((source, error) for source in sources)
 
     def _write(
         self,
@@ -220,7 +237,7 @@ class Store(StoredFacts):
             self._row_of(key).update(**values, source_code=row.source_code)
         # Another process may be storing the same at this moment.
         new = [row for key, row in fresh.items() if key not in stored]
-        self._manager(MigrationCode).bulk_create(new, batch_size=100, ignore_conflicts=True)
+        self._insert(new)
         audit_log = AuditLog(self.connection)
         entries = [_entry(row) for row in fresh.values() if row.provenance in _STORED_AS]
         if entries and audit_log.is_kept():
@@ -241,15 +258,41 @@ class Store(StoredFacts):
         self._write_contents({digest: contents[digest] for digest in contents if digest not in there})
 
     def _row_of(self, key: Key) -> Any:
-        return self._rows(MigrationCode).filter(app_label=key[0], migration_name=key[1])
+        rows = self._rows(MigrationCode).filter(app_label=key[0], migration_name=key[1])
+        found = rows.values_list("pk", "app_label", "migration_name")
+        # A collation may take another name for the same.
+        return self._rows(MigrationCode).filter(pk__in=[pk for pk, *name in found if tuple(name) == key])
 
     def _write_contents(self, contents: Mapping[str, bytes]) -> None:
         """Write contents, also in the place of what is not what it was stored as any more."""
         for digests in in_batches(list(contents), 500):
             self._rows(StoredContent).filter(digest__in=digests).delete()
-        rows = [StoredContent(digest=digest, content=content) for digest, content in contents.items()]
-        for batch in _in_packets(rows):
-            self._manager(StoredContent).bulk_create(batch, ignore_conflicts=True)
+        self._insert([StoredContent(digest=digest, content=content) for digest, content in contents.items()])
+
+    def _insert(self, rows: Sequence[Model]) -> None:
+        """
+        Insert rows, but for those that another process has inserted at this moment.
+
+        Not with `ignore_conflicts`: to MySQL that is `INSERT IGNORE`, which alters what does not fit.
+        """
+        for packet in _in_packets(rows, self.backend.longest_statement() if rows else None):
+            manager = self._manager(type(packet[0]))
+            try:
+                with transaction.atomic(using=self.connection.alias):
+                    manager.bulk_create(packet)
+            except IntegrityError:
+                if len(packet) == 1 and not self._is_there(packet[0]):
+                    raise
+                for row in packet if len(packet) > 1 else []:
+                    self._insert([row])
+
+    def _is_there(self, row: Model) -> bool:
+        names = {StoredContent: ["digest"], MigrationCode: ["app_label", "migration_name"]}.get(type(row), [])
+        wanted = tuple(getattr(row, name) for name in names)
+        present = (
+            self._rows(type(row)).filter(**dict(zip(names, wanted))).values_list(*names) if names else []
+        )
+        return wanted in set(present)
 
     def sign(self, row: StoredMigration, *, serial: int, record_id: int | None) -> bool:
         """Sign a row with the first key if it is still as it was read, and return whether it was."""
@@ -303,25 +346,26 @@ class Store(StoredFacts):
     def bind(self, key: Key) -> StoredRevision | None:
         """Bind what is stored of a migration to its newest record; return what is, or None where nothing is."""
         table = self.connection.ops.quote_name(MigrationCode._meta.db_table)
+        fields = map(MigrationCode._meta.get_field, ("app_label", "migration_name"))
+        names = [field.get_db_prep_value(name, self.connection) for field, name in zip(fields, key)]
         where = "WHERE app_label = %s AND migration_name = %s"
         if self.backend.in_current_schema:
             where += f" AND {table}.{self.backend.in_current_schema}"
         # In plain SQL, once for each migration: to put the query together takes longer than to run it.
         with self.connection.cursor() as cursor:
             cursor.execute(
-                f"SELECT signature, key_fingerprint, digest, serial, {newest_record(self.connection)} "  # noqa: S608 (names of tables)
-                f"FROM {table} {where}",
-                [*key, *key],
+                "SELECT app_label, migration_name, id, signature, key_fingerprint, digest, serial, "  # noqa: S608 (names of tables)
+                f"{newest_record(self.connection)} FROM {table} {where}",
+                [*key, *names],
             )
-            row = cursor.fetchone()
-            if row is None:
+            # A collation may take another name for the same.
+            rows = [row for row in cursor.fetchall() if tuple(map(read_out, row[:2])) == key]
+            if not rows:
                 return None
-            signature, fingerprint, digest, serial, record_id = row
-            binding = binding_of(key, signature, fingerprint, record_id)
+            pk, signature, fingerprint, digest, serial, record_id = rows[0][2:]
             cursor.execute(
-                f"UPDATE {table} SET record_id = %s, proof = %s {where} "  # noqa: S608 (the same)
-                "AND signature = %s",
-                [record_id, binding, *key, signature],
+                f"UPDATE {table} SET record_id = %s, proof = %s WHERE id = %s AND signature = %s",  # noqa: S608
+                [record_id, binding_of(key, signature, fingerprint, record_id), pk, signature],
             )
         return StoredRevision(digest=digest, serial=serial, record_id=record_id)
 
@@ -331,10 +375,7 @@ class Store(StoredFacts):
         names = {name for _, name in keys}
         query = self._rows(MigrationCode).filter(migration_name__in=names)
         rows = self._values(query, *_COLUMNS, "source_code", "stored_at")
-        self._manager(MigrationCodeHistory).bulk_create(
-            [_as_history(row) for row in rows if (row["app_label"], row["migration_name"]) in keys],
-            batch_size=100,
-        )
+        self._insert([_as_history(row) for row in rows if (row["app_label"], row["migration_name"]) in keys])
 
 
 # What has to be as it was read for a row to be signed: the column, and the attribute.
@@ -445,19 +486,43 @@ def _revision(row: MigrationCode | StoredMigration) -> StoredRevision:
     return StoredRevision(digest=row.digest, serial=row.serial, record_id=row.record_id)
 
 
-# Databases limit what one statement may hold: MariaDB by default to 16 MiB.
+# As much as goes well in one statement.
 _PACKET = 2 * 1024 * 1024
+_ROWS = 100
+# What a statement has beside its values.
+_AROUND = 4096
 
 
-def _in_packets(contents: list[StoredContent]) -> Iterator[list[StoredContent]]:
-    packet: list[StoredContent] = []
-    for row in contents:
-        if packet and sum(len(other.content) for other in packet) + len(row.content) > _PACKET:
+def _in_packets(rows: Iterable[Model], longest: int | None) -> Iterator[list[Model]]:
+    """Return rows in lists that fit into statements of this length; a DataError says that one does not."""
+    packet: list[Model] = []
+    size = 0
+    for row in rows:
+        length = _length(row)
+        if longest is not None and length + _AROUND > longest:
+            # The server would close the connection.
+            raise DataError(f"it takes {length:,} bytes, and the server's max_allowed_packet is {longest:,}")
+        if packet and (size + length > min(_PACKET, (longest or _PACKET) - _AROUND) or len(packet) == _ROWS):
             yield packet
-            packet = []
+            packet, size = [], 0
         packet.append(row)
+        size += length
     if packet:
         yield packet
+
+
+def _length(row: Model) -> int:
+    """Return how many bytes the values of a row take in a statement, in which some are escaped."""
+    values = (getattr(row, field.attname) for field in row._meta.concrete_fields)
+    contents = [_as_content(value) for value in values if isinstance(value, (str, bytes))]
+    return sum(len(content) + sum(map(content.count, _ESCAPED)) for content in contents)
+
+
+_ESCAPED = (b"\0", b"\n", b"\r", b"\\", b"'", b'"', b"\x1a")
+
+
+def _as_content(value: str | bytes) -> bytes:
+    return value if isinstance(value, bytes) else value.encode("utf-8", "surrogatepass")
 
 
 def _acts_differently(stored: StoredMigration, row: MigrationCode) -> bool:

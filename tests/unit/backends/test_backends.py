@@ -121,9 +121,13 @@ def test_errors_by_sqlstate(driver, in_transaction):
     assert backend.is_done_already(error) != in_transaction
 
 
-def test_unicode(db):
-    """The databases of the tests hold every character."""
-    assert backend_for(connection).holds_unicode()
+TABLE, COLUMN = "django_migrations_code", "source_code"
+
+
+@pytest.mark.parametrize("text, is_kept", [("größe \U0001f40d", True), ("half \ud83d of one", False)])
+def test_what_the_databases_of_the_tests_keep(db, text, is_kept):
+    """Every character, and no half of one."""
+    assert backend_for(connection).keeps(text, TABLE, COLUMN) == is_kept
 
 
 def test_waiting_for_locked_tables(db):

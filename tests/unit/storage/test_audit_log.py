@@ -88,9 +88,9 @@ def test_texts_of_any_kind(audit_log, text, kept):
     assert [one.detail for one in audit_log.of(KEY)] == [kept]
 
 
-def test_a_database_that_knows_no_unicode(audit_log):
+def test_a_database_that_knows_no_unicode(audit_log, monkeypatch):
     """Other characters are spelled out there."""
-    audit_log.__dict__["_holds_unicode"] = False
+    monkeypatch.setattr(type(audit_log.backend), "keeps", lambda *args: False)
     audit_log.note([AuditEntry(Event.FAILED, KEY, detail="größe")])
     assert [one.detail for one in audit_log.of(KEY)] == [r"gr\xf6\xdfe"]
 

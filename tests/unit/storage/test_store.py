@@ -100,7 +100,7 @@ def test_many_texts_are_read_in_batches(store):
 
 def test_many_entries_are_written_in_few_statements(store, django_assert_max_num_queries):
     """Ten times as many do not need ten times as many statements."""
-    with django_assert_max_num_queries(12):
+    with django_assert_max_num_queries(16):
         store.put([entry(("shop", f"{number:04}")) for number in range(100)])
 
 

@@ -54,6 +54,8 @@ class Command(ReportingCommand):
                 "With --from-git they are looked for in git.",
                 str,
             )
+        if backfill.refused:
+            raise CommandError(_count(len(backfill.refused), "could not be stored."))
         if backfill.lost:
             raise CommandError(_count(len(backfill.lost), "could not be found."))
 

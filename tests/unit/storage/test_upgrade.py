@@ -17,9 +17,10 @@ from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 
 from django_rewind.models import BaselineMigration, MigrationCode, MigrationCodeHistory, Origin
+from django_rewind.sources import signing
 from django_rewind.sources.signing import Verdict
 from django_rewind.storage.store import Store
-from django_rewind.storage.upgrade_0_1 import sign_imported
+from django_rewind.storage.upgrade import sign_imported
 from django_rewind.utils.types import APP_LABEL
 from tests.support.fixtures import applied, columns, migrate, record_id, row, store_anew
 from tests.support.helpers import add, create
@@ -35,6 +36,7 @@ OURS = [
     "0004_stored_content",
     "0005_verification",
     "0006_ledger",
+    "0007_any_text",
 ]
 
 
@@ -365,3 +367,47 @@ def test_a_strange_row_of_0_1_0_keeps_nobody_from_migrating(app, line):
     MigrationCode.objects.create(app_label="shop", migration_name="0001", source_code=CLASS.format(line))
     sign_imported(django_apps, connection)
     assert Store(connection).rows()["shop", "0001"].verdict is Verdict.UNSIGNED
+
+
+# What was stored before 0007
+
+
+@pytest.mark.skipif(connection.vendor != "mysql", reason="elsewhere columns compare to the letter")
+@pytest.mark.parametrize("kind", ["varchar(255) CHARACTER SET utf8mb4", "varbinary(480)"])
+def test_columns_of_an_earlier_version(kind):
+    """Their names are kept, whatever is in them, and told apart from then on; also where it was interrupted."""
+    names = ["0002_price ", "0003_цена", "0004_" + "日" * 50, "0005_plain"]
+    try:
+        migrate(APP_LABEL, "0006")
+        with connection.cursor() as cursor:
+            cursor.execute(f"ALTER TABLE django_migrations_code MODIFY migration_name {kind} NOT NULL")
+            for name in names:
+                cursor.execute(
+                    "INSERT INTO django_migrations_code (app_label, migration_name, source_code, module, metadata,"
+                    " provenance, digest, signature, key_fingerprint, proof, serial, stored_at)"
+                    " VALUES ('cheese', %s, '', '', '{}', 'captured', '', '', '', '', 0, '2020-01-01')",
+                    [name],
+                )
+    finally:
+        migrate()
+    found = MigrationCode.objects.filter(app_label="cheese")
+    assert set(found.values_list("migration_name", flat=True)) == set(names)
+    assert found.filter(migration_name=names[2]).exists()
+    assert not found.filter(migration_name=names[0].rstrip()).exists()
+    MigrationCode.objects.create(app_label="cheese", migration_name="0005_PLAIN", source_code="")
+    found.delete()
+
+
+def test_its_own_migrations_are_stored_anew():
+    """Earlier versions had written them otherwise: nothing is amiss, and what they stored is kept."""
+    try:
+        migrate(APP_LABEL, "0006")
+        old = MigrationCode.objects.filter(app_label=APP_LABEL, migration_name="0001_initial")
+        old.update(source_code="class Migration: pass", digest=signing.digest("class Migration: pass"))
+    finally:
+        migrate()
+    call_command("verify_migrations", APP_LABEL, stdout=StringIO())
+    (earlier,) = MigrationCodeHistory.objects.filter(app_label=APP_LABEL, migration_name="0001_initial")
+    assert earlier.source_code == "class Migration: pass"
+    assert "django_migrations_code" in row((APP_LABEL, "0001_initial")).source_code
+    earlier.delete()

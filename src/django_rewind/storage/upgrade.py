@@ -1,5 +1,5 @@
 """
-What happens once in a database, when `0003_take_over` and `0006_ledger` are applied to it.
+What happens once in a database, when migrations of django-rewind are applied to it.
 
 It works on the models as those migrations know them, not on those of today.
 Someone who can delete the records of these migrations could have rows signed or bound
@@ -9,18 +9,24 @@ by having them applied again. SECURITY.md says what follows from that.
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from django.core.management.base import CommandError
 from django.db.migrations.loader import MigrationLoader
 
+from ..backends import backend_for
+from ..backends.fields import NameField
+from ..models import MigrationCode
 from ..sources import signing
-from ..sources.description import module_of
+from ..sources.bundle.modules import SourceUnavailable
+from ..sources.description import module_of, read_text
 from ..sources.signing import Verdict
 from ..sources.static import parse
 from ..sources.stored import binding_of, payload
 from ..utils.types import APP_LABEL, Key
 from .records import record_ids
+from .tables import Tables
 
 
 def _rows(apps: Any, connection: Any, model: str = "MigrationCode") -> Any:
@@ -34,7 +40,7 @@ def sign_imported(apps: Any, connection: Any) -> None:
     A text that cannot be parsed stays unsigned, and is refused by that name
     should it ever be needed.
     """
-    _set_own_aside(apps, connection)
+    _set_aside(apps, connection, _own_of_0_1(apps, connection))
     unsigned = list(_rows(apps, connection).filter(signature=""))
     _require_key(unsigned, "What version 0.1.0 has stored cannot be signed.")
     records = record_ids(connection)
@@ -52,24 +58,65 @@ def sign_imported(apps: Any, connection: Any) -> None:
         row.save(using=connection.alias)
 
 
-def _set_own_aside(apps: Any, connection: Any) -> None:
+def _own_of_0_1(apps: Any, connection: Any) -> Iterator[Any]:
     """
-    Keep what version 0.1.0 stored of its own migration as an earlier revision.
+    Yield what version 0.1.0 stored of its own migration.
 
     Ours makes the same table in other words: it would differ for ever, with nothing to be done about it.
-    `reconcile` stores ours.
     """
-    own = _rows(apps, connection).filter(app_label=APP_LABEL, signature="")
-    for row in own:
-        _rows(apps, connection, "MigrationCodeHistory").create(
-            app_label=row.app_label,
-            migration_name=row.migration_name,
-            source_code=row.source_code,
-            stored_at=row.stored_at,
-            provenance="inherited",
-            digest=signing.digest(row.source_code),
-        )
-    own.delete()
+    for row in _rows(apps, connection).filter(app_label=APP_LABEL, signature=""):
+        row.provenance, row.digest = "inherited", signing.digest(row.source_code)
+        yield row
+
+
+def set_own_aside(apps: Any, connection: Any) -> None:
+    """
+    Keep as earlier revisions what is stored of django-rewind's own migrations and reads otherwise by now.
+
+    So it is with the row of the one that runs: it was applied before, and has another record soon.
+    """
+    records = record_ids(connection)
+    own = _rows(apps, connection).filter(app_label=APP_LABEL)
+    old = [row for row in own if (APP_LABEL, row.migration_name) not in records or _has_another_file(row)]
+    _set_aside(apps, connection, old)
+
+
+def _has_another_file(row: Any) -> bool:
+    try:
+        return signing.digest(read_text(module_of((row.app_label, row.migration_name)))) != row.digest
+    except SourceUnavailable:
+        return False
+
+
+def _set_aside(apps: Any, connection: Any, rows: Iterable[Any]) -> None:
+    """Move rows into the history; `reconcile` stores what is on disk in their place."""
+    history = _rows(apps, connection, "MigrationCodeHistory")
+    columns = [field.attname for field in history.model._meta.concrete_fields]
+    for row in rows:
+        values = {name: getattr(row, name) for name in columns if name not in ("id", "replaced_at")}
+        history.create(**values)
+        row.delete(using=connection.alias)
+
+
+def drop_unfinished(connection: Any) -> None:
+    """
+    Drop the table of 0.1.0 where it is empty, before it is made.
+
+    Where schema changes are final, a first `migrate` that failed has left it without its indexes.
+    """
+    tables = Tables(connection)
+    is_left = not tables.backend.has_transactional_ddl and tables.exists(MigrationCode)
+    if is_left and not MigrationCode.objects.using(connection.alias).exists():
+        with connection.cursor() as cursor:
+            cursor.execute(f"DROP TABLE {connection.ops.quote_name(MigrationCode._meta.db_table)}")
+
+
+def alter_name_columns(apps: Any, connection: Any) -> None:
+    """Have names compared to the letter in tables that earlier versions have made."""
+    for model in apps.get_app_config(APP_LABEL).get_models():
+        columns = [field.column for field in model._meta.concrete_fields if isinstance(field, NameField)]
+        if columns:
+            backend_for(connection).alter_name_columns(model._meta.db_table, columns)
 
 
 def note_missing_before_install(apps: Any, connection: Any) -> None:
