@@ -28,7 +28,12 @@ def newest_record(connection: Any) -> str:
 
 
 def newest_record_id(connection: Any, key: Key) -> int | None:
-    return max((pk for pk, *name in matching_records(connection, key) if tuple(name) == key), default=None)
+    return max(ids_of(connection, key), default=None)
+
+
+def ids_of(connection: Any, key: Key) -> list[int]:
+    """Return the ids of the records of a migration, and of no other that the database takes for it."""
+    return [pk for pk, *name in matching_records(connection, key) if tuple(name) == key]
 
 
 def matching_records(connection: Any, key: Key) -> list[tuple[int, str, str]]:
@@ -78,8 +83,9 @@ def with_ids_as_noted(connection: Any, applied: Applied, noted: Iterable[tuple[K
 
 def rename_records(connection: Any, record_id: int, old: Key, new: Key) -> bool:
     """Give the records of a migration another name in its app; return whether the one that was read is there."""
-    records = MigrationRecorder.Migration.objects.using(connection.alias).filter(app=old[0], name=old[1])
-    return bool(records.filter(pk=record_id).exists() and records.update(name=new[1]))
+    ids = ids_of(connection, old)
+    records = MigrationRecorder.Migration.objects.using(connection.alias).filter(pk__in=ids)
+    return bool(record_id in ids and records.update(name=new[1]))
 
 
 def record_again(connection: Any, key: Key, record_id: int) -> int:

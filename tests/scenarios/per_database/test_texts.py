@@ -181,6 +181,22 @@ def test_names_that_are_alike(shop):
     assert [event for event, _ in shop.audit_log("shop.0002_Price")].count("applied") == 2
 
 
+def test_a_new_name_for_one_of_two_that_are_alike(shop):
+    """The record of the other one keeps its own."""
+    make_loose(shop)
+    with shop.on_branch("feature"):
+        add_alike(shop)
+        shop.manage("migrate")
+    shop.git("checkout", "--quiet", "feature", "--", "shop")
+    path = shop.path / "shop" / "migrations"
+    (path / f"{ALIKE[-1]}.py").rename(path / "0003_cost.py")
+
+    shop.manage("rewind", "--adopt", "--noinput")
+
+    assert shop.applied("shop") == ["0001_initial", *ALIKE[:-1], "0003_cost"]
+    shop.manage("verify_migrations")
+
+
 def test_leftovers_that_are_alike(project):
     """At installation each is noted, and `migrate` goes through."""
     open_shop(project)
