@@ -29,7 +29,7 @@ QUESTION = re.compile(r"(\[y/N\] )(\w+)$", re.MULTILINE)
 
 #: What is another each time: moments, durations, digests and hashes, paths; whose machine it is, and what runs there.
 PASSING = {
-    r"\d{4}-\d\d-\d\d(T| )\d\d:\d\d(:\d\d)?([.]\d+)?( UTC|[+]\d\d:\d\d)?": "<moment>",
+    r"\d{4}-\d\d-\d\d(T| )\d\d:\d\d(:\d\d)?([.]\d+)?( UTC|[+-]\d\d:\d\d)?": "<moment>",
     r"\d+[.]\d+ s\b": "<seconds>",
     r"\b[0-9a-f]{7,64}\b": "<hash>",
     r"(?<=: )/[\w./-]+": "<path>",

@@ -16,7 +16,7 @@ from ..sources.stored import EarlierRevision, StoredMigration
 from ..storage.audit_log import AuditLog
 from ..storage.store import Store
 from ..utils.matching import the_one
-from ..utils.printable import in_local_time
+from ..utils.printable import with_zone
 from ..utils.types import Key
 
 # Of an entry, what the report says elsewhere.
@@ -127,4 +127,4 @@ def _untranslated(choices: Any, value: str) -> str:
 
 
 def _when(moment: datetime | None) -> str:
-    return "-" if moment is None else f"{in_local_time(moment):%Y-%m-%d %H:%M:%S}"
+    return "-" if moment is None else with_zone(moment)

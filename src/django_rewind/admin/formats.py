@@ -19,8 +19,16 @@ def applied_as_html(is_applied: bool) -> SafeString:
     return as_html("applied", _("applied")) if is_applied else as_html("unapplied", _("not applied"))
 
 
-def moment(value: Any, form: str = "DATETIME_FORMAT") -> str:
-    return date(in_local_time(value), form) if value else "-"
+def moment(value: Any) -> str:
+    """Return a time of here, with the name of its zone."""
+    return (
+        f"{date(in_local_time(value), 'DATETIME_FORMAT')} {date(in_local_time(value), 'T')}" if value else "-"
+    )
+
+
+def short_moment(value: Any) -> str:
+    """Return a time of here for a column of a table."""
+    return date(in_local_time(value), "SHORT_DATETIME_FORMAT") if value else "-"
 
 
 def origin(value: str) -> str:

@@ -25,7 +25,7 @@ from .changelist import StoredMigrationsList
 from .databases import address_of, alias_of, aliases, survey_of
 from .detail import Detail
 from .filters import FILTERS
-from .formats import applied_as_html, moment, origin, signature
+from .formats import applied_as_html, origin, short_moment, signature
 from .graph import AppGraph, Overview
 from .states import status_as_html
 
@@ -179,7 +179,7 @@ class MigrationCodeAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def stored(self, row: Any) -> str:
         if "stored_at" in row.get_deferred_fields():
             return "?"
-        return moment(row.stored_at, "SHORT_DATETIME_FORMAT")
+        return short_moment(row.stored_at)
 
     @admin.display(description=_("signature"))
     def signed(self, row: Any) -> SafeString:
@@ -190,7 +190,7 @@ class MigrationCodeAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         verified = row.known.verified
         if verified is None or verified.verified_at is None:
             return None
-        when = moment(verified.verified_at, "SHORT_DATETIME_FORMAT")
+        when = short_moment(verified.verified_at)
         if not verified.problem:
             return when
         return format_html('{} <span class="rewind-problem">{}</span>', when, _("not recoverable"))

@@ -10,12 +10,12 @@ from typing import Any, TypeVar
 
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DEFAULT_DB_ALIAS, Error, connections
-from django.utils.timezone import is_aware, make_aware
+from django.utils.timezone import is_aware
 
 from django_rewind.management.exit_status import failure
 from django_rewind.management.options import with_joined_names
 from django_rewind.utils.advice import name_database, on_database
-from django_rewind.utils.printable import printable
+from django_rewind.utils.printable import in_local_time, printable
 
 # The version of the shape of what is written as JSON; the documentation describes it.
 _JSON_FORMAT = 1
@@ -156,5 +156,5 @@ class ReportingCommand(BaseCommand):
 def _as_json(value: Any) -> str:
     """Return a time in ISO 8601 with its zone, and everything else as text."""
     if isinstance(value, datetime):
-        return (value if is_aware(value) else make_aware(value)).isoformat()
+        return (value if is_aware(value) else in_local_time(value)).isoformat()
     return str(value)

@@ -29,6 +29,7 @@ from django_rewind.sources.bundle.changes import BundleChanges
 from django_rewind.sources.bundle.collector import Collector
 from django_rewind.sources.bundle.manifest import BundleMember
 from django_rewind.sources.signing import Verdict
+from django_rewind.utils.printable import with_zone
 from django_rewind.utils.types import label, names_of
 
 # Controls, invisible and overriding characters, surrogates, private and unassigned
@@ -137,7 +138,7 @@ def _lines(doubt: Doubt) -> Iterator[str]:
         yield "  It is not signed."
     else:
         yield f"  It was signed with a key that is not known here, with the fingerprint {row.key_fingerprint}."
-    when = f", stored {row.stored_at:%Y-%m-%d %H:%M}" if row.stored_at else ""
+    when = f", stored {with_zone(row.stored_at)}" if row.stored_at else ""
     # As the rest of it, in one language.
     with override(None):
         origin = str(dict(Origin.choices).get(row.origin, row.origin))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from datetime import datetime
 
-from django.utils.timezone import is_aware, localtime
+from django.utils.timezone import is_aware, localtime, make_aware
 
 # Control characters but for tab and line feed; what changes the direction of a line;
 # further ends of lines; and halves of a character, which cannot be encoded.
@@ -52,12 +52,17 @@ def in_short(text: str, longest: int) -> str:
 
 
 def in_local_time(moment: datetime) -> datetime:
-    """Return a time to be shown here."""
+    """Return a time as it is here, with its zone; one without a zone is of here already."""
     try:
-        return localtime(moment) if is_aware(moment) else moment
-    except OverflowError:
+        return localtime(moment if is_aware(moment) else make_aware(moment))
+    except Exception:  # noqa: BLE001 (pytz has errors of its own for the hour that comes twice)
         # At the end of time, and elsewhere already over.
         return moment
+
+
+def with_zone(moment: datetime) -> str:
+    """Return a time of here to be read, to the second, and how far it is from UTC."""
+    return in_local_time(moment).isoformat(" ", "seconds")
 
 
 def _escaped(match: re.Match[str]) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from datetime import datetime
 
 import pytest
 
@@ -64,6 +66,38 @@ def test_source(busy):
     assert result.stdout == busy.stored()["shop.0002_price"]
     busy.refused("show_stored_migrations", "--source", "shop", "0002", naming="More than one")
     busy.refused("show_stored_migrations", "--source", "shop", "0009", naming="0009")
+
+
+def test_source_as_json(busy):
+    """One document, with what is known of the text; also of one that nobody can encode."""
+    busy.execute(
+        "UPDATE django_migrations_code SET source_code = %s WHERE migration_name = '0002_price'",
+        "# caf\u00e9",
+    )
+    result = busy.manage("show_stored_migrations", "--source", "shop.0002_price", "--format", "json")
+
+    source = json.loads(result.stdout)["databases"]["default"]["source"]
+    assert (source["app"], source["name"], source["source_code"]) == ("shop", "0002_price", "# caf\u00e9")
+    assert source["signature"] == "signature_mismatch"
+    assert datetime.fromisoformat(source["stored_at"]).tzinfo is not None
+    assert "signature" in result.stderr or "signed" in result.stderr
+    failed = busy.attempt("show_stored_migrations", "--source", "shop", "0009", "--format", "json")
+    assert "0009" in json.loads(failed.stdout)["error"]
+
+
+@pytest.mark.parametrize("use_tz", [True, False])
+def test_times_of_the_history_have_a_zone(busy, use_tz):
+    """In the time of the project, to people and to scripts."""
+    busy.configure(TIME_ZONE="Asia/Kolkata", USE_TZ=use_tz)
+    command = ("show_stored_migrations", "--history", "shop", "0002_price")
+
+    shown = busy.manage(*command).stdout
+    document = json.loads(busy.manage(*command, "--format", "json").stdout)
+
+    assert len(re.findall(r"\d\d:\d\d:\d\d\+05:30\b", shown)) == 3
+    history = document["databases"]["default"]["history"]
+    times = [event["at"] for event in history["events"]] + [history["revisions"][0]["stored_at"]]
+    assert all("T" in time and datetime.fromisoformat(time).tzinfo is not None for time in times)
 
 
 def test_source_that_does_not_verify(busy):

@@ -8,6 +8,7 @@ from django.core.management.base import CommandError
 from django_rewind.actions.backfill import Backfill, Backfilled
 from django_rewind.management.options import add_plan
 from django_rewind.management.reporting import ReportingCommand
+from django_rewind.utils.printable import in_local_time
 from django_rewind.utils.types import label, some_names_of
 
 
@@ -83,7 +84,7 @@ def _origin(source: Backfilled) -> str:
     if source.found is None:
         return f"its file{with_what}"
     version, count = source.found.version, source.found.contents
-    day = version.when.astimezone().strftime("%Y-%m-%d %H:%M")
+    day = f"{in_local_time(version.when):%Y-%m-%d %H:%M}"
     which = f", one of {count} versions" if count > 1 else ""
     return f"commit {version.commit[:10]} of {day}{which}, {version.path}{with_what}"
 

@@ -13,7 +13,7 @@ from django_rewind.management.asking import confirm
 from django_rewind.management.options import add_noinput, add_plan
 from django_rewind.management.reporting import ReportingCommand
 from django_rewind.storage.leftovers import Leftovers
-from django_rewind.utils.printable import in_local_time
+from django_rewind.utils.printable import with_zone
 from django_rewind.utils.types import label
 
 
@@ -65,7 +65,7 @@ class Command(ReportingCommand):
         if not found:
             self.stdout.write("Nothing to discard.")
             return
-        since = f"{in_local_time(before):%Y-%m-%d %H:%M}"
+        since = with_zone(before)
         self.stdout.write(
             f"Of no applied migration and older than {since}, in the database '{alias}':",
             self.style.MIGRATE_HEADING,

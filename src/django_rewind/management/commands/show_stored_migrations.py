@@ -121,6 +121,9 @@ class Command(ReportingCommand):
         row = row.with_text(text)
         if row.verdict is not Verdict.VERIFIED:
             self.warn(f"of {label(row.key)}, {row.verdict.value}.")
+        if options["format"] == "json":
+            self.write_json({store.connection.alias: {"source": _as_data(row, text)}})
+            return
         shown = self._highlighted(self.as_it_may_be_sent(text))
         self.stdout.write(shown, ending="" if text.endswith("\n") else "\n")
 
@@ -147,6 +150,18 @@ def _is_wanted(status: Status, options: dict[str, Any]) -> bool:
     }
     wanted = [name for name in asked if options[name]]
     return not wanted or any(asked[name] for name in wanted)
+
+
+def _as_data(row: StoredMigration, text: str) -> dict[str, Any]:
+    return {
+        "app": row.key[0],
+        "name": row.key[1],
+        "digest": row.digest,
+        "origin": row.origin,
+        "signature": row.verdict.name.lower(),
+        "stored_at": row.stored_at,
+        "source_code": text,
+    }
 
 
 def _source(store: Store, app_label: str, name: str, digest: str) -> tuple[StoredMigration, str]:
