@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from django.apps import apps
@@ -213,7 +214,7 @@ class Turn:
         # Where it was held before, whoever holds it does so for longer.
         if kind is None and is_of_a_command and not self.lock.was_held:
             _lasting[self.alias] = self
-            post_migrate.connect(_end_after_the_last, dispatch_uid="django_rewind.turn")
+            _watch()
         else:
             self.lock.release()
 
@@ -279,16 +280,32 @@ def _ids(applied: dict[Key, Any], without: set[Key]) -> dict[Key, int]:
     return {key: record.pk for key, record in applied.items() if key not in without}
 
 
-def _end_after_the_last(*, sender: Any, using: str, **kwargs: Any) -> None:
-    """Connected last, so that it is called last for each app."""
+def _watch() -> None:
+    """
+    Have each sending of `post_migrate` pass here as long as a turn lasts.
+
+    A receiver of ours would never hear of one before it that fails.
+    """
+    if "send" not in vars(post_migrate):
+        setattr(post_migrate, "send", partial(_send, post_migrate.send))  # noqa: B010 (a method)
+
+
+def _send(send: Callable[..., Any], sender: Any, **named: Any) -> Any:
+    """End the turn after the last app, or with the first receiver that fails."""
     with_models = [config for config in apps.get_app_configs() if config.models_module is not None]
-    if sender is with_models[-1]:
-        _end(using)
+    is_over = True
+    try:
+        answers = send(sender, **named)
+        is_over = sender is with_models[-1]
+        return answers
+    finally:
+        if is_over:
+            _end(named.get("using", ""))
 
 
 def _end(alias: str) -> None:
     turn = _lasting.pop(alias, None)
     if not _lasting:
-        post_migrate.disconnect(dispatch_uid="django_rewind.turn")
+        vars(post_migrate).pop("send", None)
     if turn is not None:
         turn.lock.release()

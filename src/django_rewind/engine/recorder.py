@@ -38,8 +38,9 @@ class RewindRecorder(MigrationRecorder):
         super().__init__(connection)
         # What this run has captured and not recorded yet.
         self.captured: set[Key] = set()
-        # What this run has recorded (True) or unrecorded (False).
+        # What was recorded (True) or unrecorded (False) since the loader has read the records.
         self.changes: dict[Key, bool] = {}
+        self._read: Any = None
         # Set by whoever makes the executor, which has both.
         self.loader: RewindLoader | None = None
         # Of which step the records are that are made and deleted now.
@@ -49,6 +50,18 @@ class RewindRecorder(MigrationRecorder):
         self._has_audit_log: bool | None = None
         # Whether a commit that comes later would have the last word on constraints.
         self.checks_constraints = False
+
+    def begin(self, applied: Any) -> None:
+        """
+        Forget, when a run begins, what an earlier one of the same executor has left.
+
+        Args:
+            applied: what the loader has read, another object each time.
+        """
+        if self._read is not None and applied is not self._read:
+            self.changes.clear()
+        self._read = applied
+        self.captured.clear()
 
     @cached_property
     def audit_log(self) -> AuditLog:

@@ -203,6 +203,7 @@ class Runner:
     def begin(self, steps: Steps, *, fake: bool, fake_initial: bool) -> Steps:
         """Check, before the first statement, what can be known before it."""
         forget_outcome(self.connection)
+        self.executor.recorder.begin(self.loader.applied_migrations)
         self._journal = None
         if self.plan is None or self.plan.keys != [key_of(migration) for migration, _ in steps]:
             # Another package has trimmed the plan, or made its own.

@@ -511,16 +511,30 @@ WHEN_HELD = """
         call_command("migrate", verbosity=0)
     except ZeroDivisionError:
         is_held("failed")
+
+    def fails(**kwargs):
+        raise ValueError
+
+    post_migrate.connect(fails, weak=False)
+    try:
+        call_command("migrate", "shop", "0002", verbosity=0)
+    except ValueError:
+        is_held("failing receiver")
+    post_migrate.disconnect(fails)
+    print("hooked", "send" in vars(post_migrate))
 """
 
 
 def test_how_long_a_turn_lasts(slow_pods, gate):
-    """Until the receivers of a command have run; else until the executor is done, or has failed."""
+    """Until the receivers of a command have run, or one has failed; else until the executor is done, or has failed."""
     gate.unlink()
     slow_pods.migration("shop.0005_fails", python("lambda *args: 1 / 0"), after="0004_stock")
     lines = slow_pods.run(WHEN_HELD).stdout.split("\n")
 
-    assert set(lines) == {"receiver True", "command False", "executor False", "failed False", ""}
+    assert set(lines) == {
+        *("receiver True", "command False", "executor False", "failed False"),
+        *("failing receiver False", "hooked False", ""),
+    }
 
 
 def test_without_the_setting(shop):

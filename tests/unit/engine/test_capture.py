@@ -10,6 +10,7 @@ import pytest
 from django.apps import apps
 from django.core.management import call_command
 from django.db import connection, connections
+from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.recorder import MigrationRecorder
 from django.db.models.signals import post_migrate, pre_migrate
 from django.test import override_settings
@@ -54,6 +55,20 @@ def test_migrate_stores_what_it_applies(app, texts):
         assert stored.provenance == Origin.CAPTURED
         assert stored.record_id == record_id(app.key(name))
         assert stored.module == app.module(name)
+
+
+def test_an_executor_that_is_used_again(app, texts):
+    """What others have rolled back meanwhile, and edited, is stored anew before it runs again."""
+    executor = MigrationExecutor(connection)
+    executor.migrate([app.key("0002_more")])
+    migrate("shop", "0001")
+    edited = app.migration("0002_more", add("product", "other", "TextField(null=True)"), after="0001_initial")
+
+    executor.loader.build_graph()
+    executor.migrate([app.key("0002_more")])
+
+    assert stored_texts()["0002_more"] == edited
+    assert row(app.key("0002_more")).record_id == record_id(app.key("0002_more"))
 
 
 def test_it_is_stored_before_it_runs(app):
