@@ -22,6 +22,11 @@ from ..storage.store import Store
 from ..utils.types import Key, key_of, label, some_names_of
 from .handover import is_told_first
 
+_NO_TABLE = (
+    "The sources of migrations are not stored: the table 'django_migrations_code' is gone. To make it again, "
+    "run 'manage.py migrate django_rewind zero' and then 'manage.py migrate'."
+)
+
 # Takes one line about something that could not be stored.
 Warn = Callable[[str], None]
 
@@ -110,7 +115,11 @@ def _store(
         warn(f"The source of {label(key)} cannot be stored: {reason}.")
     for line in packing.left_out():
         warn(line)
-    if not packing.entries or not store.is_allowed or not store.exists():
+    if not packing.entries or not store.is_allowed:
+        return set()
+    if not store.exists():
+        if is_told_first(connection):
+            warn(_NO_TABLE)
         return set()
     keys = {entry.key for entry in packing.entries}
     for entry, error in store.put_each(packing.entries):

@@ -187,7 +187,8 @@ def _apply_migration(
 def _unapply_migration(
     runner: Runner, call: Callable[..., Any], state: Any, migration: Any, fake: bool = False
 ) -> Any:
-    """Django deletes the record after the schema's transaction."""
+    """Django deletes the record after the schema's transaction; what our own have made may be gone already."""
+    fake = fake or runner.takes_down(migration, fake=fake)
     with runner.journal.step(migration, backwards=True, fake=fake):
         return call(state, migration, fake=fake)
 

@@ -57,6 +57,8 @@ class Runner:
         self._has_begun = False
         # Whether our own migrations have nothing to make.
         self._takes_up = False
+        # Whether our own migrations have nothing to reverse.
+        self._takes_down = False
 
     @property
     def loader(self) -> RewindLoader:
@@ -344,6 +346,24 @@ class Runner:
         if not any(app_label == APP_LABEL for app_label, _ in known):
             self._takes_up = Store(self.connection).is_complete
         return self._takes_up
+
+    def takes_down(self, migration: Migration, *, fake: bool) -> bool:
+        """
+        Say of one of our own, on the way to zero, whether somebody has taken tables of ours away by hand.
+
+        Then there is nothing to reverse: the records go, and with the last one what is left of our tables.
+        """
+        if fake or migration.app_label != APP_LABEL or self.plan is None:
+            return False
+        from ..storage.store import Store
+
+        store, own = Store(self.connection), [key for key in self.plan.keys if key[0] == APP_LABEL]
+        if key_of(migration) == own[0]:
+            is_whole = own[-1][1] == "0001_initial" and own[0] in self.loader.graph.leaf_nodes(APP_LABEL)
+            self._takes_down = is_whole and not store.is_complete
+        if self._takes_down and key_of(migration) == own[-1]:
+            store.drop()
+        return self._takes_down
 
 
 _THE_SAME_AGAIN = "When what stopped it is mended, the same command goes on from there."

@@ -57,6 +57,13 @@ class Store(StoredFacts):
             present = {column[0] for column in cursor.description}
         return {field.column for field in model._meta.local_fields} <= present
 
+    def drop(self) -> None:
+        """Drop those of the tables of django-rewind that are there."""
+        models = [model for model in MigrationCode._meta.app_config.get_models() if self.exists(model)]
+        with self.connection.schema_editor() as editor:
+            for model in models:
+                editor.delete_model(model)
+
     def all(self) -> QuerySet[MigrationCode]:
         """Return the rows themselves, to be shown."""
         rows: QuerySet[MigrationCode] = self._rows(MigrationCode)

@@ -76,3 +76,23 @@ def test_back_to_an_earlier_version_of_ours(left):
     """The sources stay where they are."""
     left.manage("migrate", "django_rewind", "0005")
     assert "shop.0002_price" in left.stored()
+
+
+@pytest.mark.parametrize("table", ["", "_content", "_ledger"])
+def test_a_table_was_dropped_by_hand(shop, table):
+    """The next migrate says so, and the way to make it again is one that works."""
+    shop.execute(f"DROP TABLE django_migrations_code{table}")
+    shop.migration("shop.0002_price", PRICE, after="0001_initial")
+    warned = shop.manage("migrate").stderr
+    if not table:
+        assert "'manage.py migrate django_rewind zero' and then 'manage.py migrate'" in warned
+
+    shop.manage("migrate", "django_rewind", "zero")
+    assert not {table for table in shop.tables() if table.startswith("django_migrations_")}
+    assert shop.applied("django_rewind") == []
+
+    shop.manage("migrate")
+    assert "shop.0002_price" in shop.stored()
+    shop.delete("shop/migrations/0002_price.py")
+    shop.manage("rewind", "--noinput")
+    assert shop.columns("shop_product") == {"id", "name"}
