@@ -212,9 +212,30 @@ class Preparation:
                 # A fake run executes no operation: it is the last resort when a source is no good.
                 migration.is_inert = not migration.can_be_loaded()
             self._use_equal_files()
-            return self._nodes(self._in_order(full_plan))
+            order = self._in_order(full_plan)
+            if not self._renders(order):
+                for migration in self._stored:
+                    migration.is_inert = True
+            return self._nodes(order)
         self._load()
         return self._backwards(full_plan) if self.plan.is_backwards else self._forwards(full_plan)
+
+    def _renders(self, order: list[Key]) -> bool:
+        """Say whether all states of the plan can be rendered, as Django does with them."""
+        if not self.plan.involves_stored_code:
+            return True
+        keys = set(self.plan.keys)
+        kept = self._nodes(key for key in self._applied(order) if key not in keys)
+        try:
+            self._simulation().run(
+                kept,
+                self._nodes(key for key in order if key in keys),
+                backwards=self.plan.is_backwards,
+                renders=True,
+            )
+        except StateNotBuilt:
+            return False
+        return True
 
     @property
     def _ids_of_states(self) -> Applied:

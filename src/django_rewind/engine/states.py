@@ -18,7 +18,7 @@ from typing import Any
 
 from django.db.migrations import Migration
 from django.db.migrations.state import ProjectState
-from django.db.models import Field
+from django.db.models import Field, IntegerField
 
 from ..exceptions import NameReused, StateNotBuilt
 from ..schema.effects import effects_in, effects_of, flatten, models_made, operations_in
@@ -69,8 +69,9 @@ class Simulation:
         """
         Return an order for what is applied, and the state before the first of what is unapplied in it.
 
-        What stays comes first, where that holds; else what took a model from its app may
-        come later. Where no order holds, the error says of the first one why.
+        What stays comes first, where that holds; else what took a model from its app, or what has
+        models that exclude those of a step, may come later. Where no order holds, the error says of
+        the first one why.
         """
         others: dict[Key, dict[Name, Reused]] = {}
         try:
@@ -85,14 +86,76 @@ class Simulation:
             raise NameReused(key, name, other.given_by, other.taken_by, *target_before(taken_by))
         except (StateNotBuilt, NameReused):
             models = {step: {name for name in names if len(name) == 2} for step, names in others.items()}
-            order = with_movers_later(self.empty, kept, unapplied, models)
+            order = with_movers_later(self.empty, kept, unapplied, models) or self._with_excluding_later(
+                kept, unapplied
+            )
             if order is not None and not self.names_reused(order, unapplied):
                 with suppress(StateNotBuilt):
                     # What is there when everything is unapplied has to hold as well.
                     self.run(kept, [])
-                    first = order.index(unapplied[0])
-                    return order, self.run(order[:first], order[first:])
+                    first, last = order.index(unapplied[0]), order.index(unapplied[-1])
+                    return order, self.run(order[:first], order[first : last + 1])
             raise
+
+    def _with_excluding_later(
+        self, kept: list[Migration], unapplied: list[Migration]
+    ) -> list[Migration] | None:
+        """
+        Put what stays, and excludes the models of a step, behind the steps.
+
+        No state has both. The steps are unapplied as if it were not there, which does no harm as
+        long as they work on other tables.
+        """
+        needed = closure(map(key_of, unapplied), self.parents)
+        later: set[Key] = set()
+        while True:
+            known = [migration for migration in kept if key_of(migration) not in later]
+            free = [migration for migration in known if key_of(migration) not in needed]
+            if self._holds(known, unapplied):
+                break
+            # The first one with which it does not hold any more.
+            low, high = 0, len(free)
+            while low < high:
+                middle = (low + high) // 2
+                without = {*map(key_of, free[middle + 1 :])}
+                holds = self._holds(
+                    [migration for migration in known if key_of(migration) not in without], unapplied
+                )
+                low, high = (middle + 1, high) if holds else (low, middle)
+            if not free or low == len(free):
+                return None
+            first = key_of(free[low])
+            if not self._holds(
+                [one for one in known if key_of(one) not in {*map(key_of, free[low:])}], unapplied
+            ):
+                return None
+            later |= {key for key in map(key_of, kept) if first in closure([key], self.parents)}
+        behind = [migration for migration in kept if key_of(migration) in later]
+        if not later or later & needed or self._shares_a_table(known, unapplied, behind):
+            return None
+        return [*known, *unapplied, *behind]
+
+    def _holds(self, kept: list[Migration], unapplied: list[Migration]) -> bool:
+        try:
+            self.run(kept, unapplied)
+        except StateNotBuilt:
+            return False
+        return True
+
+    def _shares_a_table(
+        self, kept: list[Migration], unapplied: list[Migration], later: list[Migration]
+    ) -> bool:
+        """Say whether the steps work on a table that something else has changed of which their states do not know."""
+        changed = _models_changed(later)
+        state = self.empty()
+        for migration in kept:
+            state = mutated(migration, state)
+        worked_on = _models_changed(unapplied)
+        for migration in unapplied:
+            for operation in operations_in(migration, database=True) if self.rebuilds else ():
+                worked_on |= rebuilt_models(state, migration.app_label, operation, backwards=True)
+            state = mutated(migration, state)
+        return bool(changed & worked_on)
 
     def names_reused(
         self, order: list[Migration], unapplied: list[Migration]
@@ -159,9 +222,14 @@ class Simulation:
                 look_for_models(migration, state, backwards=backwards, rebuilds=self.rebuilds)
                 state = mutated(migration, state)
                 done.append(migration)
+            look_for_bases(state)
         except Exception as error:
             used = (culprit.app_label, effects_of(culprit))
-            others = [key_of(one) for one in done if conflict((one.app_label, effects_of(one)), used)]
+            others = [
+                key_of(one)
+                for one in done
+                if one is not culprit and conflict((one.app_label, effects_of(one)), used)
+            ]
             suspects = others or self.suspects
             way_out = self._way_out(culprit, error, [one for one in done if key_of(one) in suspects], steps)
             raise StateNotBuilt(key_of(step or culprit), key_of(culprit), error, suspects, way_out) from error
@@ -322,6 +390,45 @@ def look_for_models(migration: Migration, state: Any, *, backwards: bool, rebuil
         ):
             if target not in known and target[0] not in state.real_apps:
                 raise ValueError(f"Related model '{'.'.join(target)}' cannot be resolved")
+
+
+def look_for_bases(state: Any) -> None:
+    """
+    Look whether models can be made of what they inherit, as Django does when it renders a state.
+
+    Models that inherit from none of their kind, and relations, need not be rendered for that.
+    """
+    inherit = {
+        key: [base.lower() for base in model.bases if isinstance(base, str)]
+        for key, model in state.models.items()
+    }
+    parents = {key: [tuple(base.split(".", 1)) for base in bases] for key, bases in inherit.items()}
+    wanted = closure((key for key, bases in parents.items() if bases), parents)
+    models = {}
+    for key in wanted & state.models.keys():
+        model = state.models[key].clone()
+        model.options = {name: value for name, value in model.options.items() if name in ("proxy", "managed")}
+        model.managers = []
+        model.fields = {
+            name: field if _is_plain(field) else IntegerField() for name, field in model.fields.items()
+        }
+        models[key] = model
+    ProjectState(models=models, real_apps=state.real_apps).apps  # noqa: B018 (rendered here)
+
+
+def _is_plain(field: Any) -> bool:
+    return not field.is_relation or getattr(field.remote_field, "parent_link", False)
+
+
+def _models_changed(migrations: Iterable[Migration]) -> set[Key]:
+    """Return the models whose tables migrations work on, as far as anybody can tell."""
+    return {
+        (migration.app_label, effect[part])
+        for migration in migrations
+        for effect in effects_of(migration)
+        for part in ("model", "to")
+        if part in effect and (part == "model" or effect["effect"] == "rename_model")
+    }
 
 
 # Models that were moved to another app ---------------------------------------

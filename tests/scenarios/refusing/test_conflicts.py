@@ -117,3 +117,61 @@ def test_goes_through(places, feature, main):
 
     assert places.schema() == places.schema("other")
     assert places.applied("shop") == ["0001_initial", "0002_main"]
+
+
+EXCLUDE = {
+    "parent": (child("Kiosk", "Place", color=COLOR), add("place", "color", COLOR)),
+    "field": (add("store", "color", COLOR), add("place", "color", COLOR)),
+}
+
+
+@pytest.fixture(params=EXCLUDE)
+def excluding(places, request):
+    """Both branches are applied, main's by a process that knew nothing of the other one."""
+    two_branches(places, *EXCLUDE[request.param])
+    places.configure(DJANGO_REWIND_ENABLED=False)
+    places.manage("migrate")
+    places.configure(DJANGO_REWIND_ENABLED=True)
+    places.manage("backfill_migration_code")
+    return places
+
+
+def test_models_exclude_each_other(excluding):
+    """No state has both, and the tables have nothing in common: the missing one is rolled back."""
+    excluding.manage("rewind", "--noinput")
+
+    assert excluding.schema() == excluding.schema("other")
+    assert excluding.applied("shop") == ["0001_initial", "0002_main"]
+
+
+def test_models_exclude_each_other_from_the_other_branch(excluding):
+    """So it is on the branch of the other one."""
+    excluding.switch("feature")
+
+    excluding.manage("rewind", "--noinput")
+
+    assert excluding.applied("shop") == ["0001_initial", "0002_feature"]
+    assert "color" not in excluding.columns("shop_place")
+
+
+def test_a_fake_run_renders_nothing(excluding):
+    """Only records go."""
+    excluding.manage("rewind", "--noinput", "--fake")
+    assert excluding.applied("shop") == ["0001_initial", "0002_main"]
+
+
+def test_back_to_before_both(excluding):
+    """No state has both, and one after the other they go."""
+    excluding.refused("migrate", "shop", "zero", naming=("shop.0002_main", "shop.0002_feature"))
+
+    excluding.manage("rewind", "--noinput")
+    excluding.manage("migrate", "shop", "zero")
+
+    assert not {table for table in excluding.tables() if table.startswith("shop_")}
+
+
+def test_the_next_step_of_main(excluding):
+    """On top of both it goes on, or names what has to go."""
+    excluding.migration("shop.0003_more", add("tag", "more", "IntegerField(null=True)"), after="0002_main")
+    excluding.manage("migrate")
+    assert "more" in excluding.columns("shop_tag")

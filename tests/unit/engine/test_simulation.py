@@ -87,3 +87,51 @@ def test_a_simulation_leaves_operations_as_they_are():
     simulation(code).run([code, line], [rename], backwards=False)
 
     assert pointer.remote_field.field_name == "code"
+
+
+def child(name, *fields):
+    key = models.OneToOneField("depot.Item", models.CASCADE, parent_link=True, primary_key=True)
+    return migrations.CreateModel(name, [("item_ptr", key), *fields], bases=("depot.item",))
+
+
+PART = in_memory("depot.0002_part", child("Part", ("size", models.IntegerField())))
+
+
+def test_models_that_exclude_each_other():
+    """What stays comes later, as if it were not there yet."""
+    found = simulation(ITEM, PART, SIZE)
+    for kept, unapplied in ([ITEM, SIZE], [PART]), ([ITEM, PART], [SIZE]):
+        order, before = found.backwards(kept, unapplied)
+        assert order == [ITEM, *unapplied, kept[1]]
+        assert set(before.models) == {("depot", "item")}
+
+
+def test_what_depends_on_what_excludes_a_step_comes_later_too():
+    """Others stay where they are."""
+    more = in_memory("depot.0003_more", add("Item", "more"))
+    other = in_memory("depot.0002_other", create("Other"))
+    found = simulation(ITEM, PART, SIZE, other, more)
+    found.parents[key_of(more)] = [key_of(SIZE)]
+    order, _ = found.backwards([ITEM, SIZE, other, more], [PART])
+    assert order == [ITEM, other, PART, SIZE, more]
+
+
+def test_models_that_exclude_each_other_and_share_a_table():
+    """A table would lose a column of which the state does not know."""
+    both = in_memory("depot.0002_part", *PART.operations, add("Item", "note"))
+    with pytest.raises(StateNotBuilt, match="clashes"):
+        simulation(ITEM, both, SIZE).backwards([ITEM, SIZE], [both])
+
+
+@pytest.mark.parametrize(
+    "operations",
+    [
+        [child("Part", ("price", models.IntegerField()))],
+        [child("Part"), migrations.CreateModel("Whole", [], bases=("depot.item", "depot.part"))],
+    ],
+    ids=["clash", "bases"],
+)  # fmt: skip
+def test_what_no_model_can_be_made_of(operations):
+    """It is found without rendering all others."""
+    with pytest.raises(StateNotBuilt):
+        simulation(ITEM).run([ITEM], [in_memory("depot.0002_part", *operations)])
