@@ -87,6 +87,9 @@ class Transition:
         self._misplaced: set[Key] = set()
         self._stays: set[Key] = set()
         self._goals: list[Key] = []
+        # Only texts decide where nothing stored may be executed.
+        modified = first.modified if wishes.only_shows else first.differing
+        self._modified = modified() if wishes.redoes_modified else []
         self.plan = self._settled()
         # What is applied before `migrate` is run.
         self.applies = self._applies()
@@ -109,8 +112,8 @@ class Transition:
     def _settled(self) -> Plan:
         """Plan again and again, until everything that stays applied can stay."""
         while True:
-            if self.renamed or self.rewind is not self.first:
-                self.rewind = self.make(RecordChanges(self.renamed))
+            changes = RecordChanges(self.renamed, redone=self._modified)
+            self.rewind = self.make(changes) if changes else self.first
             self.rewind.includes_renamed |= self.wishes.adopts
             plan = self._planned(self.rewind)
             if self.wishes.fake or not (self.wishes.adopts or self.wishes.migrates):
@@ -142,9 +145,7 @@ class Transition:
         if wishes.redoes:
             self._goals = redo_one(rewind, wishes.app_label, wishes.name)
         elif wishes.redoes_modified:
-            # Only texts decide where nothing stored may be executed.
-            modified = rewind.modified() if wishes.only_shows else rewind.differing()
-            self._goals = redo_modified(rewind, modified, wishes.app_label)
+            self._goals = redo_modified(rewind, self._modified, wishes.app_label)
         goals = [key for key in self._goals if key in rewind.loader.applied_migrations]
         if not wishes.is_redo or wishes.adopts:
             goals += rewind.missing(wishes.app_label)
@@ -207,9 +208,9 @@ class Transition:
     def check(self) -> None:
         """Refuse, before the first statement, what could not be finished."""
         try:
-            self.rewind.check(self.plan)
             if self.wishes.adopts and self.wishes.migrates and not self.wishes.redoes_modified:
                 self._refuse_modified_files()
+            self.rewind.check(self.plan)
             if self.plan.migrations:
                 self.rewind.runner.prepare(self.plan.migrations)
             if self.acts and self.plan.applies:
@@ -240,9 +241,7 @@ class Transition:
         """Look at what is applied as if everything before it were done."""
         unapplied, followers = self.plan.unapplied, self.rewind.snapshot.followers
         gone = unapplied.union(*(followers.get(key, ()) for key in unapplied))
-        after = (
-            self.make(RecordChanges(self.renamed, gone)) if gone or self.renamed else self.make(NO_CHANGES)
-        )
+        after = self.make(RecordChanges(self.renamed, gone))
         nodes = after.loader.graph.nodes
         steps = [(nodes[key], False) for key in self.plan.applies if key in nodes]
         try:
@@ -275,7 +274,7 @@ class Transition:
                 self._is_renamed = True
                 for old, new in self.renamed.items():
                     say(f"  {label(old)} is {label(new)} from now on")
-                back = self.make(NO_CHANGES)
+                back = self.make(RecordChanges(redone=self._modified))
             if self.plan.migrations:
                 say("Marking as unapplied:" if self.plan.fake else "Rewinding:")
                 self._run_back(back, **options)

@@ -105,6 +105,7 @@ class InventoryLoader(MigrationLoader):
             excluded_apps=frozenset(conf.excluded_apps()),
             tables_in_use=tables_in_use(),
             renamed_from=self.foreseen.renamed,
+            redone=self.foreseen.redone,
             **from_store,
         )
 

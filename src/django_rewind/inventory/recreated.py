@@ -24,6 +24,8 @@ class Applied(Protocol):
     @property
     def history(self) -> dict[Key, list[Effect]]: ...
     @property
+    def redone(self) -> Collection[Key]: ...
+    @property
     def tables_in_use(self) -> frozenset[str]: ...
     def bound(self, key: Key) -> StoredMigration | None: ...
 
@@ -130,9 +132,10 @@ class Recreated:
         return {table for table, column in to_be_made if column is None}
 
     def _not_applied(self) -> list[Key]:
-        """Return the files that nothing applied stands for, parents first."""
+        """Return the files that nothing applied stands for, or that are going to be redone, parents first."""
         files = self.snapshot.files
         waiting = files.keys() - standing_together({*self.snapshot.history}, originals_of(files))
+        waiting |= {*self.snapshot.redone}
         return in_applied_order(waiting, {key: files[key].dependencies for key in waiting}, {})
 
     def left_behind(

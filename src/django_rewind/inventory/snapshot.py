@@ -156,6 +156,8 @@ class Snapshot:
     renamed_from: Mapping[Key, Key] = field(default_factory=dict)
     # What is stored, has neither record nor file, and has left something in the database.
     unrecorded: frozenset[Key] = frozenset()
+    # Modified ones whose files do not count, for it is what was applied that is going to be unapplied.
+    redone: Collection[Key] = ()
     # The squashed migrations that Django keeps in its graph and counts as applied.
     squashes: Iterable[Key] = ()
     installed_apps: frozenset[str] = frozenset()
@@ -292,6 +294,9 @@ class Snapshot:
 
     def effects(self, key: Key) -> list[Effect]:
         """Return what a migration does: from its file, else from what was stored."""
+        applied = self.bound(key) if key in self.redone else None
+        if applied is not None and why_unusable(applied) is None and applied.metadata.is_described:
+            return applied.metadata.effects
         description = self._description(key)
         return description.effects if description else []
 

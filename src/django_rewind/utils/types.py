@@ -34,15 +34,18 @@ class RecordChanges:
 
     # The new names, by the old ones.
     renamed: Mapping[Key, Key] = field(default_factory=dict)
+    # Under their new names.
     unapplied: Collection[Key] = ()
+    # Modified ones whose files are going to be applied: until then, what was applied counts.
+    redone: Collection[Key] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.renamed or self.unapplied)
+        return bool(self.renamed or self.unapplied or self.redone)
 
     def made_to(self, records: Mapping[Key, Any]) -> dict[Key, Any]:
         """Return the records as they are afterwards."""
-        stays = ((key, record) for key, record in records.items() if key not in self.unapplied)
-        return {self.renamed.get(key, key): record for key, record in stays}
+        renamed = {self.renamed.get(key, key): record for key, record in records.items()}
+        return {key: record for key, record in renamed.items() if key not in self.unapplied}
 
 
 NO_CHANGES = RecordChanges()
