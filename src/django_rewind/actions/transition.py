@@ -17,11 +17,13 @@ from ..engine.transactions import STOPS
 from ..exceptions import (
     FilesModified,
     HowFar,
+    NameReused,
     NotInOrder,
     NotRecoverable,
     PlanOutdated,
     RewindError,
     RewindInterrupted,
+    StateNotBuilt,
 )
 from ..schema.graph import closure, parents_in
 from ..sources.recovered import RecoveredMigration
@@ -90,11 +92,9 @@ class Transition:
         # Only texts decide where nothing stored may be executed.
         modified = first.modified if wishes.only_shows else first.differing
         self._modified = modified() if wishes.redoes_modified else []
-        self.plan = self._settled()
         # What is applied before `migrate` is run.
-        self.applies = self._applies()
-        self.plan.renamed = self.renamed
-        self.plan.applies = self._all_that_is_applied() if wishes.migrates else self.applies
+        self.applies: list[Key] = []
+        self.plan = self._settled()
         # The rewinds that have begun to run.
         self._back: Rewind | None = None
         self._forward: Rewind | None = None
@@ -111,26 +111,38 @@ class Transition:
 
     def _settled(self) -> Plan:
         """Plan again and again, until everything that stays applied can stay."""
-        while True:
-            changes = RecordChanges(self.renamed, redone=self._modified)
-            self.rewind = self.make(changes) if changes else self.first
-            self.rewind.includes_renamed |= self.wishes.adopts
-            plan = self._planned(self.rewind)
-            if self.wishes.fake or not (self.wishes.adopts or self.wishes.migrates):
-                return plan
-            order = self._order()
-            early = order.early(plan.unapplied)
-            if self.wishes.only_adopts:
-                self._refuse_what_has_to_wait(order, early)
-                return plan
-            again = order.to_apply_again(plan.unapplied)
-            if not again:
-                self._stays = set(early)
-                return plan
-            names = {new: old for old, new in self.renamed.items()}
-            self._misplaced |= {names.get(key, key) for key in again}
-            self._stays = set(early) - again
-            self.renamed = {old: new for old, new in self.renamed.items() if new not in again}
+        self.plan = self._planned_anew()
+        while again := self._to_apply_again():
+            self._apply_again(again)
+            self.plan = self._planned_anew()
+        self.applies = self._applies()
+        self.plan.renamed = self.renamed
+        self.plan.applies = self._all_that_is_applied() if self.wishes.migrates else self.applies
+        return self.plan
+
+    def _planned_anew(self) -> Plan:
+        changes = RecordChanges(self.renamed, redone=self._modified)
+        self.rewind = self.make(changes) if changes else self.first
+        self.rewind.includes_renamed |= self.wishes.adopts
+        return self._planned(self.rewind)
+
+    def _to_apply_again(self) -> set[Key]:
+        """Return what cannot stay where it is, as far as files tell."""
+        if self.wishes.fake or not (self.wishes.adopts or self.wishes.migrates):
+            return set()
+        order = self._order()
+        self._stays = set(order.early(self.plan.unapplied))
+        if self.wishes.only_adopts:
+            self._refuse_what_has_to_wait(order)
+            return set()
+        return order.to_apply_again(self.plan.unapplied)
+
+    def _apply_again(self, again: set[Key]) -> None:
+        """Have migrations unapplied, under the name that they are applied by, and their files applied."""
+        names = {new: old for old, new in self.renamed.items()}
+        self._misplaced |= {names.get(key, key) for key in again}
+        self._stays -= again
+        self.renamed = {old: new for old, new in self.renamed.items() if new not in again}
 
     def _planned(self, rewind: Rewind) -> Plan:
         """Return what unapplies all that has to go."""
@@ -156,7 +168,7 @@ class Transition:
         files = {
             key_of(migration): migration
             for migration, _ in runner.full_plan()
-            if key_of(migration) not in loader.recovered
+            if key_of(migration) in loader.files
         }
         ids = loader.record_ids
         applied = sorted((key for key in files if key in loader.applied_migrations), key=ids.__getitem__)
@@ -172,25 +184,25 @@ class Transition:
             rebuilds=backend_for(rewind.connection).rebuilds_tables,
         )
 
-    def _refuse_what_has_to_wait(self, order: Order, early: list[Key]) -> None:
+    def _refuse_what_has_to_wait(self, order: Order) -> None:
         """Recorded as applied before what it depends on, a migration is an inconsistent history to Django."""
         for old, new in self.renamed.items():
             lacking = [parent for parent in order.parents[new] if parent not in order.applied]
-            if new in early and lacking:
+            if new in self._stays and lacking:
                 raise NotInOrder(new, old, lacking)
 
     def _applies(self) -> list[Key]:
         """Return what is redone, and what has to be there so that nothing is applied before what it depends on."""
         again = with_parents(self.rewind, self.plan, self._goals) if self.wishes.is_redo else []
-        if self.wishes.is_redo:
+        if self.wishes.is_redo and not self.wishes.adopts:
             on_disk = self.rewind.loader.disk_migrations
             self.plan.not_reapplied = [
                 key for key in self.plan.keys if key not in on_disk and key not in self._misplaced
             ]
-        if not self._stays:
-            return again
-        needed = {*again, *closure(self._stays, parents_in(self.rewind.loader.graph))}
-        return [key for key in self._all_that_is_applied() if key in needed]
+        if self.wishes.migrates and (again or self._misplaced or self._stays):
+            # In one go, in the order of the graph: `migrate` would refuse a history that is not consistent yet.
+            return self._all_that_is_applied()
+        return again
 
     def _all_that_is_applied(self) -> list[Key]:
         """Return the files that are not applied, or not any more, in the order of the graph."""
@@ -199,8 +211,7 @@ class Transition:
         return [
             key
             for key in full_plan
-            if key not in loader.recovered
-            and (key not in loader.applied_migrations or key in self.plan.unapplied)
+            if key in loader.files and (key not in loader.applied_migrations or key in self.plan.unapplied)
         ]
 
     # Checking ---------------------------------------------------------------
@@ -210,14 +221,31 @@ class Transition:
         try:
             if self.wishes.adopts and self.wishes.migrates and not self.wishes.redoes_modified:
                 self._refuse_modified_files()
-            self.rewind.check(self.plan)
-            if self.plan.migrations:
-                self.rewind.runner.prepare(self.plan.migrations)
+            while again := self._not_commuting():
+                self._apply_again(again)
+                self._settled()
             if self.acts and self.plan.applies:
                 self._check_forward()
         except RewindError:
             self.rewind.runner.forget_stored_code()
             raise
+
+    def _not_commuting(self) -> set[Key]:
+        """Return what cannot stay while that goes on which it was applied, or raise what else stands in the way."""
+        self.rewind.check(self.plan)
+        if not self.plan.migrations:
+            return set()
+        order, loader = self._order(), self.rewind.loader
+        suspects = {*self._stays, *self.renamed.values()} - self.plan.unapplied
+        try:
+            nodes = self.rewind.runner.prepare(self.plan.migrations)
+            as_unapplied = [node for node in nodes if key_of(node) in loader.applied_migrations]
+            as_applied = sorted(as_unapplied, key=lambda node: loader.record_ids[key_of(node)])
+            return order.not_commuting(as_applied, as_unapplied, suspects) if suspects else set()
+        except (NameReused, StateNotBuilt):
+            if not suspects:
+                raise
+            return suspects
 
     def _refuse_modified_files(self) -> None:
         """Do not say that a database is as the files say where what was applied said something else."""
@@ -310,7 +338,7 @@ class Transition:
 
     @property
     def _what(self) -> str:
-        return "redo" if self.wishes.is_redo else "rewind"
+        return "redo" if self._goes_on_by_itself else "rewind"
 
     def _how_far(self) -> tuple[HowFar, list[str]]:
         """Return what is done, and the commands that go on, where it is not the same one."""

@@ -87,29 +87,65 @@ class Order:
     def _misplaced(self, unapplied: Collection[Key]) -> set[Key]:
         """Return which of those that are early is to be blamed for states that are not those of the files."""
         early = self.early(unapplied)
-        if not early:
+        stays, applies = self._divided(unapplied)
+        if not early and not applies:
             return set()
-        stays = [key for key in self.applied if key not in unapplied]
-        applies = [key for key in self.files if key not in stays]
         try:
             as_files_say = self._models(self.files)
         except StateNotBuilt:
             # Django says so when it applies them.
             return set()
         try:
-            in_database = self._models([*stays, *applies])
+            models = differing(as_files_say, self._models([*stays, *applies]))
+            blamed = self.blamed(early, models)
         except StateNotBuilt as error:
-            if error.culprit in early:
-                return {error.culprit}
             if error.culprit in stays:
-                return set()
+                return {error.culprit}.intersection(early)
+            known = closure([error.culprit], self.parents)
             models = _models_of(self.files[error.culprit])
-        else:
-            models = differing(as_files_say, in_database)
-            if not models:
-                return set()
-        blamed = {key for key in early if _models_of(self.files[key]) & models}
-        return blamed or set(early)
+            blamed = self.blamed(early, models) or self.about(set(stays) - known, models)
+        enough = (key for key in stays if key in blamed and self._is_right({*unapplied, key}, as_files_say))
+        one = next(enough, None) if len(blamed) > 1 else None
+        return {one} if one else blamed
+
+    def _divided(self, unapplied: Collection[Key]) -> tuple[list[Key], list[Key]]:
+        """Return what stays applied, in the order in which it was, and what is applied, in that of the graph."""
+        stays = [key for key in self.applied if key not in unapplied]
+        return stays, [key for key in self.files if key not in stays]
+
+    def _is_right(self, unapplied: Collection[Key], as_files_say: Models) -> bool:
+        stays, applies = self._divided(unapplied)
+        try:
+            return not differing(as_files_say, self._models([*stays, *applies]))
+        except StateNotBuilt:
+            return False
+
+    def not_commuting(
+        self, as_applied: list[Migration], as_unapplied: list[Migration], suspects: Collection[Key]
+    ) -> set[Key]:
+        """
+        Return which of some migrations cannot stay when others are unapplied that were applied before them.
+
+        Args:
+            as_applied: all that is applied, in the order in which it was.
+            as_unapplied: the same, with what is unapplied at the end.
+        """
+        if as_applied == as_unapplied:
+            return set()
+        try:
+            as_it_is = self.simulation.after(as_applied).models
+        except StateNotBuilt:
+            # Nobody knows then.
+            return set()
+        return self.blamed(suspects, differing(as_it_is, self.simulation.after(as_unapplied).models))
+
+    def about(self, keys: Iterable[Key], models: Collection[Key]) -> set[Key]:
+        """Return those of some migrations that are about models."""
+        return {key for key in keys if _models_of(self.files[key]) & {*models}}
+
+    def blamed(self, keys: Collection[Key], models: Collection[Key]) -> set[Key]:
+        """Return which of some migrations have made models differ: none where none does, and all where it is unclear."""
+        return (self.about(keys, models) or set(keys)) if models else set()
 
     def not_as_files_say(self, as_applied: Mapping[Key, Migration]) -> set[Key]:
         """
@@ -128,12 +164,7 @@ class Order:
             models = differing(as_files_say, self.simulation.after(list(versions.values())).models)
         except StateNotBuilt:
             return set(as_applied)
-        if not models:
-            return set()
-        blamed = {
-            key for key in as_applied if models & (_models_of(versions[key]) | _models_of(self.files[key]))
-        }
-        return blamed or set(as_applied)
+        return self.blamed(as_applied, models)
 
     def _models(self, order: Iterable[Key]) -> Models:
         return self.simulation.after([self.files[key] for key in order]).models

@@ -176,6 +176,62 @@ def test_what_does_not_commute_is_applied_again(shop, case):
     assert shop.rows("SELECT id FROM shop_gift") == [(1,)]
 
 
+@pytest.mark.parametrize(
+    "dropped, kept",
+    [
+        (table("product", "wasps"), table("product", "bees")),
+        (alter("product", "name", "TextField()"), rename_model("Product", "Thing")),
+    ],
+)
+def test_what_was_dropped_lies_below_what_is_kept(shop, dropped, kept):
+    """Where they do not commute, both are unapplied."""
+    with shop.on_branch("feature"):
+        shop.migration("shop.0002_dropped", dropped, after="0001_initial")
+        shop.migration("shop.0003_kept", kept, after="0002_dropped")
+        shop.manage("migrate")
+    shop.migration("shop.0002_kept", kept, after="0001_initial")
+
+    settles(shop)
+
+
+def test_the_name_of_an_applied_one_is_given_to_another(shop):
+    """Numbers shift: the file with the name of the second says what the first did."""
+    with shop.on_branch("feature"):
+        shop.migration("shop.0002_auto", create("Gift"), after="0001_initial")
+        shop.migration("shop.0003_auto", add("gift", "text", "TextField()"), after="0002_auto")
+        shop.manage("migrate")
+    shop.models("shop", "class Gift(models.Model):\n    text = models.TextField()\n")
+    shop.migration("shop.0002_stock", STOCK, after="0001_initial")
+    shop.migration("shop.0003_auto", create("Gift"), after="0002_stock")
+    shop.migration("shop.0004_auto", add("gift", "text", "TextField(default='')"), after="0003_auto")
+
+    settles(shop, "--redo-modified")
+
+
+def test_parallel_ones_that_do_not_commute(shop):
+    """The one that is applied has to come after the other one, as the files have it."""
+    with shop.on_branch("feature"):
+        shop.migration("shop.0002_price", rename_model("Product", "Thing"), after="0001_initial")
+        shop.manage("migrate")
+    shop.migration("shop.0002_tidy", table("product", "wasps"), after="0001_initial")
+    shop.migration("shop.0002_price", rename_model("Product", "Thing"), after="0001_initial")
+    shop.migration("shop.0003_merge", after=["0002_price", "0002_tidy"])
+
+    settles(shop)
+
+
+def test_an_edited_file_is_not_passed_over(shop):
+    """The schema would not be what it says: it is refused, and what is named helps."""
+    with shop.on_branch("feature"):
+        shop.migration("shop.0002_price", PRICE, after="0001_initial")
+        shop.manage("migrate")
+    shop.migration("shop.0002_price", PRICE, STOCK, after="0001_initial")
+
+    shop.refused(*STAGING, naming=("shop.0002_price", "--redo-modified", "--accept shop 0002_price"))
+
+    settles(shop, "--redo-modified")
+
+
 def test_what_cannot_be_unapplied_is_named(shop):
     """It would have to be unapplied and applied again: nothing is changed, and it is no success."""
     with shop.on_branch("feature"):

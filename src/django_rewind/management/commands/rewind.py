@@ -158,26 +158,22 @@ class Command(ReportingCommand):
             self.stdout.write("  Found by their texts: a run leaves out what would do the same.")
 
     def _do(self, transition: Transition) -> None:
-        plan = transition.plan
-        if not plan.fake:
-            self.rewind.find_out(plan)
+        if not transition.plan.fake:
+            # It may find that more has to go.
+            transition.check()
+        self.rewind, plan = transition.rewind, transition.plan
         self.rewind.describe(plan)
         if transition.acts:
             self._agree(transition)
             self._run(transition)
-        else:
-            if not plan.fake:
-                transition.check()
-            if self.verbosity >= 1:
-                self._show(replace(plan, applies=()))
+        elif self.verbosity >= 1:
+            self._show(replace(plan, applies=()))
         if self.options["migrate"]:
             transition.run_migrate(self._migrate)
 
     def _agree(self, transition: Transition) -> None:
         """Have a person agree to the plan, or an option to losing rows, where nothing else stands in the way."""
         plan = transition.plan
-        if not plan.fake:
-            transition.check()
         if not plan.fake and self.whole is not None:
             nodes = self.rewind.loader.graph.nodes
             files = [nodes[key] for key in transition.applies]
