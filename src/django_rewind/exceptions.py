@@ -150,6 +150,8 @@ class HowFar(NamedTuple):
     unread: str = ""
     # What has got another name before all that, by the names that it had.
     renamed: Mapping[Key, Key] = {}
+    # What helps where the same command will fail again.
+    by_hand: str = ""
 
     @property
     def has_begun(self) -> bool:
@@ -187,6 +189,7 @@ class RewindInterrupted(CommandError):
         how_far: None where everything was taken back.
         go_on: the commands that go on, where it is not the same one again.
         at: the step in which it stopped, where `how_far` does not tell.
+        by_hand: what helps there, where `how_far` does not tell.
     """
 
     def __init__(
@@ -197,6 +200,7 @@ class RewindInterrupted(CommandError):
         what: str = "rewind",
         go_on: Iterable[str] = (),
         at: Key | None = None,
+        by_hand: str = "",
     ) -> None:
         self.error = error = root_cause(error)
         self.how_far = how_far
@@ -228,6 +232,9 @@ class RewindInterrupted(CommandError):
             next_step = f"{'' if is_interrupt else 'Mend what stopped it, then '}{go_on_with}."
             next_step = next_step[0].upper() + next_step[1:]
         lines = [happened, *(how_far.lines if how_far else [_TAKEN_BACK]), next_step]
+        by_hand = how_far.by_hand if how_far else by_hand
+        if by_hand and not is_interrupt:
+            lines.append(by_hand)
         super().__init__(
             "\n".join(lines), returncode=getattr(error, "returncode", 130) if is_interrupt else 1
         )

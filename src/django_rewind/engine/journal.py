@@ -197,6 +197,7 @@ class Journal:
         if self.whole is None:
             AuditLog(self.connection).try_to_note([entry])
         else:
+            self.whole.by_hand = self.progress.by_hand if self.progress else ""
             self.whole.failures.append(entry)
 
     def _resume(self, step: Step, progress: Progress, stack: ExitStack) -> None:

@@ -563,5 +563,7 @@ class Preparation:
 def with_way_out(error: NotRecoverable) -> NotRecoverable:
     """An edited file is there, though it is not what ran."""
     name = label(error.key)
+    if f"--use-file {name}" in error.next_step:
+        return error
     way_out = f"Or have it undone by its file, as that is now: 'manage.py rewind' takes '--use-file {name}'."
     return NotRecoverable(error.key, error.reason, f"{error.next_step}\n{way_out}")

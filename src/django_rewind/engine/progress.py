@@ -15,8 +15,9 @@ from django.db.migrations.recorder import MigrationRecorder
 from ..backends import backend_for
 from ..exceptions import HowFar
 from ..models import Event
-from ..schema.effects import flatten, made_alone
+from ..schema.effects import effects_in, flatten, made_alone
 from ..schema.operations import in_words
+from ..sources.recovered import RecoveredMigration
 from ..storage.audit_log import AuditEntry, AuditLog
 from ..utils.causes import root_cause
 from ..utils.printable import why
@@ -201,6 +202,16 @@ class Progress:
             *self._ways_out(),
         ]
 
+    @property
+    def by_hand(self) -> str:
+        """What helps where stored code has failed that nobody can look into, such as a function."""
+        stopped_in = effects_in(self.begun[len(self.done) :])
+        is_of_its_own = any(effect["effect"] == "opaque" for effect in stopped_in)
+        if not (self.backwards and is_of_its_own and isinstance(self.migration, RecoveredMigration)):
+            return ""
+        leave_out = " Leave out of the file what is undone already." if self.done and self._note else ""
+        return f"{self.migration.how_to_edit}{leave_out}"
+
     def _ways_out(self) -> Iterator[str]:
         app_label, name = self.key
         if self.backwards:
@@ -275,4 +286,5 @@ def how_far_back(
         halfway=progress.lines(connection) if progress and progress.key in stays else [],
         fake=fake,
         unread=records.unread,
+        by_hand=progress.by_hand if progress and progress.key in stays else "",
     )

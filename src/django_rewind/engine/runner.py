@@ -257,7 +257,10 @@ class Runner:
             self.messages.warn(f"What has stopped it is {why(cause)}")
         changes = self.executor.recorder.changes
         how_far = how_far_back(self.connection, plan.migrations, changes, self.progress, fake=plan.fake)
-        for line in [*how_far.lines, *([_THE_SAME_AGAIN] if how_far.not_undone else [])]:
+        lines = [*how_far.lines, *([_THE_SAME_AGAIN] if how_far.not_undone else [])]
+        if how_far.by_hand and not isinstance(cause, KeyboardInterrupt):
+            lines.append(how_far.by_hand)
+        for line in lines:
             self.messages.warn(line)
 
     def say_what_is_missing(self) -> None:

@@ -107,6 +107,8 @@ class Whole:
         self.connection = connection
         # The step that is under way.
         self.at: Key | None = None
+        # What helps where that has failed.
+        self.by_hand = ""
         # What has failed, to be written into the audit log when everything else is rolled back.
         self.failures: list[AuditEntry] = []
         self._afterwards: list[Callable[[], None]] = []
@@ -136,7 +138,7 @@ class Whole:
             if self._is_committed:
                 raise
             self._note_failures()
-            raise RewindInterrupted(error, None, what=what, at=self.at) from error
+            raise RewindInterrupted(error, None, what=what, at=self.at, by_hand=self.by_hand) from error
         for call in self._afterwards:
             call()
 

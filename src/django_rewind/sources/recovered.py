@@ -200,7 +200,7 @@ class RecoveredMigration(Migration):
                     stored.key,
                     f"executed here it is something else than what was applied: {change}.",
                     "Have the settings, the environment and the installed apps and packages that it is computed "
-                    f"from as they were, and try again. {how_to_edit(stored)}",
+                    f"from as they were, and try again. {self.how_to_edit}",
                 )
         migration.atomic = metadata.atomic
         give_keys(migration.operations, metadata.auto_field)
@@ -213,6 +213,11 @@ class RecoveredMigration(Migration):
             for wanted, importing in imports_that_fail(function):
                 error = ImportError(f"No module named {wanted!r}", name=wanted)
                 raise _lacks_something(self.stored, error, importing)
+
+    @property
+    def how_to_edit(self) -> str:
+        """The way out where its code does not do what it has to."""
+        return how_to_edit(self.key, self.dependencies, has_file=self._replaces_file)
 
     def unload(self) -> None:
         """Drop what was executed: the folder of its data files is about to go."""

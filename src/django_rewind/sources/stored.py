@@ -8,6 +8,8 @@ from datetime import datetime
 from functools import cached_property
 from typing import Protocol
 
+from django.apps import apps
+
 from .. import conf
 from ..exceptions import NotRecoverable
 from ..utils.types import Key, label
@@ -181,13 +183,20 @@ def how_to_replace(key: Key) -> str:
     )
 
 
-def how_to_edit(stored: StoredMigration) -> str:
+def how_to_edit(key: Key, parents: Iterable[Key], *, has_file: bool) -> str:
     """Return the way out where what is stored cannot be executed as it is, or does not do what it has to."""
-    app_label, name = stored.key
-    parents = [parent for app, parent in stored.metadata.dependencies if app == app_label]
+    app_label, name = key
+    if app_label not in apps.app_configs:
+        return f"Install the app '{app_label}' to have its migrations written to files, and edited."
+    before = max((parent for app, parent in parents if app == app_label), default="zero")
+    written = (
+        "edit its file"
+        if has_file
+        else f"run 'manage.py restore_migrations {app_label} {name}', edit the file that this writes"
+    )
     return (
-        f"Or run 'manage.py restore_migrations {app_label} {name}', edit the file that this writes, and run "
-        f"'manage.py rewind {app_label} {max(parents, default='zero')} --use-file {label(stored.key)}'."
+        f"To change what it does when it is unapplied, {written}, and run "
+        f"'manage.py rewind {app_label} {before} --use-file {label(key)}'."
     )
 
 

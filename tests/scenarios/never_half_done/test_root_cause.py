@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import closing
 
 import pytest
@@ -141,3 +142,36 @@ def test_connection_that_is_killed(shop, vendor, kill):
     leave(shop, f"connection.cursor().execute('{kill}')")
 
     is_named(shop, "OperationalError: ")
+
+
+@pytest.mark.parametrize("options", [[], ["--atomic"]])
+def test_reverse_code_that_fails(shop, options):
+    """The error names what helps, and that works as it is typed."""
+    if options and shop.db().vendor == "mysql":
+        pytest.skip("--atomic is refused there")
+    before = shop.schema()
+    leave(shop, "raise KeyError('colour')")
+
+    is_named(shop, "KeyError: 'colour'", *options)
+    result = shop.attempt("rewind", "--noinput", "--allow-data-loss", *options)
+    restore, rewind = re.findall(r"'manage\.py ([^']+)'", result.stderr.splitlines()[-1])
+    assert "edit the file" in result.stderr
+
+    shop.manage(*restore.split())
+    path = "shop/migrations/0003_fill.py"
+    shop.write(path, shop.read(path).replace("raise KeyError('colour')", "pass"))
+    shop.manage(*rewind.split(), "--noinput", "--allow-data-loss")
+    assert shop.applied("shop") == ["0001_initial", "0002_line"]
+    assert shop.columns("shop_product") == {"id", "name"}
+    shop.delete(path)
+    shop.manage("rewind", "--noinput", "--allow-data-loss")
+    assert shop.schema() == before
+
+
+def test_way_out_is_named_by_migrate(shop):
+    """Django's own command shows the traceback, and says the same."""
+    leave(shop, "raise KeyError('colour')")
+
+    result = shop.attempt("migrate", "shop", "0001")
+
+    assert "'manage.py rewind shop 0002_line --use-file shop.0003_fill'" in result.output
