@@ -5,7 +5,7 @@ does by itself, and, where the files are gone, from the Git history that they we
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -52,11 +52,12 @@ class Backfilled:
 
 
 class Backfill:
-    """What is applied in one database and not stored, of some apps or all, and where its source is."""
+    """What is applied in one database and not stored, all of it or what is asked for, and where its source is."""
 
-    def __init__(self, connection: Any, app_labels: Iterable[str] = ()) -> None:
+    def __init__(self, connection: Any) -> None:
         self.connection = connection
-        self.app_labels = list(app_labels)
+        # The migrations that are looked at; None for all.
+        self.asked: Container[Key] | None = None
         self.found: list[Backfilled] = []
         # Looked for and not found, each with the reason.
         self.lost: dict[Key, str] = {}
@@ -78,22 +79,24 @@ class Backfill:
         self.disk = loader.files
         self.snapshot = loader.snapshot
         self.records: Mapping[Key, Any] = MigrationRecorder(connection).applied_migrations()
-        known = {*_labels(), *(app_label for app_label, _ in (*self.snapshot.applied, *self.snapshot.files))}
-        for app_label in self.app_labels:
-            if app_label not in known:
-                raise CommandError(
-                    f"No installed app with label '{app_label}', and none of its migrations is applied."
-                )
-        # Stored and never to be used, each with the reason: it is replaced.
+
+    @property
+    def keys(self) -> set[Key]:
+        """The migrations that may be asked for."""
+        return {*self.snapshot.applied, *self.snapshot.files}
+
+    @cached_property
+    def damaged(self) -> dict[Key, str]:
+        """What is stored and never to be used, each with the reason: it is replaced."""
         stored = {
             key: row
             for key, row in self.snapshot.stored.items()
             if key in self.snapshot.applied and self._is_asked_for(key)
         }
-        self.damaged = not_as_signed(connection, stored)
+        return not_as_signed(self.connection, stored)
 
     def _is_asked_for(self, key: Key) -> bool:
-        return not self.app_labels or key[0] in self.app_labels
+        return self.asked is None or key in self.asked
 
     @cached_property
     def _unstored(self) -> list[Key]:
@@ -157,6 +160,12 @@ class Backfill:
         self.found += [Backfilled(entry, found.get(entry.key)) for entry in packing.entries]
         self.lost.update(packing.failed)
         self.notes += packing.left_out()
+        self.notes += [
+            f"Of {label(key)}, git holds {source.contents} versions. The last one before it was applied is taken, "
+            f"from commit {source.version.commit[:10]}: it need not be the one that was applied."
+            for key, source in found.items()
+            if source.contents > 1
+        ]
         self.notes += [
             f"Of {label(key)}, {self.damaged[key]}: a backfill replaces it, and keeps it in the history as evidence."
             for key in (entry.key for entry in packing.entries)

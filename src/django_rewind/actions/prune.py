@@ -22,13 +22,13 @@ from ..storage.records import record_ids
 from ..utils.types import Key
 
 
-def pruning(connection: Any, before: datetime, app_label: str | None = None) -> Pruning:
-    """Return what finds and discards what is older than a date, of one app or of all."""
+def pruning(connection: Any, before: datetime, app_label: str | None = None, prefix: str = "") -> Pruning:
+    """Return what finds and discards what is older than a date, of all apps, of one, or of migrations of it."""
     if not conf.in_force():
         raise CommandError("django-rewind is switched off: set DJANGO_REWIND_ENABLED to True to prune.")
     if not (loader_of(connection).store_is_ready and AuditLog(connection).is_there()):
         raise NotInitialized(connection.alias)
-    return Pruning(connection, before, app_label, lambda: _kept(connection))
+    return Pruning(connection, before, app_label, prefix, lambda: _kept(connection))
 
 
 def _kept(connection: Any) -> set[Key]:

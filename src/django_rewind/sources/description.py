@@ -12,6 +12,7 @@ import platform
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from typing import Any
 
 import django
@@ -185,6 +186,15 @@ def module_of(key: Key) -> str:
     """
     package, _ = MigrationLoader.migrations_module(key[0])
     return f"{package}.{key[1]}"
+
+
+def has_file(key: Key) -> bool:
+    """Say whether this checkout has a file of a migration; it is not imported."""
+    try:
+        return find_spec(module_of(key)) is not None
+    except (ImportError, LookupError, AttributeError, ValueError):
+        # Its app, or the package of its migrations, is not here.
+        return False
 
 
 def read_text(module_name: str) -> str:

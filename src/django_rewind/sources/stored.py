@@ -14,7 +14,7 @@ from .. import conf
 from ..exceptions import NotRecoverable
 from ..utils.types import Key, label
 from . import signing
-from .description import Metadata
+from .description import Metadata, has_file
 from .signing import Verdict
 
 
@@ -176,10 +176,12 @@ def _bound(key: Key, signature: str, record_id: int) -> list[str]:
 
 def how_to_replace(key: Key) -> str:
     """Return the way out where what is stored was changed, and is never used."""
-    command = f"manage.py backfill_migration_code {key[0]}"
+    command = f"manage.py backfill_migration_code {key[0]} {key[1]}"
+    if has_file(key):
+        return f"Have it replaced: '{command}' takes the file of {label(key)}."
     return (
-        f"Have it replaced: '{command}' takes the file of {label(key)}, and "
-        f"'{command} --from-git' finds it in git where it is gone."
+        f"Have it replaced: '{command} --from-git' takes what git holds of {label(key)}. "
+        "Where that are several versions, it need not be the one that was applied."
     )
 
 

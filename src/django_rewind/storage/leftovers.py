@@ -69,15 +69,22 @@ class Pruning(Tables):
     Args:
         before: what is younger is kept.
         app_label: only migrations of this app.
+        prefix: only those of which the name begins with this.
         kept: returns the migrations of which nothing is discarded.
     """
 
     def __init__(
-        self, connection: Any, before: datetime, app_label: str | None, kept: Callable[[], Collection[Key]]
+        self,
+        connection: Any,
+        before: datetime,
+        app_label: str | None,
+        prefix: str,
+        kept: Callable[[], Collection[Key]],
     ) -> None:
         super().__init__(connection)
         self.before = before
         self.app_label = app_label
+        self.prefix = prefix
         self.kept = kept
 
     def look(self) -> Leftovers:
@@ -100,7 +107,8 @@ class Pruning(Tables):
     def _by_key(self, rows: Any, kept: Collection[Key]) -> dict[Key, frozenset[int]]:
         found: dict[Key, set[int]] = {}
         for app_label, name, pk in self._read(rows.values_list("app_label", "migration_name", "pk")):
-            if (app_label, name) not in kept:
+            # Not in SQL, where some databases do not tell upper case from lower.
+            if (app_label, name) not in kept and name.startswith(self.prefix):
                 found.setdefault((app_label, name), set()).add(pk)
         return {key: frozenset(ids) for key, ids in found.items()}
 

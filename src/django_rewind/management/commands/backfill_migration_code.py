@@ -6,7 +6,7 @@ from typing import Any
 from django.core.management.base import CommandError
 
 from django_rewind.actions.backfill import Backfill, Backfilled
-from django_rewind.management.options import add_plan
+from django_rewind.management.options import add_choice, add_plan, chosen
 from django_rewind.management.reporting import ReportingCommand
 from django_rewind.utils.printable import in_local_time
 from django_rewind.utils.types import label, some_names_of
@@ -23,7 +23,7 @@ class Command(ReportingCommand):
 
     def add_arguments(self, parser: Any) -> None:
         super().add_arguments(parser)
-        parser.add_argument("app_label", nargs="*", help="App labels; all apps without one.")
+        add_choice(parser)
         parser.add_argument(
             "--from-git",
             action="store_true",
@@ -37,7 +37,9 @@ class Command(ReportingCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         (connection,) = self.connections(options)
-        backfill = Backfill(connection, options["app_label"])
+        backfill = Backfill(connection)
+        if options["app_label"]:
+            backfill.asked = chosen(options["app_label"], backfill.keys, "on disk or applied")
         backfill.look_on_disk()
         if options["from_git"]:
             backfill.look_in_git()

@@ -10,7 +10,7 @@ from django.utils.timezone import is_aware, make_aware, make_naive, now
 
 from django_rewind.actions.prune import pruning
 from django_rewind.management.asking import confirm
-from django_rewind.management.options import add_noinput, add_plan
+from django_rewind.management.options import add_noinput, add_plan, add_target, target
 from django_rewind.management.reporting import ReportingCommand
 from django_rewind.storage.leftovers import Leftovers
 from django_rewind.utils.printable import with_zone
@@ -28,7 +28,7 @@ class Command(ReportingCommand):
 
     def add_arguments(self, parser: Any) -> None:
         super().add_arguments(parser)
-        parser.add_argument("app_label", nargs="?", help="App label: only migrations of this app.")
+        add_target(parser, "App label: only migrations of this app.", "Only those with this name or prefix.")
         parser.add_argument(
             "--before",
             required=True,
@@ -44,7 +44,8 @@ class Command(ReportingCommand):
         if is_json and options["interactive"] and not options["plan"]:
             raise CommandError("Add --noinput or --plan to --format json: it asks nobody.", returncode=2)
         (connection,) = self.connections(options)
-        prune = pruning(connection, before, options["app_label"])
+        app_label, name = target(options)
+        prune = pruning(connection, before, app_label, name or "")
         found = prune.look()
         talks = not is_json and options["verbosity"] >= 1
         if talks:
