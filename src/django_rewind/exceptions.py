@@ -11,10 +11,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from django.core.management.base import CommandError
+from django.db import router
 
 from .utils.causes import root_cause
 from .utils.printable import printable, printable_name, why
-from .utils.types import Key, label, names_of
+from .utils.types import APP_LABEL, Key, label, names_of
 
 __all__ = [
     "AppliedUnderAnotherName",
@@ -82,10 +83,18 @@ class NotInitialized(CommandError):
     """A database has no tables of django-rewind, or nothing in them."""
 
     def __init__(self, alias: str) -> None:
-        super().__init__(
-            f"Nothing is stored in the database '{alias}' yet: "
-            f"run 'manage.py migrate --database {alias}' first."
-        )
+        if router.allow_migrate(alias, APP_LABEL):
+            problem = (
+                f"Nothing is stored in the database '{alias}' yet: "
+                f"run 'manage.py migrate --database {alias}' first."
+            )
+        else:
+            problem = (
+                f"Nothing is stored in the database '{alias}': a router keeps the tables of django-rewind out "
+                f"of it.\nLet its allow_migrate() answer True for '{APP_LABEL}' and '{alias}', and run "
+                f"'manage.py migrate --database {alias}'."
+            )
+        super().__init__(problem)
 
 
 class NotRecoverable(MigrationError):

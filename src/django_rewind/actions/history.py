@@ -74,7 +74,11 @@ def timelines(connections: Iterable[Any], app_label: str, prefix: str) -> dict[s
     """Return the life of one migration in each database that knows of it, by alias."""
     asked = list(connections)
     # The table of version 0.1.0 has the same name, and less in it.
-    ready = [connection for connection in asked if loader_of(connection).store_is_ready]
+    ready = [
+        connection
+        for connection in asked
+        if loader_of(connection).store_is_ready and AuditLog(connection).is_there()
+    ]
     if not ready:
         raise NotInitialized(asked[0].alias)
     known = {connection: _known(connection, app_label) for connection in ready}

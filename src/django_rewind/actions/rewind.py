@@ -74,6 +74,7 @@ class Rewind:
         self.loader: RewindLoader = self.executor.loader
         if not self.loader.store_is_ready:
             raise NotInitialized(connection.alias)
+        Store(connection).check_is_there()
         if stale_apps is None or list(stale_apps) or foreseen:
             self.loader.stale_apps = None if stale_apps is None else frozenset(stale_apps)
             self.loader.foreseen = foreseen

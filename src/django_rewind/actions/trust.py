@@ -68,6 +68,7 @@ class Trust:
             raise CommandError(problem)
         self.connection = connection
         self.store = Store(connection)
+        self.store.check_is_there()
         self.statuses = self._asked_for(app_label, name)
         texts = self.store.texts(status.key for status in self.statuses)
         contents = self.store.contents(

@@ -83,6 +83,8 @@ class Verifier:
         self.is_kept_empty = not (loader.applied_migrations or self.store.is_allowed)
         if not (loader.store_is_ready or self.is_kept_empty):
             raise NotInitialized(connection.alias)
+        if not self.is_kept_empty:
+            self.store.check_is_there()
         self.files = loader.files
         self.snapshot = with_unrecorded(with_comparisons(loader), connection)
         self.statuses = [status for status in statuses(self.snapshot) if status.stored or status.is_applied]

@@ -13,6 +13,7 @@ from django.db.models import Max, Model, Q, QuerySet
 from django.utils.timezone import now
 
 from ..backends.fields import read_out
+from ..exceptions import NotInitialized
 from ..models import Event, MigrationCode, MigrationCodeHistory, MigrationEvent, Origin, StoredContent
 from ..sources import signing
 from ..sources.description import Metadata
@@ -41,6 +42,11 @@ class Store(StoredFacts):
     def is_allowed(self) -> bool:
         """Whether the routers let the table exist on this alias."""
         return bool(router.allow_migrate_model(self.connection.alias, MigrationCode))
+
+    def check_is_there(self) -> None:
+        """Raise NotInitialized where the database has no table for the sources."""
+        if not self.exists():
+            raise NotInitialized(self.connection.alias)
 
     @property
     def is_complete(self) -> bool:

@@ -213,6 +213,7 @@ def test_content_of_the_time_of_application(old, applied, operation, monkeypatch
 
     assert operation in old.stored()["shop.0002_price"]
     assert "one of 2 versions" in result.stdout
+    assert "it need not be the one that was applied" in result.stderr
 
 
 def test_stash(old):

@@ -117,6 +117,7 @@ class Command(ReportingCommand):
 
     def _print_source(self, options: dict[str, Any]) -> None:
         store = Store(self.connection(options, "--source"))
+        store.check_is_there()
         row, text = _source(store, *named(options["source"], "--source"), options["digest"])
         row = row.with_text(text)
         if row.verdict is not Verdict.VERIFIED:
