@@ -460,12 +460,16 @@ class UnknownColumns(RewindError):
         self.columns = sorted(columns)
         names = ", ".join(f"'{column}'" for column in self.columns)
         causes = ", ".join(label(one) for one in sorted(missing))
-        super().__init__(
+        problem = (
             f"Migration {label(key)} would have SQLite rebuild the table '{table}', and "
             f"its columns {names}, of which no usable migration knows, would be lost "
-            f"with their data. Applied, but not usable here: {causes}.",
-            f"Bring back the files of {causes} and try again.",
+            "with their data."
         )
+        by_hand = f"Save what is in these columns, drop them from '{table}', and try again."
+        if causes:
+            problem += f" Applied, but not usable here: {causes}."
+            by_hand = f"Bring back the files of {causes} and try again."
+        super().__init__(problem, by_hand)
 
 
 class PromptCancelled(CommandError):

@@ -18,13 +18,13 @@ from django.core.management.base import CommandError
 from django.db import DEFAULT_DB_ALIAS
 
 from ..backends import backend_for
-from ..engine.plan import Plan
+from ..engine.plan import Plan, at_stake
 from ..engine.preflight import check_reversible
 from ..exceptions import RewindError, RewindInterrupted
 from ..git.hook import Choices
 from ..inventory.snapshot import FileStatus, Snapshot
 from ..utils.advice import on_database
-from ..utils.types import Key, some_names_of, some_of
+from ..utils.types import Key, some_names_of
 from .rewind import Rewind
 
 
@@ -137,9 +137,9 @@ def _undo(lacking: Lacking, choices: Choices) -> str:
         lacking.rewind.find_out(lacking.plan)
     except RewindError as error:
         return f"{lacking.in_words(choices.database)} Not done by itself: {error.problem}"
-    lost = list(map(str, lacking.rewind.losses(lacking.plan)))
+    lost = lacking.rewind.losses(lacking.plan)
     if lost and not choices.allow_data_loss:
-        return f"{lacking.in_words(choices.database)} Not done by itself: it would lose what is in {some_of(lost)}."
+        return f"{lacking.in_words(choices.database)} Not done by itself: it {at_stake(lost, 'would lose what is in', most=3)}."
     # From here on it takes as long as it takes: half an undo is worse than a wait.
     signal.alarm(0)
     # A development server that holds a table would have the checkout wait for ever.
@@ -149,6 +149,7 @@ def _undo(lacking: Lacking, choices: Choices) -> str:
             "rewind",
             database=choices.database,
             interactive=False,
+            allow_data_loss=choices.allow_data_loss,
             verbosity=0,
             lock_timeout=choices.timeout,
             stdout=StringIO(),
@@ -158,7 +159,9 @@ def _undo(lacking: Lacking, choices: Choices) -> str:
         return _not_undone(lacking, interruption.error)
     except Exception as error:  # noqa: BLE001 (stored code raises what it likes)
         return _not_undone(lacking, error)
-    loss = f" What was in {some_of(lost)} is lost." if lost else ""
+    loss = (
+        f" This {at_stake(lost, 'lost what was in', 'may have changed values in', most=3)}." if lost else ""
+    )
     return f"undone for this checkout: {some_names_of(lacking.plan.keys)}.{loss}"
 
 

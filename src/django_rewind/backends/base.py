@@ -8,9 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import DatabaseError, DataError, IntegrityError
 from django.db.migrations import Migration
+from django.db.models import DecimalField, Field
 
 if TYPE_CHECKING:
     from .locks import DatabaseLock
+
+
+class NotThere(Exception):
+    """What a query asks for is in no table that the connection sees."""
+
+
+class NotTold(Exception):
+    """The database refuses to answer a query."""
 
 
 class Backend:
@@ -63,27 +72,103 @@ class Backend:
     # Tables -----------------------------------------------------------------
 
     def has_table_in_current_schema(self, table: str) -> bool:
-        return self.has(table)
+        with self.connection.cursor() as cursor:
+            return table in self.connection.introspection.table_names(cursor)
 
     def has(self, table: str, column: str | None = None) -> bool:
-        """Return whether the connection sees a table, or a column of it."""
-        inspector = self.connection.introspection
-        with self.connection.cursor() as cursor:
-            if table not in inspector.table_names(cursor):
-                return False
-            return column is None or column in {
-                description.name for description in inspector.get_table_description(cursor, table)
-            }
+        """
+        Return whether the connection sees a table, or a column of it.
+
+        It is asked as a run will ask it: introspection lists neither views nor what is in another
+        schema or database.
+        """
+        try:
+            self._first(self._select(table, column, "1 = 0"))
+        except NotThere:
+            return False
+        except NotTold:
+            pass
+        return True
 
     def has_rows(self, table: str, null_in: str | None = None) -> bool:
-        """Return whether a table has rows, or rows with NULL in a column."""
-        if not self.has(table, null_in):
+        """Return whether a table has rows, or rows with NULL in a column, as far as the database tells."""
+        return self.finds(self._select(table, None, f"{self.column(null_in)} IS NULL" if null_in else ""))
+
+    def count(self, table: str, column: str | None, bound: int, *, nulls: bool = False) -> int | None:
+        """
+        Count rows, or those with a value (or with NULL) in a column, up to one more than a bound.
+
+        Returns:
+            0 where there is no such table or column; None where the database does not tell.
+        """
+        condition = f"{self.column(column)} IS {'' if nulls else 'NOT '}NULL" if column else ""
+        rows = f"{self._select(table, None, condition)} LIMIT {bound + 1}"
+        try:
+            row = self._first(f"SELECT COUNT(*) FROM ({rows}) bounded")  # noqa: S608 (quoted names)
+        except NotThere:
+            return 0
+        except NotTold:
+            return None
+        return int(row[0]) if row else 0
+
+    def finds(self, query: str, params: Sequence[Any] = ()) -> bool:
+        """Return whether a query finds a row; not where it asks for what is not there, or is not told."""
+        try:
+            return self._first(f"{query} LIMIT 1", params) is not None
+        except (NotThere, NotTold):
             return False
-        quote = self.connection.ops.quote_name
-        condition = "" if null_in is None else f" WHERE {quote(null_in)} IS NULL"
+
+    def column(self, name: str, of: str = "counted") -> str:
+        """Return a column for a query: alone, SQLite takes the quoted name of no column for a text."""
+        return f"{of}.{self.connection.ops.quote_name(name)}"
+
+    def _select(self, table: str, column: str | None, condition: str) -> str:
+        what = self.column(column) if column else "1"
+        where = f" WHERE {condition}" if condition else ""
+        # (S608: names are quoted)
+        return f"SELECT {what} AS found FROM {self.connection.ops.quote_name(table)} counted{where}"  # noqa: S608
+
+    def _first(self, query: str, params: Sequence[Any] = ()) -> tuple[Any, ...] | None:
+        savepoint = self.connection.savepoint()
+        try:
+            with self.connection.cursor() as cursor:
+                cursor.execute(query, params or None)
+                row: tuple[Any, ...] | None = cursor.fetchone()
+        except DatabaseError as error:
+            # In PostgreSQL the transaction would be lost.
+            self.connection.savepoint_rollback(savepoint)
+            if not self.connection.is_usable():
+                raise
+            raise (NotThere if self.is_missing(error) else NotTold) from error
+        self.connection.savepoint_commit(savepoint)
+        return row
+
+    def is_missing(self, error: DatabaseError) -> bool:
+        """Return whether a query failed because there is no such table or column."""
+        return any(words in str(error) for words in ("no such table", "no such column"))
+
+    def columns_with_data(self, table: str) -> set[str]:
+        """Return the columns of a table but for those that are computed of others; none where it is not there."""
         with self.connection.cursor() as cursor:
-            cursor.execute(f"SELECT 1 FROM {quote(table)}{condition} LIMIT 1")  # noqa: S608 (quoted names)
-            return cursor.fetchone() is not None
+            if table not in self.connection.introspection.table_names(cursor):
+                return set()
+            return {
+                column.name for column in self.connection.introspection.get_table_description(cursor, table)
+            }
+
+    def makes_up_values(self, field: Field[Any, Any]) -> bool:
+        """Return whether a column that takes no NULL can be added to a table with rows, without a default."""
+        return False
+
+    def against_type(self, field: Field[Any, Any], there: Field[Any, Any]) -> str:
+        """Return the condition of rows that keep a column from becoming that of a field; empty for none."""
+        kind, name = field.get_internal_type(), self.column(there.column)
+        if kind in self.connection.ops.integer_field_ranges:
+            low, high = self.connection.ops.integer_field_range(kind)
+            return f"({name} < {low} OR {name} > {high})"
+        if isinstance(field, DecimalField) and None not in (field.max_digits, field.decimal_places):
+            return f"ABS({name}) >= 1{'0' * (field.max_digits - field.decimal_places)}"
+        return ""
 
     # Texts and errors -------------------------------------------------------
 

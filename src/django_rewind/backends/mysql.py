@@ -8,6 +8,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from django.db import DatabaseError
+from django.db.models import Field
 
 from .base import Backend, is_encodable
 from .fields import spell_out
@@ -21,6 +22,9 @@ _DATA_REFUSED = {1300, 1366, 3988}
 
 # By connection of the driver, by table and column.
 _charsets: WeakKeyDictionary[Any, dict[tuple[str, str], list[str]]] = WeakKeyDictionary()
+
+# Errors for a database, a column or a table that is not there.
+_MISSING = {1049, 1054, 1146}
 
 
 class MySQL(Backend):
@@ -113,6 +117,24 @@ class MySQL(Backend):
         number = error.args[0] if error.args else None
         # 1005 stands for what the storage engine says: 121 is a name that there is already.
         return number in _DONE_ALREADY or (number == 1005 and "errno: 121" in str(error))
+
+    def makes_up_values(self, field: Field[Any, Any]) -> bool:
+        # 0 or an empty text, which no foreign key points to.
+        if getattr(field, "db_constraint", False):
+            return False
+        is_date = field.get_internal_type() in ("DateField", "DateTimeField")
+        return not is_date or "NO_ZERO_DATE" not in self.connection.sql_mode
+
+    def against_type(self, field: Field[Any, Any], there: Field[Any, Any]) -> str:
+        is_strict = any(mode.startswith("STRICT_") for mode in self.connection.sql_mode)
+        if not is_strict:
+            return ""
+        if field.max_length and str(field.db_type(self.connection)).startswith("varchar"):
+            return f"CHAR_LENGTH({self.column(there.column)}) > {field.max_length}"
+        return super().against_type(field, there)
+
+    def is_missing(self, error: DatabaseError) -> bool:
+        return bool(error.args) and error.args[0] in _MISSING
 
     def limit_lock_waits(self, seconds: int) -> None:
         with self.connection.cursor() as cursor:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django.db import DatabaseError
+from django.db.models import Field
 
 from .base import Backend, is_encodable
 from .locks import ServerLock, process_in_words
@@ -18,6 +19,9 @@ _TABLES_OF_CURRENT_SCHEMA = (
 
 # SQLSTATEs for what is there, or gone, already.
 _DONE_ALREADY = {"42701", "42703", "42704", "42710", "42P01", "42P07"}
+
+# SQLSTATEs for a schema, a table or a column that is not there.
+_MISSING = {"3F000", "42703", "42P01"}
 
 # More of an application's name would be cut off by the server.
 _LONGEST_NAME = 63
@@ -43,10 +47,20 @@ class PostgreSQL(Backend):
         return is_encodable(text, _codec_of(encoding or ""))
 
     def is_done_already(self, error: DatabaseError) -> bool:
-        cause = error.__cause__
-        state = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
         # Within a transaction, that is lost whatever the error was.
-        return state in _DONE_ALREADY and not self.connection.in_atomic_block
+        return _state(error) in _DONE_ALREADY and not self.connection.in_atomic_block
+
+    def against_type(self, field: Field[Any, Any], there: Field[Any, Any]) -> str:
+        types = self.connection.data_types
+        kind = field.get_internal_type()
+        # Without a cast, which Django writes for other types alone, nothing is cut.
+        is_same = kind in types and types[kind] == types.get(there.get_internal_type())
+        if is_same and field.max_length and str(field.db_type(self.connection)).startswith("varchar"):
+            return f"CHAR_LENGTH({self.column(there.column)}) > {field.max_length}"
+        return super().against_type(field, there)
+
+    def is_missing(self, error: DatabaseError) -> bool:
+        return _state(error) in _MISSING
 
     def limit_lock_waits(self, seconds: int) -> None:
         with self.connection.cursor() as cursor:
@@ -62,6 +76,11 @@ def _codec_of(encoding: str) -> str:
     if name.startswith("win"):
         return name.replace("win", "cp")
     return name if name.startswith(("latin", "iso_8859_")) else "ascii"
+
+
+def _state(error: DatabaseError) -> str | None:
+    cause = error.__cause__
+    return getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
 
 
 class AdvisoryLock(ServerLock):

@@ -11,6 +11,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from django.db.models import Field
+
 from ..exceptions import LockUnavailable
 from .base import Backend
 from .locks import DatabaseLock, process_in_words
@@ -53,6 +55,16 @@ class SQLite(Backend):
         name = os.fspath(self.connection.settings_dict["NAME"])
         is_file = not (self.connection.is_in_memory_db() or name.startswith("file:"))
         return not is_file or os.path.exists(name)  # noqa: PTH110 (may be relative)
+
+    def columns_with_data(self, table: str) -> set[str]:
+        with self.connection.cursor() as cursor:
+            cursor.execute(f"PRAGMA table_xinfo({self.connection.ops.quote_name(table)})")
+            # The last tells of those that are computed.
+            return {row[1] for row in cursor.fetchall() if row[-1] == 0}
+
+    def against_type(self, field: Field[Any, Any], there: Field[Any, Any]) -> str:
+        # A column takes whatever it is given.
+        return ""
 
     @contextmanager
     def lenient_decoding(self) -> Iterator[None]:

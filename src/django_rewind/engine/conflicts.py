@@ -19,11 +19,11 @@ from ..schema.blueprint import BROKEN, Blueprint, Column, Draughtsman, describe_
 from ..schema.effects import effects_of, operations_in
 from ..schema.graph import closure
 from ..schema.lineage import Name, taken_by
-from ..schema.operations import ORDER, code_of, targets
+from ..schema.operations import ORDER, code_of, targets, unrendered
 from ..utils.printable import why
 from ..utils.types import Key, key_of
 from ..utils.words import Words, words_of
-from .states import look_for_fields, look_for_models, mutated, unrendered
+from .states import look_for_fields, look_for_models, mutated
 
 Migrations = Sequence[Migration]
 

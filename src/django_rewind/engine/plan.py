@@ -19,27 +19,33 @@ from ..schema.effects import effects_of, is_reversible
 from ..schema.lineage import describe_place
 from ..schema.operations import in_words
 from ..sources.recovered import RecoveredMigration, source_of
-from ..utils.types import Effect, Key, Steps, key_of, label
+from ..utils.types import Effect, Key, Steps, key_of, label, some_of
 
 
 @dataclass(frozen=True)
 class Lost:
-    """A table, or a column of one, that is dropped with a step and holds something."""
+    """A table, or a column of one, that holds something and is dropped or changed with a step."""
 
     key: Key
     table: str
     # None when the whole table goes.
     column: str | None
-    rows: int
+    # None where the database does not tell.
+    rows: int | None
     # Whether there are more rows than were counted.
     truncated: bool = False
+    # Whether it stays, and its values may become others.
+    is_change: bool = False
 
     @property
     def thing(self) -> str:
-        return describe_place((self.table, self.column))
+        place = describe_place((self.table, self.column))
+        return place.removeprefix("the ") if self.is_change else place
 
     @property
     def amount(self) -> str:
+        if self.rows is None:
+            return "rows that cannot be counted"
         if self.truncated:
             return f"more than {self.rows:,} rows"
         return "1 row" if self.rows == 1 else f"{self.rows:,} rows"
@@ -48,7 +54,25 @@ class Lost:
         return f"{self.thing} ({self.amount}; {label(self.key)})"
 
     def as_data(self) -> dict[str, Any]:
-        return {"table": self.table, "column": self.column, "rows": self.rows, "truncated": self.truncated}
+        return {
+            "table": self.table,
+            "column": self.column,
+            "rows": self.rows,
+            "truncated": self.truncated,
+            "kind": "change" if self.is_change else "delete",
+        }
+
+
+def at_stake(
+    losses: Iterable[Lost], loses: str, changes: str = "may change values in", most: int = 99
+) -> str:
+    """Return what is lost or changed, in words that go on after a subject."""
+    dropped: list[str] = []
+    changed: list[str] = []
+    for lost in losses:
+        (changed if lost.is_change else dropped).append(str(lost))
+    parts = ((loses, dropped), (changes, changed))
+    return " and ".join(f"{words} {some_of(things, most)}" for words, things in parts if things)
 
 
 @dataclass(frozen=True)

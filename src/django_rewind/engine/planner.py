@@ -24,6 +24,7 @@ from ..inventory.snapshot import Comparison, FileStatus
 from ..schema.effects import effects_of
 from ..schema.graph import children_in, closure, in_applied_order, parents_in
 from ..schema.lineage import never_made, taken_away
+from ..schema.operations import unrendered
 from ..sources.compare import same_operations
 from ..sources.description import as_written, module_of
 from ..sources.evaluated import is_evaluated_otherwise
@@ -37,6 +38,7 @@ from . import preflight
 from .conflicts import check_branches
 from .loader import RewindLoader
 from .plan import Plan
+from .rows import check_rows
 from .states import Simulation, WithOriginals, in_order_of_states
 
 # Takes a line about something that will not be used.
@@ -383,9 +385,12 @@ class Preparation:
             order = [*((migration.app_label, migration.name) for migration in found), *not_applied]
             for key in self.with_originals.keys() & self.plan.unapplied:
                 before = self.with_originals[key].with_old_names(before)
-            preflight.check_not_null(self.connection, before, unapplied)
+            self._check_columns(unapplied, before)
+            check_rows(self.connection, before, unapplied)
             self.plan.order_to_show = self._order_to_show(order)
-        self._check_columns(unapplied, lambda: self._simulation().run(self._nodes(self._applied(order)), []))
+        elif backend_for(self.connection).rebuilds_tables:
+            kept = self._nodes(self._kept(self._applied(order)))
+            self._check_columns(unapplied, self._simulation().run(kept, unapplied))
         return self._nodes(order)
 
     def _order_to_show(self, order: list[Key]) -> list[Migration]:
@@ -422,7 +427,7 @@ class Preparation:
             self._refuse_conflicts(full_plan, really)
         self._refuse_what_is_taken_away(really)
         order, now = self._simulate_forwards(full_plan, steps)
-        self._check_columns(steps, lambda: now)
+        self._check_columns(steps, now)
         return order
 
     def _refuse_what_is_renamed(self, steps: list[Migration]) -> None:
@@ -552,12 +557,33 @@ class Preparation:
             suspects=[*self.plan.recovered, *self.plan.applied_versions],
         )
 
-    def _check_columns(self, steps: list[Migration], state: Callable[[], Any]) -> None:
+    def _check_columns(self, steps: list[Migration], before: Any) -> None:
+        if self.loader.foreseen:
+            # The tables are not yet what they will be by then.
+            return
         # What was recreated may have made more than its file, whose word is the last.
         unsure = self.plan.not_in_state | self.recreated | self.with_originals.keys()
         preflight.check_unknown_columns(
-            self.connection, state, steps, unsure, backwards=self.plan.is_backwards
+            self.connection, unrendered(before), steps, unsure, backwards=self.plan.is_backwards
         )
+
+
+def check_rows_of_files(executor: Any, order: Iterable[Migration], unapplied: Container[Key]) -> None:
+    """
+    Refuse to put back what rows do not allow where every step has its file, and Django builds the states.
+
+    Args:
+        order: everything, in the order in which Django does so.
+    """
+    applied = [migration for migration in order if key_of(migration) in executor.loader.applied_migrations]
+    state = compat.project_state(executor)
+    try:
+        for migration in applied:
+            if key_of(migration) not in unapplied:
+                state = migration.mutate_state(state, preserve=False)
+    except Exception:  # noqa: BLE001 (what keeps states from being built is Django's to say)
+        return
+    check_rows(executor.connection, state, [one for one in applied if key_of(one) in unapplied])
 
 
 def with_way_out(error: NotRecoverable) -> NotRecoverable:

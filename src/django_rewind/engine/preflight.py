@@ -24,9 +24,9 @@ from ..exceptions import (
 from ..inventory.snapshot import FileStatus, Snapshot
 from ..schema.effects import effects_of, is_reversible, operations_in
 from ..schema.graph import children_in
-from ..schema.lineage import conflict, describe_place, made_by
-from ..schema.not_null import not_null_again
-from ..schema.operations import in_words, rebuilt_models
+from ..schema.lineage import Made, conflict, describe_place, touched_by
+from ..schema.operations import in_words, unrendered
+from ..schema.rebuilds import columns_of, rebuilt_tables, table_of
 from ..utils import compat
 from ..utils.types import APP_LABEL, Applied, Effect, Key, Steps, Target, key_of, label, some_names_of
 from .loader import RewindLoader
@@ -79,75 +79,34 @@ def check_conflicts(
                     raise ConflictsWithMissing(key, other, what, way_out(other))
 
 
-def check_not_null(connection: Any, state: Any, undone: Sequence[Migration]) -> None:
-    """
-    Refuse to put back a NOT NULL that the rows do not allow.
-
-    That is a column without default in a filled table, and a column that was made
-    nullable and holds NULL.
-
-    Args:
-        state: the one before the first of `undone`, not rendered; it is changed.
-        undone: the steps in the order of application.
-    """
-    backend = backend_for(connection)
-    for column in not_null_again(state, undone):
-        is_lacking = column.lacks_value(connection, rebuilds_tables=backend.rebuilds_tables)
-        if is_lacking and backend.has_rows(column.table, column.column):
-            raise BlockedRewind(
-                column.step,
-                f"the column '{column.field.column}' of '{column.table}' would be NOT NULL again, it has "
-                "no default, and the table has rows without a value for it.",
-                f"Give these rows of '{column.table}' a value or delete them, then try again.",
-            )
-
-
 def check_unknown_columns(
-    connection: Any,
-    state: Callable[[], Any],
-    steps: Iterable[Migration],
-    not_in_state: Iterable[Key],
-    *,
-    backwards: bool,
+    connection: Any, state: Any, steps: Iterable[Migration], causes: Iterable[Key], *, backwards: bool
 ) -> None:
     """
-    Where a change of a table rebuilds it, refuse that for one whose columns the state does not all know.
+    Refuse to have a table rebuilt whose columns the state does not all know.
 
-    A rebuilt table has the columns of the state; the others go, with their data.
+    A rebuilt table has the columns of the state; the others go, with their data. What code names
+    that is executed before is left to that.
 
     Args:
-        state: returns the one in which the database is now.
-        not_in_state: applied migrations that could not be put into the state.
+        state: the one before the first step in the order of application, not rendered; it is changed.
+        steps: in the order of application.
+        causes: applied migrations that are not in the state.
+        backwards: whether the steps are unapplied.
     """
-    steps, causes = list(steps), list(not_in_state)
-    apps = {migration.app_label for migration in steps}
-    if not any(key[0] in apps for key in causes) or not backend_for(connection).rebuilds_tables:
+    backend = backend_for(connection)
+    if not backend.rebuilds_tables:
         return
-    now = state()
-    unknown = _unknown_columns(connection, now, {app_label for app_label, _ in causes})
-    for migration in steps:
-        for operation in operations_in(migration, database=True):
-            rebuilt = rebuilt_models(now, migration.app_label, operation, backwards=backwards)
-            for model in sorted(rebuilt & unknown.keys()):
-                related = [key for key in causes if key[0] == migration.app_label] or causes
-                raise UnknownColumns(key_of(migration), *unknown[model], related)
-
-
-def _unknown_columns(connection: Any, state: Any, app_labels: set[str]) -> dict[Key, tuple[str, set[str]]]:
-    """Return the tables of models with the columns that the state does not know."""
-    found = {}
-    with connection.cursor() as cursor:
-        tables = set(connection.introspection.table_names(cursor))
-        for model in state.apps.get_models():
-            options = model._meta
-            if options.app_label not in app_labels or options.db_table not in tables or options.proxy:
-                continue
-            described = connection.introspection.get_table_description(cursor, options.db_table)
-            rest = {column.name for column in described}
-            rest -= {column.column for column in options.local_concrete_fields}
-            if rest:
-                found[(options.app_label, options.model_name)] = (options.db_table, rest)
-    return found
+    now = None if backwards else unrendered(state)
+    rebuilt = rebuilt_tables(state, steps, backwards=backwards)
+    for step, model, words in rebuilt:
+        table = table_of(now or state, model)
+        if table and words is not None:
+            known = columns_of(now or state, model) | words
+            unknown = {column for column in backend.columns_with_data(table) if column.lower() not in known}
+            if unknown:
+                causes = sorted(key for key in causes if key[0] == model[0]) or list(causes)
+                raise UnknownColumns(step, table, unknown, causes)
 
 
 # What lies in the way of the targets, as far as disk, record and store tell while a run is planned.
@@ -288,7 +247,7 @@ def what_must_not_be_pruned(loader: RewindLoader, app_label: str) -> PruneRefuse
 
 def losses_of(connection: Any, snapshot: Snapshot, applied: Applied, steps: Steps) -> list[Lost]:
     """
-    Return what the steps would lose, in the order in which it was made, under its name of now.
+    Return what the steps would lose or change, in the order in which it was made, under its name of now.
 
     A column that holds nothing but its default holds data; one that holds nothing
     but NULL does not.
@@ -298,28 +257,20 @@ def losses_of(connection: Any, snapshot: Snapshot, applied: Applied, steps: Step
         key: effects_of_step(unapplied[key]) if key in unapplied else snapshot.effects(key)
         for key in sorted(applied, key=applied.__getitem__)
     }
-    going = made_by(unapplied, history)
-    with connection.cursor() as cursor:
-        tables = set(connection.introspection.table_names(cursor))
-        dropped = {table for _, (table, column) in going if column is None}
-        counted = [
-            _count(connection, cursor, key, table, column)
-            for key, (table, column) in going
-            if table in tables and (column is None or table not in dropped)
-        ]
-    return [lost for lost in counted if lost is not None]
+    touched = touched_by(unapplied, history)
+    going = {place for made, place in touched if not made.change}
+    losses = []
+    for made, (table, column) in touched:
+        covering = {(table, None)} if column else set()
+        if made.change:
+            covering.add((table, column))
+        if not covering & going and not made.is_computed:
+            losses.append(_lost(connection, made, table, column))
+    return [lost for lost in losses if lost.rows != 0]
 
 
-def _count(connection: Any, cursor: Any, key: Key, table: str, column: str | None) -> Lost | None:
+def _lost(connection: Any, made: Made, table: str, column: str | None) -> Lost:
     """Count the rows that hold something, up to the bound."""
-    quote = connection.ops.quote_name
-    condition = ""
-    if column is not None:
-        described = connection.introspection.get_table_description(cursor, table)
-        if column not in {info.name for info in described}:
-            return None
-        condition = f" WHERE {quote(column)} IS NOT NULL"
-    rows = f"SELECT 1 AS one FROM {quote(table)}{condition} LIMIT {BOUND + 1}"  # noqa: S608 (quoted)
-    cursor.execute(f"SELECT COUNT(*) FROM ({rows}) bounded")  # noqa: S608
-    (count,) = cursor.fetchone()
-    return Lost(key, table, column, min(count, BOUND), count > BOUND) if count else None
+    rows = backend_for(connection).count(table, column, BOUND, nulls=made.change == "nulls")
+    is_more = rows is not None and rows > BOUND
+    return Lost(made.by, table, column, BOUND if is_more else rows, is_more, bool(made.change))

@@ -174,7 +174,12 @@ class Runner:
             self._raise_problem(self.plan)
             if self.plan.order is not None:
                 return self.plan.order
-        return [migration for migration, _ in self._without_recovered(self.full_plan())]
+        order = [migration for migration, _ in self._without_recovered(self.full_plan())]
+        if self.plan is not None and self.plan.is_backwards:
+            from .planner import check_rows_of_files
+
+            check_rows_of_files(self.executor, order, self.plan.unapplied)
+        return order
 
     def _raise_problem(self, plan: Plan) -> None:
         if plan.problem is not None:

@@ -33,6 +33,7 @@ from ..schema.operations import (
     model_named,
     rebuilt_models,
     targets,
+    unrendered,
     uses_models,
 )
 from ..sources.missing_apps import app_to_install, how_to_install
@@ -365,11 +366,6 @@ def mutated(migration: Migration, state: Any) -> Any:
             relations = {name: field for name, field in model_state.fields.items() if field.is_relation}
             model_state.fields.update({name: deepcopy(field) for name, field in relations.items()})
     return migration.mutate_state(state, preserve=False)
-
-
-def unrendered(state: Any) -> ProjectState:
-    models = {key: model_state.clone() for key, model_state in state.models.items()}
-    return ProjectState(models=models, real_apps=state.real_apps)
 
 
 def look_for_models(migration: Migration, state: Any, *, backwards: bool, rebuilds: bool) -> None:

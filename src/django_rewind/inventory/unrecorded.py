@@ -12,7 +12,6 @@ from ..sources.stored import why_unusable
 from ..utils.types import Key
 from .snapshot import Snapshot
 
-
 # The effects that leave a table or a column behind.
 _MAKES = ("add_field", "alter_order", "create_model")
 

@@ -17,7 +17,7 @@ _FLAGS = {
     "--adopt": "Give missing migrations that are on disk under another name that name, with no change to the schema.",
     "--include-renamed": "Undo also missing migrations that are on disk under another name.",
     "--include-stale-apps": "Also undo missing migrations of apps that are not installed any more.",
-    "--allow-data-loss": "With --noinput and DEBUG off: rows may be lost, and that is meant.",
+    "--allow-data-loss": "With --noinput: rows may be lost or changed, and that is meant.",
     "--atomic": "All of it or nothing: everything that is undone, and applied again, in one transaction.",
     "--migrate": "Run 'migrate' when the rewind is done.",
 }

@@ -39,7 +39,8 @@ def _lines_of_step(step: PlanStep, *, fake: bool) -> Iterator[_Line]:
     for text, is_error in [] if fake else step.description:
         yield f"    {text}", "WARNING" if is_error else ""
     for lost in step.losses:
-        yield f"    Loses {lost.thing}: {lost.amount}", "WARNING"
+        what = "May change values in" if lost.is_change else "Loses"
+        yield f"    {what} {lost.thing}: {lost.amount}", "WARNING"
 
 
 def remarks(plan: Plan) -> Iterator[str]:
@@ -68,13 +69,16 @@ def question(plan: Plan, alias: str) -> str:
     )
     if plan.fake:
         return f"Mark {steps} as unapplied on '{alias}' and keep the schema?"
-    columns = sum(lost.column is not None for lost in plan.losses)
-    counts = [(columns, "column"), (len(plan.losses) - columns, "table")]
+    dropped = [lost for lost in plan.losses if not lost.is_change]
+    columns = sum(lost.column is not None for lost in dropped)
+    counts = [(columns, "column"), (len(dropped) - columns, "table")]
     lost = [_count(number, thing) for number, thing in counts if number]
+    changed = len({(lost.table, lost.column) for lost in plan.losses if lost.is_change})
     asked = [
         *([f"rename {renames}"] if plan.renamed else []),
         *([f"roll back {steps}"] if plan.migrations else []),
         *([f"delete data in {' and '.join(lost)}"] if lost else []),
+        *([f"change values in {_count(changed, 'column')}"] if changed else []),
         *([f"apply {files}"] if plan.applies else []),
     ]
     asked[0] = f"{asked[0][0].upper()}{asked[0][1:]} on '{alias}'"

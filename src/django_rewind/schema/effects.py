@@ -18,6 +18,7 @@ from django.db.migrations.operations.base import Operation
 
 from ..utils.types import Effect, Key
 from .operations import effect_of, halves
+from .values import are_holds
 
 
 def is_name_of_model(value: Any) -> bool:
@@ -135,7 +136,8 @@ _TEXTS = {
 def _are_as_written(value: dict[str, Any]) -> bool:
     """Say whether what an effect, or a column of one, holds are names where names belong."""
     are_texts = all(isinstance(value[name], types) for name, types in _TEXTS.items() if name in value)
-    return are_texts and _are_columns(value.get("fields", {}))
+    is_held = "holds" not in value or are_holds(value["holds"])
+    return are_texts and is_held and _are_columns(value.get("fields", {}))
 
 
 def _are_columns(value: Any) -> bool:

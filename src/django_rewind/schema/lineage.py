@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple, Optional, Union
 
 from django.db.backends.utils import strip_quotes
@@ -18,6 +19,7 @@ from django.db.migrations.operations.base import Operation
 from ..utils.types import Effect, Key, key_of
 from .effects import effects_in, operations_in
 from .operations import ORDER, default_table, fields_named
+from .values import Holds, change
 
 # A table (column None) or a column of one, as the database calls it.
 Place = tuple[str, Optional[str]]
@@ -214,10 +216,14 @@ _ORDER = {"column": ORDER, "chosen": True}
 
 @dataclass
 class Made:
-    """A table or a column that a migration made, followed through later renames."""
+    """A table or a column that a migration made or changed, followed through later renames."""
 
     by: Key
     name: Name
+    # What changes when that is reversed: "values", or those that are NULL. Else all of it goes.
+    change: str = ""
+    # Whether the database computes it of others, and has it again as soon as it is made again.
+    is_computed: bool = False
 
     def follow(self, app_label: str, effect: Effect) -> None:
         """Take over what a later effect renames."""
@@ -280,6 +286,23 @@ class Names:
             # Ordered by something else, the column stays.
             return [] if ORDER in self.columns.get(name[:2], {}) else [(*name[:2], ORDER)]
         return [name] if effect["effect"] == "add_field" else []
+
+    def changed(self, key: Key, effect: Effect) -> list[Made]:
+        """Return the column whose values may change when an effect is reversed."""
+        if not _is_in_database(effect) or effect["effect"] != "alter_field" or effect["column"] is None:
+            return []
+        name = name_of(key[0], effect)
+        then = self.columns.get(name[:2], {}).get(effect["field"], {})
+        what = change(effect.get("holds"), then.get("holds"), partial(self._held_by, key[0]))
+        return [Made(key, name, what)] if what else []
+
+    def _held_by(self, app_label: str, target: tuple[str, str | None]) -> Holds | None:
+        """Return what the column can hold that a foreign key points to."""
+        app, _, model = target[0].rpartition(".")
+        columns = self.columns.get((app or app_label, model), {})
+        held = {name: column.get("holds") or {} for name, column in columns.items()}
+        keys = [name for name in held if held[name].get("key")]
+        return next((held[name] for name in [(target[1] or "").lower(), *keys] if held.get(name)), None)
 
     def losses(self, app_label: str, effects: Iterable[Effect]) -> list[Place]:
         """Return what disappears from the database when these effects are reversed."""
@@ -361,22 +384,33 @@ class Names:
             columns[effect["to"]] = {**old, "column": column, "name": name}
 
 
-def made_by(steps: Container[Key], history: Mapping[Key, Iterable[Effect]]) -> list[tuple[Key, Place]]:
-    """Return what the steps have made of what is there by now, followed through whatever was renamed since."""
+def touched_by(steps: Container[Key], history: Mapping[Key, Iterable[Effect]]) -> list[tuple[Made, Place]]:
+    """
+    Return what goes, or may change its values, when the steps are reversed, with its place of now.
+
+    Names are followed through whatever was renamed since.
+    """
     names = Names()
-    made: list[Made] = []
+    touched: list[Made] = []
     for key, effects in history.items():
         for effect in effects:
             if effect.get("state") and effect["effect"] in ("delete_model", "remove_field"):
                 gone = name_of(key[0], effect)
-                made = [earlier for earlier in made if earlier.name[: len(gone)] != gone]
-            for earlier in made:
+                touched = [earlier for earlier in touched if earlier.name[: len(gone)] != gone]
+            for earlier in touched:
                 earlier.follow(key[0], effect)
             if key in steps:
-                made += [Made(key, name) for name in names.made(key[0], effect)]
+                is_computed = bool(effect.get("holds", {}).get("generated"))
+                touched += [Made(key, name, "", is_computed) for name in names.made(key[0], effect)]
+                touched += names.changed(key, effect)
             names.follow(key[0], [effect])
-    places = [(earlier.by, names.place(earlier.name)) for earlier in made]
-    return [(by, place) for by, place in places if place]
+    places = [(earlier, names.place(earlier.name)) for earlier in touched]
+    return [(earlier, place) for earlier, place in places if place]
+
+
+def made_by(steps: Container[Key], history: Mapping[Key, Iterable[Effect]]) -> list[tuple[Key, Place]]:
+    """Return what the steps have made of what is there by now."""
+    return [(made.by, place) for made, place in touched_by(steps, history) if not made.change]
 
 
 # Lineage --------------------------------------------------------------------

@@ -9,18 +9,23 @@ Pure, and nothing is rendered.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from copy import copy
+from copy import copy, deepcopy
 from dataclasses import dataclass
+from functools import partial
+from types import FunctionType
 from typing import Any, Optional
 
 from django.db import connection
 from django.db.backends.utils import truncate_name
 from django.db.migrations.operations.base import Operation
-from django.db.models import Field
+from django.db.migrations.state import ProjectState
+from django.db.models import NOT_PROVIDED, Field
 from django.db.models.fields.related import RECURSIVE_RELATIONSHIP_CONSTANT
 
 from ..utils import compat
 from ..utils.types import Effect, Key
+from ..utils.words import words_of
+from .values import holds
 
 Fields = list[Any]
 # Operations for the database and for the state; None stands for the operation itself.
@@ -41,14 +46,16 @@ class Row:
     fields: Callable[[Any, Mapping[str, Field[Any, Any]], bool], Fields] = lambda *args: []
     # What it finds by its columns, or makes of them, when it is reversed; from the options of its model.
     indexes: Callable[[Any, Mapping[str, Any]], list[Any]] = lambda *args: []
-    # Whether SQLite may rebuild the table of its model for it, forwards or backwards.
-    rebuilds: Callable[[Any, bool], bool] = lambda *args: True
+    # Whether SQLite rebuilds the table of its model for it, forwards or backwards; from the model before it.
+    rebuilds: Callable[[Any, Any, bool], bool] = lambda *args: True
     # Whether it may then rebuild the tables that point to it as well; from the fields that are handled.
     rebuilds_related: Callable[[Fields], bool] = lambda fields: False
     # Whether reversing it may use any model that the migration knows.
     uses_models: Callable[[Any], bool] = lambda operation: False
     # The function that it executes, forwards or backwards.
     code: Callable[[Any, bool], Any] = lambda operation, backwards: None
+    # The words in what it executes beside what its effect says, forwards or backwards; None for any.
+    executes: Callable[[Any, bool], set[str] | None] = lambda *args: set()
     halves: Callable[[Any], Halves] = lambda operation: (None, None)
 
 
@@ -125,6 +132,41 @@ def code_of(operation: Operation, *, backwards: bool) -> Any:
     return row_of(operation).code(operation, backwards)
 
 
+def named_when_executed(operation: Operation, *, backwards: bool) -> set[str] | None:
+    """
+    Return the words, in lower case, in the code and the SQL that an operation executes.
+
+    They may name tables, models and columns. None where nobody can look into it.
+    """
+    return row_of(operation).executes(operation, backwards)
+
+
+def bind(name: str, field: Field[Any, Any]) -> Field[Any, Any]:
+    """Return a field with the name of its column; to render a model for that takes a hundred times as long."""
+    bound: Field[Any, Any] = field.clone()
+    bound.set_attributes_from_name(name)
+    return bound
+
+
+def unrendered(state: Any) -> ProjectState:
+    """Return a copy of a state that can be changed apart, and that takes no time to render."""
+    models = {key: model_state.clone() for key, model_state in state.models.items()}
+    return ProjectState(models=models, real_apps=state.real_apps)
+
+
+def forwards(state: Any, app_label: str, operation: Operation) -> None:
+    """
+    Take an operation over into a state that nobody renders, and leave all other operations as they are.
+
+    RenameField changes the fields that point to the renamed one in place: it is given others.
+    """
+    if (effect_of(operation) or {}).get("effect") == "rename_field":
+        for model_state in state.models.values():
+            relations = {name: field for name, field in model_state.fields.items() if field.is_relation}
+            model_state.fields.update({name: deepcopy(field) for name, field in relations.items()})
+    operation.state_forwards(app_label, state)
+
+
 def has_fields(state: Any, app_label: str, model: str, names: Iterable[str]) -> bool:
     model_state = state.models.get((app_label, model.lower()))
     return all(model_state is not None and name in model_state.fields for name in names)
@@ -150,7 +192,12 @@ def default_table(first: str, second: str) -> str:
 
 
 def rebuilt_models(state: Any, app_label: str, operation: Operation, *, backwards: bool) -> set[Key]:
-    """Return the models whose tables SQLite may rebuild for an operation."""
+    """
+    Return the models whose tables SQLite rebuilds for an operation.
+
+    Args:
+        state: the one before the operation.
+    """
     row, effect = row_of(operation), effect_of(operation) or {}
     # Of a model that is renamed, the state may know the other name.
     names: tuple[Any, ...] = (
@@ -158,7 +205,9 @@ def rebuilt_models(state: Any, app_label: str, operation: Operation, *, backward
         effect.get("to") if effect.get("effect") == "rename_model" else None,
     )
     models = {(app_label, name) for name in names if (app_label, name) in state.models}
-    if not models or not row.rebuilds(operation, backwards):
+    if not models or not row.rebuilds(
+        operation, state.models.get((app_label, model_named(operation))), backwards
+    ):
         return set()
     if row.rebuilds_related(fields_handled(operation, state, app_label, backwards=backwards)):
         models |= {
@@ -228,7 +277,7 @@ def _column(name: str, field: Field[Any, Any]) -> dict[str, Any]:
     bound = copy(field)
     bound.name = name
     bound.set_attributes_from_name(name)
-    return {"column": bound.column, "chosen": field.db_column is not None}
+    return {"column": bound.column, "chosen": field.db_column is not None, "holds": holds(field)}
 
 
 def _refers(field: Field[Any, Any]) -> list[list[str]]:
@@ -246,10 +295,18 @@ def _refers(field: Field[Any, Any]) -> list[list[str]]:
     return found
 
 
+def _words_in(executed: Any) -> set[str] | None:
+    """Return the words in a function, or in SQL; None for what is no function that can be looked into."""
+    is_readable = isinstance(
+        getattr(executed, "__func__", executed), (FunctionType, partial)
+    ) or not callable(executed)
+    return set(words_of(executed).all) if is_readable else None
+
+
 # Other columns of the table -------------------------------------------------
 
 
-def _never(operation: Any, backwards: bool) -> bool:
+def _never(*args: Any) -> bool:
     return False
 
 
@@ -262,10 +319,70 @@ def _its_field(operation: Any, before: Mapping[str, Field[Any, Any]], backwards:
     return [field for field in fields if field is not None]
 
 
-def _rebuilds_for_column(operation: Any, backwards: bool) -> bool:
+def _rebuilds_to_add(operation: Any, before: Any, backwards: bool) -> bool:
     field = operation.field
+    return _rebuilds_to_drop(field) if backwards else _rebuilds_to_make(field)
+
+
+def _rebuilds_to_remove(operation: Any, before: Any, backwards: bool) -> bool:
+    field = _field_of(before, operation.name)
+    return field is None or (_rebuilds_to_make(field) if backwards else _rebuilds_to_drop(field))
+
+
+def _rebuilds_to_rename(operation: Any, before: Any, backwards: bool) -> bool:
+    field = _field_of(before, operation.old_name)
+    # A column that is chosen keeps its name.
+    return field is None or (not field.many_to_many and _has_key(field) and field.db_column is None)
+
+
+def _rebuilds_to_alter(operation: Any, before: Any, backwards: bool) -> bool:
+    """See `BaseDatabaseSchemaEditor._field_should_be_altered`."""
+    field = _field_of(before, operation.name)
+    if field is None or field.many_to_many:
+        return field is None
+    return _of_column(field) != _of_column(operation.field)
+
+
+def _of_column(field: Field[Any, Any]) -> Any:
+    _, path, args, options = field.deconstruct()
+    ignored = compat.attributes_without_column(field)
+    return (
+        path,
+        args,
+        {name: value for name, value in options.items() if name not in ignored},
+        field.db_column,
+    )
+
+
+def _rebuilds_for_constraint(operation: Any, before: Any, backwards: bool) -> bool:
+    constraint = getattr(operation, "constraint", None)
+    if constraint is None:
+        found = _by_name(operation, before.options if before else {})
+        constraint = found[0] if found else None
+    # A unique index that is no part of its table.
+    parts = ("condition", "expressions", "include", "deferrable")
+    is_unique = hasattr(constraint, "fields")
+    return not (is_unique and any(getattr(constraint, part, None) for part in parts))
+
+
+def _field_of(model_state: Any, name: str) -> Any:
+    return model_state.fields.get(name) if model_state else None
+
+
+def _rebuilds_to_make(field: Any) -> bool:
     is_plain = field.null and not field.has_default() and not field.unique
-    return backwards or not (is_plain and compat.SQLITE_ADDS_NULLABLE_COLUMNS)
+    has_default = getattr(field, "db_default", NOT_PROVIDED) is not NOT_PROVIDED
+    in_place = is_plain and not has_default and compat.SQLITE_ADDS_NULLABLE_COLUMNS
+    return not (field.many_to_many or in_place)
+
+
+def _rebuilds_to_drop(field: Any) -> bool:
+    in_place = not (field.unique or field.db_index or _has_key(field)) and compat.SQLITE_DROPS_COLUMNS
+    return not (field.many_to_many or in_place)
+
+
+def _has_key(field: Any) -> bool:
+    return field.remote_field is not None and bool(getattr(field, "db_constraint", False))
 
 
 def _by_name(operation: Any, options: Mapping[str, Any]) -> list[Any]:
@@ -293,22 +410,28 @@ _ADDS_INDEX = Row(
     rebuilds=_never,
 )
 _REMOVES_INDEX = Row(_alters_model, indexes=_by_name, rebuilds=_never)
-_ADDS_CONSTRAINT = Row(_alters_model, needs=_fields_of_constraint)
+_ADDS_CONSTRAINT = Row(_alters_model, needs=_fields_of_constraint, rebuilds=_rebuilds_for_constraint)
 # What belongs to the database as a whole.
 _NO_MODEL = Row(lambda operation: None, rebuilds=_never)
 
 _ROWS = {
     # django.db.migrations.operations.base and special
-    "Operation": Row(_opaque, uses_models=_always),
+    "Operation": Row(_opaque, uses_models=_always, executes=lambda *args: None),
     "RunPython": Row(
         _opaque,
         rebuilds=_never,
         uses_models=lambda operation: operation.reverse_code != type(operation).noop,
         code=lambda operation, backwards: operation.reverse_code if backwards else operation.code,
+        executes=lambda operation, backwards: _words_in(
+            operation.reverse_code if backwards else operation.code
+        ),
     ),
     "RunSQL": Row(
         _opaque,
         rebuilds=_never,
+        executes=lambda operation, backwards: _words_in(
+            operation.reverse_sql if backwards else operation.sql
+        ),
         halves=lambda operation: (None, getattr(operation, "state_operations", [])),
     ),
     "SeparateDatabaseAndState": Row(
@@ -318,16 +441,18 @@ _ROWS = {
     ),
     # django.db.migrations.operations.fields
     "FieldOperation": _ALTERS,
-    "AddField": Row(_sets_field("add_field"), fields=_its_field, rebuilds=_rebuilds_for_column),
+    "AddField": Row(_sets_field("add_field"), fields=_its_field, rebuilds=_rebuilds_to_add),
     "AlterField": Row(
         _sets_field("alter_field"),
         needs=lambda operation: [operation.name],
         fields=_its_field,
+        rebuilds=_rebuilds_to_alter,
         rebuilds_related=lambda fields: any(field.unique for field in fields),
     ),
     "RemoveField": Row(
         lambda operation: _on(operation.model_name, "remove_field", field=operation.name.lower()),
         fields=_its_field,
+        rebuilds=_rebuilds_to_remove,
     ),
     "RenameField": Row(
         lambda operation: _on(
@@ -338,6 +463,7 @@ _ROWS = {
             name=operation.new_name,
         ),
         fields=_its_field,
+        rebuilds=_rebuilds_to_rename,
     ),
     # django.db.migrations.operations.models
     "ModelOperation": _ALTERS,
@@ -385,7 +511,7 @@ _ROWS = {
     ),
     "AddConstraint": _ADDS_CONSTRAINT,
     "AlterConstraint": Row(_alters_model, needs=_fields_of_constraint, rebuilds=_never),
-    "RemoveConstraint": Row(_alters_model, indexes=_by_name),
+    "RemoveConstraint": Row(_alters_model, indexes=_by_name, rebuilds=_rebuilds_for_constraint),
     # django.contrib.postgres.operations, which needs PostgreSQL's driver
     "AddIndexConcurrently": _ADDS_INDEX,
     "RemoveIndexConcurrently": _REMOVES_INDEX,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sqlite3 import sqlite_version_info
 from typing import Any
 
 import django
@@ -9,6 +10,10 @@ import django
 # Django 4.0: "ALTER TABLE ADD COLUMN" for nullable columns on SQLite
 # (django/db/backends/sqlite3/schema.py, add_field()); before that a rebuild.
 SQLITE_ADDS_NULLABLE_COLUMNS = django.VERSION >= (4, 0)
+
+# Django 4.2: "ALTER TABLE DROP COLUMN" on SQLite, since its 3.35.5
+# (django/db/backends/sqlite3/features.py, can_alter_table_drop_column).
+SQLITE_DROPS_COLUMNS = django.VERSION >= (4, 2) and sqlite_version_info >= (3, 35, 5)
 
 # Django 4.1: "migrate --prune app" forgets applied migrations without a file
 # (django/core/management/commands/migrate.py).
@@ -27,6 +32,27 @@ def effective_default(connection: Any, field: Any) -> Any:
     Not as the database would be given it: to write a key down, Django asks the model that it points to.
     """
     return connection.SchemaEditorClass._effective_default(field)
+
+
+def attributes_without_column(field: Any) -> set[str]:
+    """Return the arguments of a field for which Django changes no column (django/db/backends/base/schema.py)."""
+    # What Django 3.2 and 4.0 have in the function itself.
+    earlier = (
+        "blank",
+        "db_column",
+        "editable",
+        "error_messages",
+        "help_text",
+        "limit_choices_to",
+        "on_delete",
+    )
+    earlier += ("related_name", "related_query_name", "validators", "verbose_name")
+    return {*getattr(field, "non_db_attrs", earlier)}
+
+
+def condition_of(constraint: Any) -> Any:
+    """Return what a check constraint demands; Django 5.1 has given it another name (django/db/models/constraints.py)."""
+    return constraint.condition if django.VERSION >= (5, 1) else constraint.check
 
 
 def refuses_transactions(operation: Any) -> bool:

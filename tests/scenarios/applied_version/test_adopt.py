@@ -128,11 +128,11 @@ def test_a_bare_rewind_leaves_it_alone(renamed):
     """It is named with the way to adopt it, and undone by those who say so."""
     before = renamed.snapshot()
 
-    assert "--adopt" in renamed.manage("rewind", "--noinput").stdout
+    assert "--adopt" in renamed.manage("rewind", "--noinput", "--allow-data-loss").stdout
     assert renamed.attempt("rewind", "--check").returncode == 0
     assert renamed.snapshot() == before
 
-    renamed.manage("rewind", "--noinput", "--include-renamed")
+    renamed.manage("rewind", "--noinput", "--allow-data-loss", "--include-renamed")
 
     assert renamed.columns("shop_product") == {"id", "name"}
 

@@ -118,7 +118,7 @@ def test_of_one_that_was_not_edited(shop):
     """Any applied migration with a file can be redone."""
     shop.execute("INSERT INTO shop_product (name) VALUES ('Tea')")
 
-    shop.manage("rewind", "--redo", "shop", "0001", "--noinput")
+    shop.manage("rewind", "--redo", "shop", "0001", "--noinput", "--allow-data-loss")
 
     assert shop.rows("SELECT count(*) FROM shop_product") == [(0,)]
     assert shop.applied("shop") == ["0001_initial"]

@@ -112,11 +112,15 @@ def test_what_cannot_be_written_down_is_refused(shop):
     before = shop.schema()
     apply_with_closures(shop)
 
-    for command in (["migrate", "shop", "0001"], ["rewind", "--noinput"], ["rewind", "--sql"]):
+    for command in (
+        ["migrate", "shop", "0001"],
+        ["rewind", "--noinput", "--allow-data-loss"],
+        ["rewind", "--sql"],
+    ):
         shop.refused(*command, naming=("shop.0002_computed", "name_fr", "--use-file shop.0002_computed"))
 
     shop.configure(SHOP_LANGUAGES=["de", "fr"])
-    shop.manage("rewind", "--noinput")
+    shop.manage("rewind", "--noinput", "--allow-data-loss")
     assert shop.schema() == before
 
 
@@ -128,7 +132,9 @@ def test_way_out_by_hand(shop):
     shop.manage("restore_migrations", "shop", "0002_computed")
     path = "shop/migrations/0002_computed.py"
     shop.write(path, shop.read(path).replace("settings.SHOP_LANGUAGES", "['de', 'fr']"))
-    shop.manage("rewind", "shop", "0001_initial", "--use-file", "shop.0002_computed", "--noinput")
+    shop.manage(
+        "rewind", "shop", "0001_initial", "--use-file", "shop.0002_computed", "--noinput", "--allow-data-loss"
+    )
 
     assert shop.schema() == before
 

@@ -496,7 +496,7 @@ def test_auto_loses_nothing(left):
     left.switch("feature")
     (line,) = git(left, "checkout", "--quiet", "main")
     assert "undone" in line
-    assert "What was in the column 'price' of 'shop_product' (1 row; shop.0002_price) is lost." in line
+    assert "This lost what was in the column 'price' of 'shop_product' (1 row; shop.0002_price)." in line
     assert left.columns("shop_product") == {"id", "name"}
 
 

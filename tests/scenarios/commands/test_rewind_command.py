@@ -394,7 +394,7 @@ def test_what_goes_on_without_a_question_is_said(left):
     """With --noinput, what is lost is said as well."""
     left.execute("INSERT INTO shop_product (name, price) VALUES ('Tea', 42)")
 
-    result = left.manage("rewind", "--noinput")
+    result = left.manage("rewind", "--noinput", "--allow-data-loss")
 
     assert "the column 'price' of 'shop_product' (1 row; shop.0002_price)" in result.stdout
     assert left.columns("shop_product") == {"id", "name"}
@@ -404,7 +404,7 @@ def test_quiet(left):
     """With --verbosity 0 nothing is said that was not asked for."""
     left.execute("INSERT INTO shop_product (name, price) VALUES ('Tea', 42)")
 
-    assert left.manage("rewind", "--noinput", "--verbosity", "0").output == ""
+    assert left.manage("rewind", "--noinput", "--allow-data-loss", "--verbosity", "0").output == ""
     assert left.columns("shop_product") == {"id", "name"}
 
 
@@ -433,7 +433,13 @@ def test_json(left):
                         "operations": ["Undo Add field price to product"],
                         "reversible": True,
                         "losses": [
-                            {"table": "shop_product", "column": "price", "rows": 1, "truncated": False}
+                            {
+                                "table": "shop_product",
+                                "column": "price",
+                                "rows": 1,
+                                "truncated": False,
+                                "kind": "delete",
+                            }
                         ],
                     }
                 ],

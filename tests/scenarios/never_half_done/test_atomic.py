@@ -26,7 +26,7 @@ def test_all_of_it(transactional):
     before = shop.schema()
     leave(shop)
 
-    shop.manage("rewind", "--atomic", "--noinput")
+    shop.manage("rewind", "--atomic", "--noinput", "--allow-data-loss")
 
     assert shop.schema() == before
     assert shop.applied("shop") == ["0001_initial"]
@@ -39,7 +39,7 @@ def test_nothing_of_it(transactional, failing):
     shop = leave(transactional, failing)
 
     result = shop.refused(
-        *("rewind", "--atomic", "--noinput"),
+        *("rewind", "--atomic", "--noinput", "--allow-data-loss"),
         naming=(
             f"stopped at shop.{failing}: ValueError: not today",
             "taken back",
@@ -52,7 +52,7 @@ def test_nothing_of_it(transactional, failing):
     told = [event for event, _ in shop.audit_log(*(f"shop.{name}" for name in STEPS))]
     assert told == [*["captured"] * 3, *["applied"] * 3, "failed"]
     shop.delete("broken")
-    shop.manage("rewind", "--atomic", "--noinput")
+    shop.manage("rewind", "--atomic", "--noinput", "--allow-data-loss")
     assert shop.columns("shop_product") == {"id", "name"}
     assert shop.applied("shop") == ["0001_initial"]
 
@@ -156,7 +156,7 @@ def test_a_constraint_that_is_checked_late(transactional, atomic):
     """A foreign key that leads nowhere stops the step that has done it, before that is said to be OK."""
     shop = keeps_two(transactional)
 
-    result = shop.attempt("rewind", "--noinput", *(["--atomic"] if atomic else []))
+    result = shop.attempt("rewind", "--noinput", "--allow-data-loss", *(["--atomic"] if atomic else []))
 
     assert result.returncode == 1
     assert "stopped at shop.0003_empty: IntegrityError" in result.stderr
@@ -194,7 +194,7 @@ def test_data_and_schema_of_one_table(transactional):
         shop.manage("migrate")
     shop.execute("INSERT INTO shop_line (number) VALUES (1)")
 
-    shop.manage("rewind", "--atomic", "--noinput")
+    shop.manage("rewind", "--atomic", "--noinput", "--allow-data-loss")
 
     assert shop.columns("shop_product") == {"id", "name"}
     assert shop.rows("SELECT name FROM shop_product") == [("Salt",)]
@@ -239,7 +239,7 @@ def test_signals(transactional):
     shop.write("shop/apps.py", LOG)
     is_on = "1" if shop.db().vendor == "sqlite" else "-"
 
-    told = heard(shop.manage("rewind", "--atomic", "--noinput"))
+    told = heard(shop.manage("rewind", "--atomic", "--noinput", "--allow-data-loss"))
 
     assert [one[:-2] for one in told] == [
         ["pre_migrate"],
@@ -255,7 +255,7 @@ def test_signals_of_what_was_taken_back(transactional):
     shop = leave(transactional, "0002_price")
     shop.write("shop/apps.py", LOG)
 
-    told = heard(shop.attempt("rewind", "--atomic", "--noinput"))
+    told = heard(shop.attempt("rewind", "--atomic", "--noinput", "--allow-data-loss"))
 
     assert [one[0] for one in told] == ["pre_migrate", "pre", "pre", "pre"]
 
@@ -269,6 +269,7 @@ def test_a_receiver_that_objects(transactional):
         "rewind",
         "--atomic",
         "--noinput",
+        "--allow-data-loss",
         naming=("stopped at shop.0003_stock: Not on a Friday.", "taken back"),
     )
 
@@ -278,7 +279,7 @@ def test_a_receiver_after_everything(transactional):
     shop = leave(transactional)
     shop.write("shop/apps.py", OBJECTS.format(signal="post_migrate"))
 
-    result = shop.attempt("rewind", "--atomic", "--noinput")
+    result = shop.attempt("rewind", "--atomic", "--noinput", "--allow-data-loss")
 
     assert "is done, and what comes after it has failed" in result.stderr
     assert "Undone: shop.0004_cart, shop.0003_stock, shop.0002_price.\n" in result.stderr

@@ -72,7 +72,12 @@ def put_back_by_hand(shop: Project, failing: str) -> None:
 
 @pytest.mark.parametrize("failing", STEPS)
 @pytest.mark.parametrize(
-    "command", [("rewind", "--noinput"), ("rewind", "shop", "0001", "--noinput")], ids=len
+    "command",
+    [
+        ("rewind", "--noinput", "--allow-data-loss"),
+        ("rewind", "shop", "0001", "--noinput", "--allow-data-loss"),
+    ],
+    ids=len,
 )
 def test_at_each_step(shop, failing, command):
     """Exactly what is undone is said and recorded, and the same command goes on when it is mended."""
@@ -104,11 +109,11 @@ def test_put_back_by_hand(shop, failing):
     """What somebody has put back of the step after it failed is undone once more."""
     before = shop.schema()
     leave(shop, failing)
-    shop.attempt("rewind", "--noinput")
+    shop.attempt("rewind", "--noinput", "--allow-data-loss")
     put_back_by_hand(shop, failing)
     shop.delete("broken")
 
-    shop.manage("rewind", "--noinput")
+    shop.manage("rewind", "--noinput", "--allow-data-loss")
 
     assert shop.applied("shop") == ["0001_initial"]
     assert shop.schema() == before
@@ -176,7 +181,7 @@ def test_traceback(shop):
     """`--traceback` shows where it happened, in the stored source too."""
     leave(shop, "0003_stock")
 
-    result = shop.attempt("rewind", "--noinput", "--traceback")
+    result = shop.attempt("rewind", "--noinput", "--allow-data-loss", "--traceback")
 
     assert ", in fail\n" in result.stderr
     assert "Undone: shop.0004_cart." in result.stderr
@@ -188,7 +193,7 @@ def test_operations_of_the_step(shop, atomic):
     leave(shop, "0003_stock", atomic=atomic)
     is_left = not (atomic and takes_back(shop))
 
-    result = shop.attempt("rewind", "--noinput")
+    result = shop.attempt("rewind", "--noinput", "--allow-data-loss")
 
     assert ("place" not in shop.columns("shop_product")) == is_left
     assert "stock" in shop.columns("shop_product")
@@ -202,7 +207,7 @@ def test_operations_of_the_step(shop, atomic):
     shop.execute("ALTER TABLE shop_product DROP COLUMN stock")
     shop.manage("rewind", "shop", "0002_price", "--fake", "--noinput")
     shop.delete("broken")
-    shop.manage("rewind", "--noinput")
+    shop.manage("rewind", "--noinput", "--allow-data-loss")
     assert shop.applied("shop") == ["0001_initial"]
     assert shop.columns("shop_product") == {"id", "name"}
 
@@ -215,7 +220,7 @@ def test_of_two_apps(shop):
         shop.migration("till.0001_initial", create("Slip"), after="shop.0004_cart")
         shop.manage("migrate")
 
-    result = shop.attempt("rewind", "--noinput")
+    result = shop.attempt("rewind", "--noinput", "--allow-data-loss")
 
     assert "Undone: till.0001_initial, shop.0004_cart.\n" in result.stderr
     assert "Not undone: shop.0003_stock, shop.0002_price.\n" in result.stderr
@@ -271,7 +276,7 @@ def test_a_receiver_that_objects(shop):
     leave(shop)
     shop.write("shop/apps.py", OBJECTS.format(signal="pre_rewind_step"))
 
-    result = shop.attempt("rewind", "--noinput")
+    result = shop.attempt("rewind", "--noinput", "--allow-data-loss")
 
     assert result.returncode == 1
     assert "stopped at shop.0003_stock: Not on a Friday.\n" in result.stderr
@@ -279,7 +284,7 @@ def test_a_receiver_that_objects(shop):
     assert "half-way" not in result.stderr
     assert {"stock", "place"} <= shop.columns("shop_product")
     shop.delete("shop/apps.py")
-    shop.manage("rewind", "--noinput")
+    shop.manage("rewind", "--noinput", "--allow-data-loss")
     assert shop.columns("shop_product") == {"id", "name"}
 
 
@@ -289,7 +294,7 @@ def test_a_receiver_before_everything(shop):
     shop.write("shop/apps.py", OBJECTS.format(signal="pre_migrate"))
     before = shop.schema()
 
-    result = shop.attempt("rewind", "--noinput")
+    result = shop.attempt("rewind", "--noinput", "--allow-data-loss")
 
     assert "Not on a Friday." in result.stderr
     assert "Undone: nothing.\n" in result.stderr
@@ -303,7 +308,7 @@ def test_a_receiver_after_everything(shop):
     leave(shop)
     shop.write("shop/apps.py", OBJECTS.format(signal="post_migrate"))
 
-    result = shop.attempt("rewind", "--noinput")
+    result = shop.attempt("rewind", "--noinput", "--allow-data-loss")
 
     assert result.returncode == 1
     assert "is done, and what comes after it has failed: Not on a Friday." in result.stderr
@@ -342,7 +347,7 @@ def test_a_record_that_stays(shop):
     for statement in NO_DELETE[shop.db().vendor]:
         shop.execute(statement)
 
-    result = shop.attempt("rewind", "--noinput")
+    result = shop.attempt("rewind", "--noinput", "--allow-data-loss")
 
     assert result.returncode == 1
     assert "kept" in result.stderr
@@ -354,7 +359,7 @@ def test_a_record_that_stays(shop):
         assert "its record" in result.stderr
         shop.execute("DROP TRIGGER keep")
         shop.manage("rewind", "shop", "0002_price", "--fake", "--noinput")
-        shop.manage("rewind", "--noinput")
+        shop.manage("rewind", "--noinput", "--allow-data-loss")
         assert shop.columns("shop_product") == {"id", "name"}
 
 
@@ -413,7 +418,7 @@ def test_a_program_that_calls_hears_of_ctrl_c(shop):
         """
         from django.core.management import call_command
         try:
-            call_command("rewind", interactive=False)
+            call_command("rewind", interactive=False, allow_data_loss=True)
         except KeyboardInterrupt:
             print("heard")
         """
@@ -486,7 +491,7 @@ def test_killed(shop):
     )
     shop.write("shop/apps.py", objects)
     process = subprocess.Popen(
-        [sys.executable, "manage.py", "rewind", "--noinput"],
+        [sys.executable, "manage.py", "rewind", "--noinput", "--allow-data-loss"],
         cwd=shop.path,
         env=shop._environment(),
         stdout=subprocess.PIPE,
@@ -503,5 +508,5 @@ def test_killed(shop):
     assert shop.applied("shop") == ["0001_initial", "0002_price", "0003_stock"]
     assert shop.tables().isdisjoint(CART)
     shop.delete("shop/apps.py")
-    shop.manage("rewind", "--noinput")
+    shop.manage("rewind", "--noinput", "--allow-data-loss")
     assert shop.columns("shop_product") == {"id", "name"}

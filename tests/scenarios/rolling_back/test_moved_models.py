@@ -101,7 +101,7 @@ def test_rewind(shop):
 
     shop.manage("rewind", "--sql")
     assert shop.schema() == before
-    shop.manage("rewind", "--noinput")
+    shop.manage("rewind", "--noinput", "--allow-data-loss")
 
     assert shop.columns("cart_line") == {"id", "count"}
     assert shop.applied("cart") == ["0001_initial"]
@@ -255,7 +255,7 @@ def test_rewind_where_its_name_was_taken_again(shop):
     shop.delete("cart/migrations/0002_item.py")
     shop.delete("cart/migrations/0003_item.py")
 
-    shop.manage("rewind", "--noinput")
+    shop.manage("rewind", "--noinput", "--allow-data-loss")
 
     assert shop.columns("cart_line") == {"id", "count"}
     assert shop.rows("SELECT name FROM depot_item") == [("7",)]

@@ -91,7 +91,7 @@ def test_kinds_of_operations(shop, kind):
         shop.migration("shop.0002_all", *OPERATIONS[kind], after="0001_initial")
         shop.manage("migrate")
 
-    shop.manage("rewind", "--noinput")
+    shop.manage("rewind", "--noinput", "--allow-data-loss")
 
     assert shop.schema() == before
     assert shop.rows("SELECT name FROM shop_product") == [("Tea",)]

@@ -76,7 +76,7 @@ def test_rewind_keeps_what_is_on_this_branch(parallel):
     parallel.manage("migrate", "--database", "other")
     parallel.manage("migrate")
 
-    parallel.manage("rewind", "--noinput")
+    parallel.manage("rewind", "--noinput", "--allow-data-loss")
 
     assert parallel.schema() == parallel.schema("other")
     assert parallel.applied("shop") == ["0001_initial", "0002_name"]
@@ -98,7 +98,7 @@ def test_main_first_feature_second(shop):
         shop.manage("migrate")
         assert shop.rows("SELECT stock, price FROM shop_product") == [(5, 7)]
 
-    shop.manage("rewind", "--noinput")
+    shop.manage("rewind", "--noinput", "--allow-data-loss")
 
     assert shop.schema() == before
     assert shop.rows("SELECT name, stock FROM shop_product") == [("Tea", 5)]

@@ -20,8 +20,8 @@ def back(*target: str) -> pytest.MarkDecorator:
     return pytest.mark.parametrize(
         "args",
         [
-            ("rewind", "--noinput"),
-            ("rewind", *target, "--noinput"),
+            ("rewind", "--noinput", "--allow-data-loss"),
+            ("rewind", *target, "--noinput", "--allow-data-loss"),
             ("migrate", *target),
             ("rewind", "--migrate", "--adopt", "--noinput", "--allow-data-loss"),
         ],
@@ -87,7 +87,7 @@ def test_forward_on_an_app_that_was_remade(remade):
     remade.manage("migrate")
 
     assert remade.rows("SELECT name, price, stock FROM shop_product") == [("Tea", 42, 4)]
-    remade.manage("rewind", "--noinput")
+    remade.manage("rewind", "--noinput", "--allow-data-loss")
     assert remade.rows("SELECT name, price FROM shop_product") == [("Tea", 42)]
     assert remade.columns("shop_product") == {"id", "name", "price"}
 
@@ -132,7 +132,11 @@ def own_user(project):
 @pytest.mark.parametrize("is_installed", [True, False], ids=["installed", "stale"])
 @pytest.mark.parametrize(
     "args",
-    [("rewind", "accounts", "0001", "--noinput"), ("migrate", "accounts", "0001"), ("rewind", "--noinput")],
+    [
+        ("rewind", "accounts", "0001", "--noinput", "--allow-data-loss"),
+        ("migrate", "accounts", "0001"),
+        ("rewind", "--noinput", "--allow-data-loss"),
+    ],
 )
 def test_a_user_model_over_the_table_of_another(own_user, args, is_installed):
     """What it added goes, and the users stay; of an app that is not installed, when it is named."""

@@ -83,7 +83,7 @@ def test_auto_loses_nothing(shop):
     )
     assert columns("shop_product") == {"id", "a"}
     line = after_checkout(connection, Choices(manage="", auto=True, allow_data_loss=True))
-    assert line.endswith("What was in the column 'a' of 'shop_product' (1 row; shop.0002_a) is lost.")
+    assert line.endswith("This lost what was in the column 'a' of 'shop_product' (1 row; shop.0002_a).")
     assert columns("shop_product") == {"id"}
 
 

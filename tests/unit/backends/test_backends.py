@@ -70,6 +70,71 @@ def test_rows(table):
     assert not backend.has_rows("backend_other")
 
 
+def test_counting(table):
+    """Rows, or those with or without a value, up to one more than the bound."""
+    with connection.cursor() as cursor:
+        cursor.execute("INSERT INTO backend_thing (id, note) VALUES (2, 'two'), (3, 'three')")
+    backend = backend_for(connection)
+
+    assert backend.count(table, None, 10) == 3
+    assert backend.count(table, None, 1) == 2
+    assert backend.count(table, "note", 10) == 2
+    assert backend.count(table, "note", 10, nulls=True) == 1
+    assert backend.count(table, "price", 10) == 0
+    assert backend.count("backend_other", None, 10) == 0
+    assert backend.has(table)
+
+
+def test_what_no_list_of_tables_names(table):
+    """A view, and a table in another schema or database, are there and hold rows."""
+    backend = backend_for(connection)
+    inside, outside = {
+        "postgresql": ("CREATE SCHEMA", 'backend_away"."thing'),
+        "mysql": ("CREATE DATABASE", "backend_away`.`thing"),
+    }.get(connection.vendor, ("", ""))
+    with connection.cursor() as cursor:
+        cursor.execute(f"CREATE VIEW backend_view AS SELECT * FROM {table}")
+        names = ["backend_view"]
+        if outside:
+            cursor.execute(f"{inside} backend_away")
+            name = connection.ops.quote_name(outside)
+            cursor.execute(f"CREATE TABLE {name} (id integer NOT NULL, note varchar(10) NULL)")
+            cursor.execute(f"INSERT INTO {name} (id) VALUES (1)")
+            names.append(outside)
+    try:
+        for name in names:
+            assert backend.has(name, "note")
+            assert not backend.has(name, "price")
+            assert backend.has_rows(name, null_in="note")
+            assert backend.count(name, None, 10) == 1
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("DROP VIEW backend_view")
+            if outside:
+                cursor.execute(
+                    f"DROP {inside.split()[1]} backend_away{' CASCADE' * backend.errors_abort_transaction}"
+                )
+
+
+def test_what_the_database_does_not_tell(table):
+    """It is there all the same, and nobody knows what is in it."""
+    backend = backend_for(connection)
+    fails = {
+        "sqlite": "abs(-9223372036854775807 - id)",
+        "postgresql": "1 / (id - 1)",
+        "mysql": "9223372036854775807 + id",
+    }[connection.vendor]
+    with connection.cursor() as cursor:
+        cursor.execute(f"CREATE VIEW backend_view AS SELECT {fails} AS note FROM {table}")
+    try:
+        assert backend.has("backend_view", "note")
+        assert backend.count("backend_view", "note", 10) is None
+        assert not backend.has_rows("backend_view", null_in="note")
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("DROP VIEW backend_view")
+
+
 @on_postgresql
 def test_the_current_schema(table):
     """Tables of others on the search path are seen, and are not those of the current schema."""

@@ -121,6 +121,117 @@ def test_tables_and_columns_that_are_gone(shop):
     assert lost("zero") == []
 
 
+def altered(app, then, now, *values, later=()):
+    """Return what is lost when a field that holds values is what it was then."""
+    app.migration("0001_initial", helpers.create("Product", note=then))
+    app.migration("0002_note", helpers.alter("Product", "note", now), *later, after="0001_initial")
+    migrate("shop")
+    with connection.cursor() as cursor:
+        for value in values:
+            cursor.execute("INSERT INTO shop_product (note) VALUES (%s)", [value])
+    app.delete("0002_note")
+    return lost("0001")
+
+
+CHANGED = Lost(("shop", "0002_note"), "shop_product", "note", 1, is_change=True)
+
+
+@pytest.mark.parametrize(
+    "then, now, values",
+    [
+        ("CharField(max_length=10)", "CharField(max_length=50)", ["Tea", None]),
+        ("CharField(max_length=10, null=True)", "TextField(null=True)", ["Tea"]),
+        ("DecimalField(max_digits=8, decimal_places=2)", "DecimalField(max_digits=9, decimal_places=3)", [1]),
+        ("IntegerField()", "DecimalField(max_digits=9, decimal_places=3)", [1]),
+        ("IntegerField()", "FloatField()", [1]),
+        ("FloatField()", "BigIntegerField()", [1]),
+        ("DateField()", "DateTimeField()", ["2020-01-01 10:00"]),
+        ("IntegerField(default=7)", "IntegerField(null=True)", [None, 1]),
+        ("CharField(max_length=9, default='')", "CharField(max_length=9, null=True)", [None, "Tea"]),
+    ],
+)
+def test_values_that_may_be_others_when_a_field_is_altered_back(app, then, now, values):
+    """Those of every row that holds something, or NULL where that becomes a default."""
+    null = "" if "null" in now else ", null=True"
+    assert altered(app, then, now.replace(")", f"{null})").replace("(, ", "("), *values) == [CHANGED]
+
+
+@pytest.mark.parametrize(
+    "then, now, value",
+    [
+        (
+            "CharField(max_length=10)",
+            "CharField(max_length=10, verbose_name='Note', choices=[('a', 'A')])",
+            "a",
+        ),
+        ("CharField(max_length=50)", "CharField(max_length=10, db_index=True)", "Tea"),
+        ("TextField()", "CharField(max_length=10, unique=True)", "Tea"),
+        ("SlugField()", "CharField(max_length=20, default='a')", "Tea"),
+        ("DecimalField(max_digits=9, decimal_places=3)", "DecimalField(max_digits=8, decimal_places=2)", 1),
+        ("BigIntegerField()", "SmallIntegerField()", 1),
+        ("IntegerField()", "BigIntegerField()", 1),
+        ("DateTimeField()", "DateField()", "2020-01-01"),
+        ("IntegerField(null=True)", "IntegerField()", 1),
+        ("IntegerField()", "IntegerField(null=True)", 1),
+        ("CharField(max_length=10)", "CharField(max_length=50)", None),
+    ],
+)
+def test_values_that_stay_when_a_field_is_altered_back(app, then, now, value):
+    """What has its like in the column as it was, and what is said of a field to Django alone."""
+    if value is None:
+        then, now = (field.replace(")", ", null=True)") for field in (then, now))
+    assert altered(app, then, now, value) == []
+
+
+def test_of_a_foreign_key(app):
+    """It holds what the key holds that it points to."""
+    app.migration(
+        "0001_initial",
+        helpers.create("Item", code="CharField(max_length=9, unique=True)"),
+        helpers.create("Product", item="IntegerField(null=True)", code="CharField(max_length=5, null=True)"),
+    )
+    app.migration(
+        "0002_item",
+        helpers.alter("Product", "item", "ForeignKey('Item', models.CASCADE, null=True, db_column='item')"),
+        helpers.alter(
+            "Product",
+            "code",
+            "ForeignKey('Item', models.CASCADE, null=True, to_field='code', db_column='code', related_name='+')",
+        ),
+        after="0001_initial",
+    )
+    migrate("shop")
+    execute("INSERT INTO shop_item (id, code) VALUES (1, 'ABCDEFGHI')")
+    execute("INSERT INTO shop_product (item, code) VALUES (1, 'ABCDEFGHI')")
+    app.delete("0002_item")
+
+    assert lost("0001") == [Lost(("shop", "0002_item"), "shop_product", "code", 1, is_change=True)]
+
+
+def test_what_goes_altogether_is_not_changed_first(app):
+    """A column that is dropped as well is counted once."""
+    app.migration("0001_initial", helpers.create("Product"))
+    field = helpers.add("Product", "note", "CharField(max_length=9, null=True)")
+    app.migration("0002_note", field, after="0001_initial")
+    app.migration("0003_longer", helpers.alter("Product", "note", "TextField(null=True)"), after="0002_note")
+    migrate("shop")
+    execute("INSERT INTO shop_product (note) VALUES ('Tea')")
+    app.delete("0002_note", "0003_longer")
+
+    assert lost("0001") == [Lost(("shop", "0002_note"), "shop_product", "note", 1)]
+    assert lost("0002") == [Lost(("shop", "0003_longer"), "shop_product", "note", 1, is_change=True)]
+
+
+@pytest.mark.parametrize("in_state", ["", helpers.alter("Product", "note", "TextField(null=True)")])
+def test_what_is_done_to_the_database_alone(app, in_state):
+    """SeparateDatabaseAndState alters columns as well."""
+    alter = helpers.alter("Product", "note", "TextField(null=True)")
+    later = (helpers.apart(database=alter, state=in_state),)
+    assert altered(
+        app, "CharField(max_length=9, null=True)", "CharField(max_length=9, null=True)", "Tea", later=later
+    ) == [CHANGED]
+
+
 @pytest.mark.parametrize(
     "one, words",
     [
@@ -132,6 +243,10 @@ def test_tables_and_columns_that_are_gone(shop):
         (
             Lost(PRODUCT, "t", None, 10_000, truncated=True),
             "the table 't' (more than 10,000 rows; shop.0001_initial)",
+        ),
+        (
+            Lost(PRODUCT, "t", "c", None, is_change=True),
+            "column 'c' of 't' (rows that cannot be counted; shop.0001_initial)",
         ),
     ],
 )

@@ -30,7 +30,9 @@ def test_of_a_file():
         "origin": "file",
         "operations": ["Undo Create model Cart", "Undo Add field price to Product"],
         "reversible": True,
-        "losses": [{"table": "shop_product", "column": "price", "rows": 2, "truncated": False}],
+        "losses": [
+            {"table": "shop_product", "column": "price", "rows": 2, "truncated": False, "kind": "delete"}
+        ],
     }
 
 

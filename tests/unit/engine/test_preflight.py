@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
-from django.db import connection, migrations
+from django.db import migrations
 
 from django_rewind.engine import preflight
 from django_rewind.exceptions import (
@@ -59,17 +59,6 @@ def test_conflicts():
     with pytest.raises(ConflictsWithMissing, match=r"shop\.0004_away(.|\n)*shop\.0003_lost"):
         preflight.check_conflicts([step], missing, {})
     preflight.check_conflicts([step], missing, {("shop", "0004_away"): {LOST}})
-
-
-@pytest.mark.parametrize("not_in_state", [[], [("blog", "0002_lost")]])
-def test_columns_are_looked_for_where_some_may_be_unknown(not_in_state):
-    """To build a state takes long: it is not asked for otherwise."""
-
-    def state():
-        raise AssertionError("asked for")
-
-    steps = [in_memory("shop.0002_price", add("product", "price"))]
-    preflight.check_unknown_columns(connection, state, steps, not_in_state, backwards=True)
 
 
 # In the way -------------------------------------------------------------------

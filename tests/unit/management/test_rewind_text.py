@@ -12,6 +12,7 @@ from tests.support.fixtures import in_memory
 PRICE, REFUND = ("shop", "0002_price"), ("shop", "0003_refund")
 STEPS = [(in_memory(f"{app}.{name}", migrations.RunSQL("", "")), True) for app, name in (PRICE, REFUND)]
 COLUMN, TABLE = Lost(PRICE, "shop_product", "price", 2), Lost(REFUND, "shop_refund", None, 1)
+CHANGE = Lost(PRICE, "shop_product", "price", 2, is_change=True)
 
 
 @pytest.mark.parametrize(
@@ -22,6 +23,10 @@ COLUMN, TABLE = Lost(PRICE, "shop_product", "price", 2), Lost(REFUND, "shop_refu
         (
             Plan(STEPS, losses=[COLUMN, COLUMN, TABLE]),
             "Roll back 2 migrations on 'default' and delete data in 2 columns and 1 table?",
+        ),
+        (
+            Plan(STEPS, losses=[TABLE, CHANGE, CHANGE]),
+            "Roll back 2 migrations on 'default', delete data in 1 table and change values in 1 column?",
         ),
         (
             Plan(STEPS, applies=[PRICE]),

@@ -90,9 +90,10 @@ def test_a_created_model_lists_its_columns():
     )
     assert effect["effect"] == "create_model"
     assert effect["model"] == "product"
-    assert effect["fields"]["name"] == {"column": "Name", "chosen": False}
-    assert effect["fields"]["code"] == {"column": "sku", "chosen": True}
-    assert effect["fields"]["item"] == {"column": "item_id", "chosen": False}
+    item = {"type": "ForeignKey", "to": ["stock.item", None]}
+    assert effect["fields"]["name"] == {"column": "Name", "chosen": False, "holds": {"type": "TextField"}}
+    assert effect["fields"]["code"] == {"column": "sku", "chosen": True, "holds": {"type": "TextField"}}
+    assert effect["fields"]["item"] == {"column": "item_id", "chosen": False, "holds": item}
     between = {"column": None, "many_to_many": True, "table": None, "name": "items"}
     assert effect["fields"]["items"] == between
 

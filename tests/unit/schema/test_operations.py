@@ -22,6 +22,7 @@ from django_rewind.schema.operations import (
     rebuilt_models,
     uses_models,
 )
+from django_rewind.utils.compat import SQLITE_ADDS_NULLABLE_COLUMNS, SQLITE_DROPS_COLUMNS
 from tests.support.fixtures import add, create
 
 try:
@@ -136,8 +137,22 @@ def test_indexes_that_are_found_by_their_columns(state, operation, handled):
 @pytest.mark.parametrize(
     "operation, forwards, backwards",
     [
-        (add("Product", "price", models.IntegerField(default=1)), True, True),
-        (migrations.RemoveField("Product", "name"), True, True),
+        (add("Product", "price", models.IntegerField(default=1)), True, not SQLITE_DROPS_COLUMNS),
+        (
+            add("Product", "price", models.IntegerField(null=True)),
+            not SQLITE_ADDS_NULLABLE_COLUMNS,
+            not SQLITE_DROPS_COLUMNS,
+        ),
+        (
+            add("Product", "price", models.IntegerField(null=True, db_index=True)),
+            not SQLITE_ADDS_NULLABLE_COLUMNS,
+            True,
+        ),
+        (add("Product", "items", models.ManyToManyField("shop.Product")), False, False),
+        (migrations.RemoveField("Product", "name"), not SQLITE_DROPS_COLUMNS, True),
+        (migrations.AlterField("Product", "name", models.TextField(null=True)), True, True),
+        (migrations.AlterField("Product", "name", models.TextField(help_text="The name")), False, False),
+        (migrations.RenameField("Product", "name", "title"), False, False),
         (migrations.AddConstraint("Product", CONSTRAINT), True, True),
         (migrations.AlterOrderWithRespectTo("Product", "maker"), True, True),
         (migrations.AddIndex("Product", INDEX), False, False),

@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import Any
 
 from django.apps import apps
-from django.conf import settings
 from django.core.management.base import CommandError, no_translations
 from django.core.management.commands.migrate import Command as MigrateCommand
 
@@ -15,7 +14,7 @@ from django_rewind.actions.sql import sql_of
 from django_rewind.actions.transition import Transition, Wishes
 from django_rewind.engine.journal import note_refusal
 from django_rewind.engine.lock import Lock
-from django_rewind.engine.plan import Plan
+from django_rewind.engine.plan import Plan, at_stake
 from django_rewind.engine.transactions import Whole, check_atomic
 from django_rewind.exceptions import UNCHANGED, NotInitialized, RewindError, RewindInterrupted
 from django_rewind.management.asking import confirm
@@ -182,17 +181,16 @@ class Command(ReportingCommand):
             self._show(plan)
             self._confirm(question(plan, self.options["database"]))
             return
-        lost = ", ".join(map(str, plan.losses))
-        if lost and not settings.DEBUG and not self.options["allow_data_loss"]:
+        if plan.losses and not self.options["allow_data_loss"]:
             raise CommandError(
-                f"This would lose what is in {lost}. {UNCHANGED}\n"
+                f"This {at_stake(plan.losses, 'would lose what is in')}. {UNCHANGED}\n"
                 "Add --allow-data-loss to --noinput if that is meant."
             )
         if self.verbosity >= 1:
             for line in (*lines_of_renames(plan.renamed), *remarks(plan)):
                 self.stdout.write(on_database(line, self.options["database"]))
-        if lost and self.verbosity >= 1:
-            self.stdout.write(f"This loses what is in {lost}.", self.style.WARNING)
+        if plan.losses and self.verbosity >= 1:
+            self.stdout.write(f"This {at_stake(plan.losses, 'loses what is in')}.", self.style.WARNING)
 
     def _confirm(self, question: str) -> None:
         confirm(question, "There is nobody to ask. Use --noinput to rewind without a question.")
