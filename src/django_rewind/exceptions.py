@@ -434,6 +434,9 @@ _REDO = (
 class StateNotBuilt(RewindError):
     """The state before a step cannot be built or rendered."""
 
+    # Whether all operations have been simulated, and no models can be made of what they say together.
+    is_built = False
+
     def __init__(
         self, key: Key, culprit: Key, error: Exception, suspects: Iterable[Key], next_step: str = ""
     ) -> None:

@@ -85,11 +85,11 @@ class Simulation:
             name, other = min(others[key].items())
             taken_by = next(one for one in (*kept, *unapplied) if key_of(one) == other.taken_by)
             raise NameReused(key, name, other.given_by, other.taken_by, *target_before(taken_by))
-        except (StateNotBuilt, NameReused):
+        except (StateNotBuilt, NameReused) as error:
             models = {step: {name for name in names if len(name) == 2} for step, names in others.items()}
-            order = with_movers_later(self.empty, kept, unapplied, models) or self._with_excluding_later(
-                kept, unapplied
-            )
+            order = with_movers_later(self.empty, kept, unapplied, models)
+            if order is None and isinstance(error, StateNotBuilt) and error.is_built:
+                order = self._with_excluding_later(kept, unapplied)
             if order is not None and not self.names_reused(order, unapplied):
                 with suppress(StateNotBuilt):
                     # What is there when everything is unapplied has to hold as well.
@@ -209,6 +209,7 @@ class Simulation:
         steps = list(steps)
         done: list[Migration] = []
         step: Migration | None = steps[0] if steps else None
+        is_built = False
         try:
             for migration in kept:
                 culprit = migration
@@ -223,6 +224,7 @@ class Simulation:
                 look_for_models(migration, state, backwards=backwards, rebuilds=self.rebuilds)
                 state = mutated(migration, state)
                 done.append(migration)
+            is_built = True
             look_for_bases(state)
         except Exception as error:
             used = (culprit.app_label, effects_of(culprit))
@@ -233,7 +235,9 @@ class Simulation:
             ]
             suspects = others or self.suspects
             way_out = self._way_out(culprit, error, [one for one in done if key_of(one) in suspects], steps)
-            raise StateNotBuilt(key_of(step or culprit), key_of(culprit), error, suspects, way_out) from error
+            not_built = StateNotBuilt(key_of(step or culprit), key_of(culprit), error, suspects, way_out)
+            not_built.is_built = is_built
+            raise not_built from error
         return before
 
     def after(self, steps: Iterable[Migration]) -> Any:
