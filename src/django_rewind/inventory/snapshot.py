@@ -77,7 +77,7 @@ WHY_SKIPPED = {
     FileStatus.DISABLED: "migrations of its app are disabled in MIGRATION_MODULES",
     FileStatus.MISSING: "it was not asked for",
     FileStatus.SQUASHED: "a squashed migration stands for it",
-    FileStatus.STALE_APP: "its app is not installed; see --include-stale-apps",
+    FileStatus.STALE_APP: "its app is not installed; if it was removed from this project, see --include-stale-apps",
     FileStatus.RECREATED: "a migration on disk has taken over what it made, or what it stands on",
 }
 

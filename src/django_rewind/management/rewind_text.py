@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from django.apps import apps
+
 from django_rewind.engine.plan import Plan, PlanStep
 from django_rewind.utils.types import Key, label, names_of
 
@@ -51,6 +53,10 @@ def remarks(plan: Plan) -> Iterator[str]:
         yield f"Skipped: {label(key)} ({why})"
     for key in plan.modified:
         yield f"Skipped: {label(key)} (modified since it was applied; 'manage.py rewind --redo {key[0]} {key[1]}' applies the file)"
+    installed = {config.label for config in apps.get_app_configs()}
+    stale = sorted({key[0] for key in plan.unapplied if key[0] not in installed})
+    if stale:
+        yield f"Not installed here: {', '.join(stale)}. If another project uses this database, these are its tables"
     opaque = [step.key for step in plan.steps if step.is_opaque]
     if opaque and not plan.fake:
         yield f"Not counted: what RunPython, RunSQL or operations of other packages do to data in {names_of(opaque)}"

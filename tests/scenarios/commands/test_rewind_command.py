@@ -705,3 +705,18 @@ def test_empty_database(new_shop, args):
     assert refused.returncode == (2 if args == ("--check",) else 1)
     assert "Nothing is stored in the database 'default' yet" in refused.stderr
     assert new_shop.tables() <= {"django_migrations"}
+
+
+def test_sql_of_what_cannot_be_encoded(shop):
+    """An operation describes itself with half a character, and is printed as Python would write it."""
+    odd = """
+        class Odd(migrations.RunPython):
+            def describe(self):
+                return "odd \\ud800 thing"
+    """
+    with shop.on_branch("feature"):
+        shop.migration("shop.0002_odd", "Odd(print, print)", after="0001_initial", header=odd)
+        shop.manage("migrate")
+
+    assert "odd \\ud800 thing" in shop.manage("rewind", "--plan").stdout
+    assert "odd \\ud800 thing" in shop.manage("rewind", "--sql").stdout

@@ -88,7 +88,7 @@ class Command(ReportingCommand):
         self.rewind.check_use_of_files(plan, load=not only_shows(options))
         if options["sql"]:
             lines = sql_of(self.rewind, plan) if plan else ["-- Nothing to rewind."]
-            self.stdout.write("\n".join(lines).rstrip())
+            self.stdout.write(self.as_it_may_be_sent("\n".join(lines).rstrip()))
         elif only_shows(options):
             self._report(plan)
         else:
