@@ -105,6 +105,17 @@ class NotRecoverable(MigrationError):
     def __init__(self, key: Key, reason: str, next_step: str = "") -> None:
         super().__init__(key, reason, next_step or f"Bring back the file of {label(key)} and try again.")
 
+    @classmethod
+    def of_all(cls, errors: Sequence[NotRecoverable]) -> NotRecoverable:
+        """Return one error that names all of them, and is about the first."""
+        first, *others = errors
+        if not others:
+            return first
+        error = cls(first.key, first.reason)
+        problems = "\n".join(one.problem for one in errors)
+        RewindError.__init__(error, problems, "\n".join(dict.fromkeys(one.next_step for one in errors)))
+        return error
+
 
 class FileNotUsable(MigrationError):
     """`--use-file` names a migration for which it makes no sense."""

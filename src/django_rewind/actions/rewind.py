@@ -113,9 +113,9 @@ class Rewind:
             and key not in self.renamed
             and (self.snapshot.without_file[key] is FileStatus.MISSING or stale is None or key[0] in stale)
         ]
-        for key in goals:
-            if key in self.loader.unusable:
-                raise self.loader.unusable[key]
+        unusable = [self.loader.unusable[key] for key in goals if key in self.loader.unusable]
+        if unusable:
+            raise NotRecoverable.of_all(unusable)
         self._refuse_to_take_along(goals)
         return goals
 
@@ -266,9 +266,15 @@ class Rewind:
     def check_as_signed(self, plan: Plan) -> None:
         """Compare what is stored of the plan with its digests, without executing any of it."""
         stored = {migration.key: migration.stored for migration in plan.stored_steps}
-        for key, reason in not_as_signed(self.connection, stored).items():
-            error = NotRecoverable(key, f"{reason}.", how_to_replace(key))
-            raise with_way_out(error) if key in self.loader.disk_migrations else error
+        errors = [
+            NotRecoverable(key, f"{reason}.", how_to_replace(key))
+            for key, reason in not_as_signed(self.connection, stored).items()
+        ]
+        if errors:
+            on_disk = self.loader.disk_migrations
+            raise NotRecoverable.of_all(
+                [with_way_out(error) if error.key in on_disk else error for error in errors]
+            )
 
     def find_out(self, plan: Plan) -> None:
         """

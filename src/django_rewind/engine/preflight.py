@@ -17,6 +17,7 @@ from ..exceptions import (
     BlockedRewind,
     ConflictsWithMissing,
     IrreversibleRewind,
+    NotRecoverable,
     PruneRefused,
     RewindError,
     UnknownColumns,
@@ -144,9 +145,11 @@ def _refuse_what_is_out_of_reach(loader: RewindLoader, targets: Sequence[Target]
     for key in undone:
         earliest = ids.get(key, 0) - 1
         bounds[key[0]] = min(bounds.get(key[0], earliest), earliest)
-    for key, error in loader.unusable.items():
-        if key[0] in bounds and ids[key] > bounds[key[0]]:
-            raise error
+    errors = [
+        error for key, error in loader.unusable.items() if key[0] in bounds and ids[key] > bounds[key[0]]
+    ]
+    if errors:
+        raise NotRecoverable.of_all(errors)
 
 
 def _refuse_to_leave_stale_apps_behind(loader: RewindLoader, snapshot: Snapshot, undone: list[Key]) -> None:

@@ -318,3 +318,33 @@ def test_edited_since_it_was_signed_elsewhere(shop):
     shop.manage("rewind", "shop", "0001", answer="y\ny\ny")
 
     assert shop.columns("shop_product") == {"id", "name"}
+
+
+def test_all_that_is_not_signed_is_named_at_once(shop):
+    """One answer is enough to know what has to be looked at."""
+    with shop.on_branch("feature"):
+        shop.migration(
+            "shop.0002_price", add("product", "price", "IntegerField(null=True)"), after="0001_initial"
+        )
+        shop.migration(
+            "shop.0003_stock", add("product", "stock", "IntegerField(null=True)"), after="0002_price"
+        )
+        shop.manage("migrate")
+    shop.execute(
+        "UPDATE django_migrations_code SET signature = '', key_fingerprint = '' WHERE migration_name LIKE %s",
+        "000%_%",
+    )
+
+    for command in (
+        ["rewind", "--noinput"],
+        ["rewind", "--plan"],
+        ["migrate", "shop", "0001"],
+        ["rewind", "shop", "0001", "--noinput"],
+    ):
+        shop.refused(
+            *command,
+            naming=(
+                "'manage.py verify_migrations --sign shop 0002_price'",
+                "'manage.py verify_migrations --sign shop 0003_stock'",
+            ),
+        )
