@@ -187,15 +187,19 @@ class RecoveredMigration(Migration):
             return migration
         change = changed_since(metadata, migration, stored.module)
         if change:
+            # Another Django writes operations in other ways, and need not know all that this one has written.
+            is_other = metadata.is_of_this_django or has_other_effects(metadata, migration)
             try:
                 codes = metadata.evaluated
                 operations = None if codes is None else operations_of(codes, migration, module)
             except Exception as error:
-                raise _does_not_load(stored, error) from error
+                if is_other:
+                    raise _does_not_load(stored, error) from error
+                operations = None
             if operations is not None:
                 setattr(migration, "operations", operations)  # noqa: B010 (a class attribute to Django)
                 self.is_as_evaluated = True
-            elif metadata.is_of_this_django or has_other_effects(metadata, migration):
+            elif is_other:
                 raise NotRecoverable(
                     stored.key,
                     f"executed here it is something else than what was applied: {change}.",
