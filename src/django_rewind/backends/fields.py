@@ -32,7 +32,7 @@ def read_out(value: Any) -> Any:
         return value
     try:
         return _SPELLED.sub(_read, value[len(_MARK) :])
-    except ValueError:
+    except (OverflowError, ValueError):
         return value
 
 

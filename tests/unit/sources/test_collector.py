@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 import sys
 import zipfile
+from importlib.machinery import ModuleSpec
+from io import BytesIO
+from types import ModuleType
 
 import pytest
 
+from django_rewind.sources.bundle.changes import BundleChanges
 from django_rewind.sources.bundle.collector import Collector
 from django_rewind.sources.signing import digest_of
 from tests.support.fixtures import Kept, Tree
@@ -428,3 +432,70 @@ def test_a_module_is_read_once_for_many_migrations(tones: Tree):
     tones.delete("bakery/marks.py")
     assert Kept(tones, text, collector.collect("bakery.migrations.0003", text)).names == BOTH
     assert first.contents
+
+
+# Packages that are no folders
+
+
+class Loader:
+    """Knows a package by heart, and has no file of it anywhere."""
+
+    FILES = {"bread.sql": b"SELECT 1", "roll.sql": b"SELECT 2"}
+
+    def create_module(self, spec):
+        return None
+
+    def exec_module(self, module):
+        pass
+
+
+class WithReader(Loader):
+    def get_resource_reader(self, name):
+        return self
+
+    def contents(self):
+        return [*self.FILES, "0001.py", "more"]
+
+    def is_resource(self, name):
+        return name in self.FILES
+
+    def open_resource(self, name):
+        return BytesIO(self.FILES[name])
+
+    def resource_path(self, name):
+        raise FileNotFoundError(name)
+
+
+class WithData(Loader):
+    def get_data(self, path):
+        try:
+            return self.FILES[path.rpartition("/")[2]]
+        except KeyError:
+            raise OSError(path) from None
+
+
+@pytest.mark.parametrize("loader", [Loader, WithReader, WithData])
+def test_files_of_a_loader(monkeypatch, loader):
+    """They are taken as the loader knows them; where it knows none, that is said."""
+    spec = ModuleSpec(
+        "oven.migrations", loader(), origin="/nowhere/oven/migrations/__init__.py", is_package=True
+    )
+    spec.submodule_search_locations = ["/nowhere/oven/migrations"]
+    spec.has_location = True
+    package = ModuleType("oven.migrations")
+    package.__spec__ = spec
+    monkeypatch.setitem(sys.modules, "oven.migrations", package)
+    text = "import pkgutil\nSQL = pkgutil.get_data(__package__, 'bread.sql')\n"
+
+    collected = Collector().collect("oven.migrations.0001_bread", text)
+
+    if loader is Loader:
+        assert not collected.bundle.members
+        assert "does not list its files" in collected.missed["oven.migrations (data files)"]
+    else:
+        (member,) = collected.bundle.members
+        assert (member.kind, member.name) == ("file", "bread.sql")
+        assert collected.contents[member.digest] == b"SELECT 1"
+        assert not BundleChanges(Collector(), lambda digests: {}).has_changed(
+            collected.bundle, "oven.migrations"
+        )

@@ -70,7 +70,13 @@ class BundleChanges:
         folder = self.collector.modules.folder(package) if files else None
         if folder is None:
             return files
-        return [member for member in files if not _holds(folder.joinpath(member.name), member.digest)]
+        return [member for member in files if not self._holds(folder.joinpath(member.name), member.digest)]
+
+    def _holds(self, path: Path, wanted: str) -> bool:
+        try:
+            return digest_of(self.collector.modules.content(path)) == wanted
+        except OSError:
+            return False
 
     def modules(self, bundle: Bundle, package: str) -> dict[str, StoredModule]:
         """
@@ -165,10 +171,3 @@ def _digest(text: str | None) -> str | None:
 
 def _is_same(stored: str, here: str | None) -> bool:
     return here is not None and same_text(stored, here)
-
-
-def _holds(path: Path, wanted: str) -> bool:
-    try:
-        return digest_of(path.read_bytes()) == wanted
-    except OSError:
-        return False

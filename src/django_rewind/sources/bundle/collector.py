@@ -13,6 +13,7 @@ import ast
 import re
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from operator import attrgetter
@@ -26,7 +27,7 @@ from ..signing import digest_of
 from . import excerpt
 from .imports import Reference, gives_meaning, references
 from .manifest import EMPTY_BUNDLE, Bundle, BundleMember
-from .modules import Modules, Owner, SourceUnavailable, installed_version, is_within, root_of
+from .modules import Modules, Owner, SourceUnavailable, installed_version, is_data, is_within, root_of
 
 # The statements that import, when they stand in a line of their own.
 _IMPORT = re.compile(r"^[ \t]*(?:from[ \t]+(\S+)[ \t]+import\b|import[ \t]+([^#\n]+))", re.MULTILINE)
@@ -318,7 +319,22 @@ class _Collection:
             if reads_beside(name, text, self.package):
                 place = folder.joinpath(*name[len(self.package) + 1 :].split(".")[:-1])
                 stem = name.rpartition(".")[2]
-                yield from _named_in(text, stem, place, self.collector.files_below(place))
+                try:
+                    yield from _named_in(text, stem, place, self.collector.files_below(place))
+                except OSError as error:
+                    yield from self._files_known_by_name(text, place, error)
+
+    def _files_known_by_name(self, text: str, place: Path, error: OSError) -> Iterator[Path]:
+        """Yield the files whose names stand in a text, of a package that does not list any."""
+        tree = parse_text(text)
+        is_any_known = False
+        for path in {place.joinpath(name) for name in _texts_in(tree) if "*" not in name} if tree else ():
+            with suppress(OSError, ValueError):
+                if is_data(path) and place in path.parents and self.modules.size(path):
+                    is_any_known = True
+                    yield path
+        if not is_any_known:
+            self._leave_out(f"{self.package} (data files)", str(error))
 
 
 def _size(text: str) -> int:

@@ -20,7 +20,7 @@ import tempfile
 import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from importlib.machinery import ModuleSpec
+from importlib.machinery import ModuleSpec, SourceFileLoader
 from importlib.util import resolve_name
 from pathlib import Path
 from types import FunctionType, ModuleType
@@ -109,11 +109,21 @@ class StoredImporter:
             path = folder.joinpath(name)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
-        root = root_of(package)
-        here = self._collector.modules.folder(root) if self._collector else None
-        if here is not None:
-            _link(top / root, here)
+        if self._collector:
+            self._add_what_is_here(self._collector.modules, top, package)
         return folder
+
+    def _add_what_is_here(self, modules: Modules, top: Path, package: str) -> None:
+        root = modules.folder(root_of(package))
+        if root is not None and root.is_dir():
+            _link(top / root_of(package), root)
+            return
+        here = modules.folder(package)
+        for path in modules.files_below(here) if here is not None else []:
+            there = top.joinpath(*package.split("."), path.relative_to(here))
+            if not there.exists():
+                there.parent.mkdir(parents=True, exist_ok=True)
+                there.write_bytes(modules.content(path))
 
     def run(
         self, module: ModuleType, text: str, scope: ImportScope, *, is_package: bool = False
@@ -127,9 +137,10 @@ class StoredImporter:
         self._filenames.add(filename)
         linecache.cache[filename] = (len(text), None, text.splitlines(keepends=True), filename)
         module.__package__ = name if is_package else name.rpartition(".")[0]
-        module.__spec__ = ModuleSpec(name, loader=None, origin=filename, is_package=is_package)
         path = scope.paths.of(name, is_package=is_package)
         module.__file__ = str(path)
+        module.__loader__ = _loader_of_files(name, path)
+        module.__spec__ = ModuleSpec(name, module.__loader__, origin=filename, is_package=is_package)
         if is_package:
             module.__path__ = [str(path.parent)]
         vars(module)["__builtins__"] = {**vars(builtins), "__import__": scope.import_}
@@ -157,6 +168,13 @@ class StoredImporter:
             for name, module in shown.items():
                 self._shown[name] = sys.modules.get(name)
                 _put_back(name, module)
+
+
+def _loader_of_files(name: str, path: Path) -> Any:
+    """Return what reads the files that lie beside a module: its text is loaded already."""
+    package = sys.modules.get(name.rpartition(".")[0])
+    archive = getattr(package, "__loader__", None)
+    return SourceFileLoader(name, str(path)) if path.parent.is_dir() or archive is None else archive
 
 
 def _link(folder: Path, here: Path) -> None:

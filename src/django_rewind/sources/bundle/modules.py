@@ -7,11 +7,15 @@ import re
 import sys
 import sysconfig
 import tokenize
+from collections.abc import Mapping
+from contextlib import suppress
 from enum import Enum
 from functools import cache
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from .archives import content_of, files_of
 
 if TYPE_CHECKING:
     from importlib.metadata import Distribution
@@ -47,6 +51,9 @@ class Modules:
         self._specs: dict[str, ModuleSpec | None] = {}
         self._texts: dict[str, str | SourceUnavailable] = {}
         self._owners: dict[str, Owner] = {}
+        # By the places of packages: what finds them, and what those hold that are no folders.
+        self._packages: dict[Path, ModuleSpec] = {}
+        self._resources: dict[Path, dict[Path, Any]] = {}
 
     def find(self, name: str) -> ModuleSpec | None:
         if name not in self._specs:
@@ -96,17 +103,49 @@ class Modules:
     def folder(self, name: str) -> Path | None:
         spec = self.find(name)
         places = list(spec.submodule_search_locations or ()) if spec is not None else []
-        return Path(places[0]) if places else None
+        if spec is None or not places:
+            return None
+        self._packages[Path(places[0])] = spec
+        return Path(places[0])
 
     def files_below(self, folder: Path) -> list[Path]:
-        """Return the files below a folder of a package that are no Python, in order."""
-        return sorted(path for path in folder.rglob("*") if is_data(path) and path.is_file())
+        """
+        Return the files below a folder of a package that are no Python, in order.
+
+        Raises:
+            OSError: it is no folder, and the loader of the package does not tell.
+        """
+        package = None if folder.is_dir() else self._package_around(folder)
+        files = folder.rglob("*") if package is None else self._archived(package)
+        return sorted(
+            path
+            for path in files
+            if is_data(path) and folder in path.parents and (package is not None or path.is_file())
+        )
 
     def size(self, path: Path) -> int:
-        return path.stat().st_size
+        return path.stat().st_size if path.is_file() else len(self.content(path))
 
     def content(self, path: Path) -> bytes:
-        return path.read_bytes()
+        package = None if path.is_file() else self._package_around(path)
+        if package is None:
+            return path.read_bytes()
+        with suppress(OSError):
+            if path in self._archived(package):
+                content: bytes = self._archived(package)[path].read_bytes()
+                return content
+        return content_of(self._packages[package], str(path))
+
+    def _package_around(self, path: Path) -> Path | None:
+        """Return the place of the package, of those that were asked for, in which a path lies."""
+        place = next((place for place in (path, *path.parents) if place in self._packages), None)
+        return None if place is None or place.is_dir() else place
+
+    def _archived(self, package: Path) -> Mapping[Path, Any]:
+        if package not in self._resources:
+            files = files_of(self._packages[package])
+            self._resources[package] = {package.joinpath(name): file for name, file in files.items()}
+        return self._resources[package]
 
     def text(self, name: str) -> str:
         """Return the text of a module, decoded, with line ends as they were, or raise SourceUnavailable."""
