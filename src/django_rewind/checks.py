@@ -190,5 +190,5 @@ def _findings(statuses: list[Status]) -> Iterator[tuple[str, list[Key], str, str
         "django_rewind.W009",
         [one.key for one in statuses if one.renamed_to is not None],
         "Migrations of the database '{alias}' are on disk under another name: {names}.",
-        "Run 'manage.py rewind --adopt' to give them their new names.",
+        "Run 'manage.py rewind --adopt --migrate' to give them their new names.",
     )

@@ -88,7 +88,7 @@ class Lacking:
             f"'manage.py rewind {app}'" for app in sorted({app_label for app_label, _ in self.stale})
         ]
         if self.renamed:
-            adopt = "'manage.py rewind --adopt'"
+            adopt = "'manage.py rewind --adopt --migrate'"
             rest = f" Then {' and '.join(commands)}." if commands else ""
             return f"{adopt} gives {some_names_of(self.renamed)} the name of now.{rest}"
         if not commands:

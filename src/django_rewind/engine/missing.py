@@ -29,7 +29,9 @@ def missing_in_words(loader: RewindLoader, changes: Mapping[Key, bool]) -> str:
     if any(key in loader.unusable for key in missing):
         what_helps = f"'manage.py verify_migrations' says why {them} cannot be rolled back."
     elif renamed:
-        what_helps = f"'manage.py rewind --adopt' gives {some_names_of(renamed)} the name of its file."
+        what_helps = (
+            f"'manage.py rewind --adopt --migrate' gives {some_names_of(renamed)} the name of its file."
+        )
     else:
         what_helps = f"'manage.py rewind' rolls {them} back."
     have = "migration has" if is_one else "migrations have"

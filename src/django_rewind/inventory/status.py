@@ -154,7 +154,7 @@ class Status:
             notes.append(f"{LEFT_BEHIND}: see 'manage.py verify_migrations'")
         if self.renamed_to is not None:
             notes.append(
-                f"{printable_name(self.renamed_to[1])} does the same: see 'manage.py rewind --adopt'"
+                f"{printable_name(self.renamed_to[1])} does the same: see 'manage.py rewind --adopt --migrate'"
             )
         return notes
 

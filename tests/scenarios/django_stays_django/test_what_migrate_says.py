@@ -145,7 +145,7 @@ def test_on_disk_under_another_name(left):
 
     (line,) = ours(left.manage("migrate", "stock"))
 
-    assert "'manage.py rewind --adopt'" in line
+    assert "'manage.py rewind --adopt --migrate'" in line
     left.manage("rewind", "--adopt", "--noinput")
     assert ours(left.manage("migrate")) == []
 

@@ -163,6 +163,6 @@ def test_what_was_renumbered_is_never_undone(shop, choices):
 
     assert after_checkout(connection, choices) == (
         "django-rewind: 1 applied migration has no file here (shop.0002_a): "
-        "'manage.py rewind --adopt' gives shop.0002_a the name of now."
+        "'manage.py rewind --adopt --migrate' gives shop.0002_a the name of now."
     )
     assert applied("shop") == ["0001_initial", "0002_a"]
