@@ -7,6 +7,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from django_rewind.actions.rewind import Rewind
+from django_rewind.backends import Backend
 from django_rewind.engine import preflight
 from django_rewind.engine.plan import Lost
 from tests.support import helpers
@@ -288,3 +289,44 @@ def test_of_a_column_in_capital_letters(app):
     app.delete("0002_price")
 
     assert lost("0001") == [Lost(PRICE, "shop_product", "unitPrice", 1)]
+
+
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="has one place for tables")
+def test_of_a_table_in_another_schema_or_database(app):
+    """Introspection does not list it, and its rows are counted all the same."""
+    inside, table, drop = {
+        "postgresql": ("SCHEMA", 'losses_away"."order', " CASCADE"),
+        "mysql": ("DATABASE", "losses_away`.`order", ""),
+    }[connection.vendor]
+    execute(f"CREATE {inside} losses_away")
+    try:
+        operation = helpers.create("Order").replace(")])", f")], options={{'db_table': {table!r}}})")
+        app.migration("0001_initial", helpers.create("Product"))
+        app.migration("0002_order", operation, after="0001_initial")
+        field = helpers.add("Order", "note", "CharField(max_length=9, null=True)")
+        app.migration("0003_note", field, after="0002_order")
+        migrate("shop")
+        execute(f"INSERT INTO {connection.ops.quote_name(table)} (note) VALUES ('Tea'), (NULL)")
+        app.delete("0002_order", "0003_note")
+
+        assert lost("0001") == [Lost(("shop", "0002_order"), table, None, 2)]
+        assert lost("0002") == [Lost(("shop", "0003_note"), table, "note", 1)]
+    finally:
+        execute(f"DROP {inside} losses_away{drop}")
+
+
+def test_of_a_view(app, monkeypatch):
+    """It may stand where a table was, and holds the rows of that; what is not told counts as data."""
+    app.migration("0001_initial", helpers.create("Product"))
+    app.migration("0002_cart", helpers.create("Cart"), after="0001_initial")
+    migrate("shop")
+    execute("ALTER TABLE shop_cart RENAME TO shop_basket")
+    execute("CREATE VIEW shop_cart AS SELECT * FROM shop_basket")
+    execute("INSERT INTO shop_basket (id) VALUES (1)")
+    app.delete("0002_cart")
+    try:
+        assert lost("0001") == [Lost(("shop", "0002_cart"), "shop_cart", None, 1)]
+        monkeypatch.setattr(Backend, "count", lambda *args, **options: None)
+        assert lost("0001") == [Lost(("shop", "0002_cart"), "shop_cart", None, None)]
+    finally:
+        execute("DROP VIEW shop_cart")
