@@ -191,7 +191,7 @@ def test_hole_bridged_on_disk(hole):
     hole.migration("shop.0003_stock", STOCK, after="0001_initial")
     hole.execute("INSERT INTO shop_product (name, price, stock) VALUES ('Tea', 4, 2)")
 
-    hole.manage("rewind", "--noinput")
+    hole.manage("rewind", "--noinput", "--allow-data-loss")
 
     assert hole.rows("SELECT name, stock FROM shop_product") == [("Tea", 2)]
     assert hole.columns("shop_product") == {"id", "name", "stock"}
