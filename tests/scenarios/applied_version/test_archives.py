@@ -23,8 +23,8 @@ READERS = {
     ),
 }
 RUN_SQL = (
-    "migrations.RunPython(lambda apps, editor: editor.execute(read('up.sql')),"
-    " lambda apps, editor: editor.execute(read('down.sql')))"
+    "migrations.RunPython(lambda apps, editor: editor.connection.cursor().execute(read('up.sql')),"
+    " lambda apps, editor: editor.connection.cursor().execute(read('down.sql')))"
 )
 FILES = {
     "cellar/migrations/sql/up.sql": "UPDATE cellar_wine SET name = 'RED'",
