@@ -284,6 +284,8 @@ class Trial:
             return Outcome(INVALID, "the new files")
         database = self._prepared()
         if database is None:
+            if self._prepared(plain=True):
+                return Outcome("not applied at all", self.prepare_said.splitlines()[-3], self.prepare_said)
             return Outcome(INVALID, "the old files")
         self.oracle, self.finish = oracle, command if command[0] == "rewind" else STAGING
         before = picture(database)
@@ -321,12 +323,12 @@ class Trial:
         self.reference_said = str(result)
         return None if result.returncode else picture(database)
 
-    def _prepared(self) -> Database | None:
+    def _prepared(self, *, plain: bool = False) -> Database | None:
         """Return a database with the base, rows, the feature, and rows again."""
         database = self._database()
         self.old.use(database)
         text = FILL + PREPARE.format(base=self.base, rows=self.history.has_rows)
-        result = self.old.program(text)
+        result = self.old.program(text, plain=plain)
         if result.returncode:
             self.prepare_said = str(result)
             return None
@@ -368,7 +370,9 @@ class Trial:
             )
         way_out = self._advice(database, result)
         if reference is not None and not may_refuse:
-            return Outcome("wrong refusal", detail, str(result) + way_out)
+            leads_out = way_out.endswith("leads out")
+            kind = "wrong refusal, with advice that leads out" if leads_out else "wrong refusal"
+            return Outcome(kind, detail, str(result) + way_out)
         if "circle" in way_out:
             return Outcome("circle", detail, str(result) + way_out)
         return Outcome(REFUSED, detail, str(result))
