@@ -206,7 +206,7 @@ class RecoveredMigration(Migration):
                     "Have the settings, the environment and the installed apps and packages that it is computed "
                     f"from as they were, and try again. {self.how_to_edit}",
                 )
-        migration.atomic = metadata.atomic
+        setattr(migration, "atomic", metadata.atomic)  # noqa: B010
         give_keys(migration.operations, metadata.auto_field)
         return migration
 
