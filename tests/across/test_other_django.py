@@ -48,7 +48,9 @@ def write_feature(shop: Project) -> None:
 
 
 @both_ways
-@pytest.mark.parametrize("command", [("rewind", "--noinput"), ("migrate", "shop", "0001")], ids=" ".join)
+@pytest.mark.parametrize(
+    "command", [("rewind", "--noinput", "--allow-data-loss"), ("migrate", "shop", "0001")], ids=" ".join
+)
 def test_rolled_back_by_another_django(new_shop, older, older_goes_back, command):
     """Stored by one, the migrations are undone by the other, and the other's own stay as they are."""
     shop = new_shop
