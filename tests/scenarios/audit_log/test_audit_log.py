@@ -139,13 +139,16 @@ def test_faked_as_initial(shop):
 
 @pytest.mark.skipif(django.VERSION < (4, 1), reason="migrate --prune is new in Django 4.1")
 def test_pruned(shop):
-    """Django's `--prune` deletes records of what has no file."""
-    with_price(shop)
-    was = record_id(shop, "0002_price")
+    """Django's `--prune` deletes the record of what another file has made anew."""
+    shop.manage("migrate")
+    shop.delete("shop/migrations/0001_initial.py")
+    shop.migration("shop.0001_again", create("Product", name="CharField(max_length=50)"), initial=True)
+    shop.manage("migrate", "--fake-initial")
+    was = record_id(shop, "0001_initial")
 
     shop.manage("migrate", "--prune", "shop")
 
-    assert shop.audit_log("shop.0002_price")[2:] == [("pruned", "")]
+    assert shop.audit_log("shop.0001_initial")[-1] == ("pruned", "")
     assert last(shop, "record_id") == (was,)
 
 

@@ -362,5 +362,7 @@ def test_half_way_in_another_database(two, command):
 
     stopped = two.attempt(*command, "--database", "other")
 
-    (forget,) = commands_in(stopped.output)
-    assert forget[-3:] == ["--fake", "--database", "other"], stopped
+    mark, write, again = commands_in(stopped.output)
+    assert mark[-3:] == ["--fake", "--database", "other"], stopped
+    assert [write[0], again[0]] == ["restore_migrations", "rewind"], stopped
+    assert write[-2:] == again[-2:] == ["--database", "other"], stopped
