@@ -219,7 +219,7 @@ class Transition:
     def check(self) -> None:
         """Refuse, before the first statement, what could not be finished."""
         try:
-            if self.wishes.adopts and self.wishes.migrates and not self.wishes.redoes_modified:
+            if self.wishes.migrates and not self.wishes.redoes_modified:
                 self._refuse_modified_files()
             while again := self._not_commuting():
                 self._apply_again(again)

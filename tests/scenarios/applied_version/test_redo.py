@@ -280,7 +280,7 @@ def test_differing_is_checked(edited):
     assert edited.attempt("rewind", "--redo-modified", "--check").returncode == 0
 
 
-@pytest.mark.parametrize("args", [(), ("--migrate",), ("--plan",)], ids=" ".join)
+@pytest.mark.parametrize("args", [(), ("--plan",)], ids=" ".join)
 def test_what_is_left_as_it_ran_is_said(edited, args):
     """Without --redo, `rewind` names the edited migrations that it leaves, and leaves them."""
     before = edited.schema()
@@ -289,6 +289,14 @@ def test_what_is_left_as_it_ran_is_said(edited, args):
 
     assert "Skipped: shop.0002_price" in result.stdout
     assert edited.schema() == before
+
+
+def test_what_would_not_be_as_the_files_say(edited):
+    """With `--migrate` the schema shall be what the files say, so an edited one that stays is refused."""
+    edited.refused("rewind", "--migrate", "--noinput", naming=("shop.0002_price", "--redo-modified"))
+
+    edited.manage("verify_migrations", "--accept", "shop", "0002_price")
+    edited.manage("rewind", "--migrate", "--noinput")
 
 
 def test_what_was_verified_to_do_the_same(edited):

@@ -329,6 +329,8 @@ def test_then_forward(redone):
     redone.delete("shop/migrations/0003_stock.py")
     redone.migration("shop.0003_till", create("Till"), after="0002_price")
 
+    redone.manage("verify_migrations", "--accept", "shop", "0002_price")
+
     redone.manage("rewind", "--atomic", "--migrate", "--noinput")
 
     assert redone.applied("shop") == ["0001_initial", "0002_price", "0003_till"]
