@@ -18,10 +18,9 @@ from django.db.migrations import Migration
 from django.db.models import Field
 
 from ..exceptions import StateNotBuilt
-from ..schema.effects import effects_of
 from ..schema.graph import closure
 from ..utils.types import Key
-from .states import Models, Simulation, table_of
+from .states import Models, Simulation, models_changed, table_of
 
 # The options of a model that the database knows.
 _OPTIONS = ("managed", "proxy", "order_with_respect_to", "db_tablespace")
@@ -102,7 +101,7 @@ class Order:
             if error.culprit in stays:
                 return {error.culprit}.intersection(early)
             known = closure([error.culprit], self.parents)
-            models = _models_of(self.files[error.culprit])
+            models = models_changed([self.files[error.culprit]])
             blamed = self.blamed(early, models) or self.about(set(stays) - known, models)
         enough = (key for key in stays if key in blamed and self._is_right({*unapplied, key}, as_files_say))
         one = next(enough, None) if len(blamed) > 1 else None
@@ -141,7 +140,7 @@ class Order:
 
     def about(self, keys: Iterable[Key], models: Collection[Key]) -> set[Key]:
         """Return those of some migrations that are about models."""
-        return {key for key in keys if _models_of(self.files[key]) & {*models}}
+        return {key for key in keys if models_changed([self.files[key]]) & {*models}}
 
     def blamed(self, keys: Collection[Key], models: Collection[Key]) -> set[Key]:
         """Return which of some migrations have made models differ: none where none does, and all where it is unclear."""
@@ -200,13 +199,3 @@ def _in_database(models: Models, key: Key) -> list[Any]:
 def _column(field: Field[Any, Any]) -> Any:
     _, path, args, kwargs = field.deconstruct()
     return path, args, {name: value for name, value in kwargs.items() if name not in _NOT_IN_DATABASE}
-
-
-def _models_of(migration: Migration) -> set[Key]:
-    """Return the models that a migration is about."""
-    return {
-        (migration.app_label, effect[name])
-        for effect in effects_of(migration)
-        for name in ("model", "to")
-        if effect["effect"] != "opaque" and (name == "model" or effect["effect"] == "rename_model")
-    }

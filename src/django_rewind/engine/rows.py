@@ -14,7 +14,7 @@ from typing import Any
 from django.apps.registry import Apps
 from django.core.exceptions import EmptyResultSet, FieldError
 from django.db.migrations import Migration
-from django.db.models import NOT_PROVIDED, BigIntegerField, CheckConstraint, Model, UniqueConstraint
+from django.db.models import BigIntegerField, CheckConstraint, Model, UniqueConstraint
 from django.db.models.expressions import OrderBy
 from django.db.models.sql.query import Query
 
@@ -90,7 +90,7 @@ class Rows:
         field = column.field
         if column.returns is not None and not column.returns.null:
             return self.backend.makes_up_values(field)
-        if _has_db_default(field):
+        if compat.has_db_default(field):
             return True
         if not field.has_default() and not self.backend.rebuilds_tables:
             # AlterField fills in a default that was written down, and none that Django makes up.
@@ -100,13 +100,13 @@ class Rows:
     def _value(self, column: Column) -> Any:
         """Return what every row has in a column when it comes back; None for NULL, and for what nobody knows."""
         returns = column.returns
-        if returns is None or _has_db_default(returns):
+        if returns is None or compat.has_db_default(returns):
             return None
         return compat.effective_default(self.connection, returns)
 
     def _fills_itself(self, field: Any) -> bool:
         """Say whether the database finds a value for each row: a sequence, an expression, a default of its own."""
-        if getattr(field, "generated", False) or _has_db_default(field):
+        if getattr(field, "generated", False) or compat.has_db_default(field):
             return True
         if field.remote_field is not None:
             # It has the type of what it points to, without what fills that.
@@ -278,7 +278,3 @@ class _Compiled:
             expression = expression.expression
         resolved = expression.resolve_expression(self._query, allow_joins=False)
         return self._compiler.compile(resolved)
-
-
-def _has_db_default(field: Any) -> bool:
-    return getattr(field, "db_default", NOT_PROVIDED) is not NOT_PROVIDED

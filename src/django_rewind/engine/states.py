@@ -147,11 +147,11 @@ class Simulation:
         self, kept: list[Migration], unapplied: list[Migration], later: list[Migration]
     ) -> bool:
         """Say whether the steps work on a table that something else has changed of which their states do not know."""
-        changed = _models_changed(later)
+        changed = models_changed(later)
         state = self.empty()
         for migration in kept:
             state = mutated(migration, state)
-        worked_on = _models_changed(unapplied)
+        worked_on = models_changed(unapplied)
         for migration in unapplied:
             for operation in operations_in(migration, database=True) if self.rebuilds else ():
                 worked_on |= rebuilt_models(state, migration.app_label, operation, backwards=True)
@@ -420,7 +420,7 @@ def _is_plain(field: Any) -> bool:
     return not field.is_relation or getattr(field.remote_field, "parent_link", False)
 
 
-def _models_changed(migrations: Iterable[Migration]) -> set[Key]:
+def models_changed(migrations: Iterable[Migration]) -> set[Key]:
     """Return the models whose tables migrations work on, as far as anybody can tell."""
     return {
         (migration.app_label, effect[part])

@@ -304,16 +304,6 @@ class Names:
         keys = [name for name in held if held[name].get("key")]
         return next((held[name] for name in [(target[1] or "").lower(), *keys] if held.get(name)), None)
 
-    def losses(self, app_label: str, effects: Iterable[Effect]) -> list[Place]:
-        """Return what disappears from the database when these effects are reversed."""
-        lost: list[Place] = []
-        for effect in effects:
-            for name in self.made(app_label, effect):
-                after = self._of(name[:2])
-                after._follow(app_label, effect)
-                lost += filter(None, [after.place(name)])
-        return lost
-
     def _of(self, model: Key) -> Names:
         """Return the names of one model alone, which can be followed apart."""
         tables = {model: self.tables[model]} if model in self.tables else {}

@@ -19,7 +19,7 @@ from django.db import connection
 from django.db.backends.utils import truncate_name
 from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import ProjectState
-from django.db.models import NOT_PROVIDED, Field
+from django.db.models import Field
 from django.db.models.fields.related import RECURSIVE_RELATIONSHIP_CONSTANT
 
 from ..utils import compat
@@ -371,8 +371,7 @@ def _field_of(model_state: Any, name: str) -> Any:
 
 def _rebuilds_to_make(field: Any) -> bool:
     is_plain = field.null and not field.has_default() and not field.unique
-    has_default = getattr(field, "db_default", NOT_PROVIDED) is not NOT_PROVIDED
-    in_place = is_plain and not has_default and compat.SQLITE_ADDS_NULLABLE_COLUMNS
+    in_place = is_plain and not compat.has_db_default(field) and compat.SQLITE_ADDS_NULLABLE_COLUMNS
     return not (field.many_to_many or in_place)
 
 

@@ -100,10 +100,6 @@ def verifies_binding(payload: Any, binding: str) -> bool:
     return _is_of_a_key(_keys(), payload, binding, _SALT_OF_BINDINGS)
 
 
-def fingerprint_of_first_key() -> str:
-    return _fingerprint(conf.signing_keys()[0])
-
-
 def _keys() -> list[str]:
     try:
         return conf.signing_keys()

@@ -6,6 +6,7 @@ from sqlite3 import sqlite_version_info
 from typing import Any
 
 import django
+from django.db.models import NOT_PROVIDED
 
 # Django 4.0: "ALTER TABLE ADD COLUMN" for nullable columns on SQLite
 # (django/db/backends/sqlite3/schema.py, add_field()); before that a rebuild.
@@ -32,6 +33,11 @@ def effective_default(connection: Any, field: Any) -> Any:
     Not as the database would be given it: to write a key down, Django asks the model that it points to.
     """
     return connection.SchemaEditorClass._effective_default(field)
+
+
+def has_db_default(field: Any) -> bool:
+    """Return whether the database itself has a default for a field, as it can since Django 5.0."""
+    return getattr(field, "db_default", NOT_PROVIDED) is not NOT_PROVIDED
 
 
 def attributes_without_column(field: Any) -> set[str]:
