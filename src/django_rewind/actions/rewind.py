@@ -38,7 +38,7 @@ from ..inventory.files import Files
 from ..inventory.renames import renames
 from ..inventory.snapshot import WHY_SKIPPED, FileStatus
 from ..inventory.status import Status, statuses, with_comparisons
-from ..schema.graph import children_in, closure, in_applied_order, parents_in
+from ..schema.graph import children_in, closure, in_applied_order, parents_in, target_below
 from ..sources.bundle.importer import StoredImporter
 from ..sources.compare import same_operations
 from ..sources.recovered import RecoveredMigration
@@ -155,7 +155,7 @@ class Rewind:
                     )
                 if self.snapshot.without_file.get(other) is FileStatus.MISSING_BEFORE_INSTALL:
                     before = [parent.key for parent in self.loader.graph.node_map[key].parents]
-                    target = max((name for app_label, name in before if app_label == key[0]), default="zero")
+                    target = target_below(key, before)
                     raise BlockedRewind(
                         key,
                         f"{label(other)} depends on it, and had no file already when django-rewind "

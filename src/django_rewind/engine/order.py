@@ -18,9 +18,10 @@ from django.db.migrations import Migration
 from django.db.models import Field
 
 from ..exceptions import StateNotBuilt
-from ..schema.graph import closure
+from ..schema.graph import closure, inverted
+from ..schema.operations import table_of
 from ..utils.types import Key
-from .states import Models, Simulation, models_changed, table_of
+from .states import Models, Simulation, models_changed
 
 # The options of a model that the database knows.
 _OPTIONS = ("managed", "proxy", "order_with_respect_to", "db_tablespace")
@@ -65,11 +66,7 @@ class Order:
 
     @cached_property
     def _children(self) -> dict[Key, list[Key]]:
-        children: dict[Key, list[Key]] = {}
-        for key, parents in self.parents.items():
-            for parent in parents:
-                children.setdefault(parent, []).append(key)
-        return children
+        return inverted(self.parents)
 
     def to_apply_again(self, unapplied: Collection[Key]) -> set[Key]:
         """

@@ -22,7 +22,7 @@ from ..inventory.files import Files
 from ..inventory.renames import renames
 from ..inventory.snapshot import Comparison, FileStatus
 from ..schema.effects import effects_of
-from ..schema.graph import children_in, closure, in_applied_order, parents_in
+from ..schema.graph import children_in, closure, in_applied_order, parents_in, target_below
 from ..schema.lineage import never_made, taken_away
 from ..schema.operations import unrendered
 from ..sources.compare import same_operations
@@ -470,8 +470,7 @@ class Preparation:
         """Return the command that rolls back a missing migration."""
         snapshot = self.loader.snapshot
         if snapshot.without_file[missing] is FileStatus.TABLE_IN_USE:
-            before = [name for app_label, name in self.parents.get(missing, ()) if app_label == missing[0]]
-            return f"manage.py rewind {missing[0]} {max(before, default='zero')}"
+            return f"manage.py rewind {missing[0]} {target_below(missing, self.parents.get(missing, ()))}"
         is_renamed = missing in renames(snapshot, Files(Store(self.connection)))
         return f"manage.py rewind{' --include-renamed' if is_renamed else ''}"
 

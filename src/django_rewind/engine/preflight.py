@@ -27,7 +27,7 @@ from ..schema.effects import effects_of, is_reversible, operations_in
 from ..schema.graph import children_in
 from ..schema.lineage import Made, conflict, describe_place, touched_by
 from ..schema.operations import in_words, unrendered
-from ..schema.rebuilds import columns_of, rebuilt_tables, table_of
+from ..schema.rebuilds import columns_of, own_table, rebuilt_tables
 from ..utils import compat
 from ..utils.types import APP_LABEL, Applied, Effect, Key, Steps, Target, key_of, label, some_names_of
 from .loader import RewindLoader
@@ -101,7 +101,7 @@ def check_unknown_columns(
     now = None if backwards else unrendered(state)
     rebuilt = rebuilt_tables(state, steps, backwards=backwards)
     for step, model, words in rebuilt:
-        table = table_of(now or state, model)
+        table = own_table(now or state, model)
         if table and words is not None:
             known = columns_of(now or state, model) | words
             unknown = {column for column in backend.columns_with_data(table) if column.lower() not in known}

@@ -12,7 +12,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
-from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,13 +24,14 @@ from ..schema.effects import effects_in, effects_of, flatten, models_made, opera
 from ..schema.graph import closure, in_applied_order
 from ..schema.lineage import Lineage, Name, Reused, conflict, gives_name_again, name_of, reused
 from ..schema.operations import (
-    default_table,
+    copy_relations,
     fields_handled,
     fields_named,
     has_fields,
     indexes_handled,
     model_named,
     rebuilt_models,
+    table_of,
     targets,
     unrendered,
     uses_models,
@@ -359,16 +359,9 @@ def look_for_fields(migration: Migration, state: Any) -> None:
 
 
 def mutated(migration: Migration, state: Any) -> Any:
-    """
-    Return the state behind a migration, which itself stays as it was.
-
-    RenameField changes the fields that point to the renamed one in place, and so in the operations that
-    have made them: it is given others.
-    """
+    """Return the state behind a migration, which itself stays as it was."""
     if any(effect["effect"] == "rename_field" for effect in effects_of(migration)):
-        for model_state in state.models.values():
-            relations = {name: field for name, field in model_state.fields.items() if field.is_relation}
-            model_state.fields.update({name: deepcopy(field) for name, field in relations.items()})
+        copy_relations(state)
     return migration.mutate_state(state, preserve=False)
 
 
@@ -541,10 +534,6 @@ def _pointed_to(models: Models) -> set[Key]:
 def _targets(models: Models, key: Key) -> set[Key]:
     fields = models[key].fields.values() if key in models else ()
     return {target for field in fields for target in targets(field, key[0])}
-
-
-def table_of(models: Models, key: Key) -> str:
-    return str(models[key].options.get("db_table") or default_table(*key))
 
 
 def _columns(models: Models, key: Key) -> dict[str, Any]:

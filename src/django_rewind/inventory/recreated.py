@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any, Protocol
 
 from ..schema.effects import outline
-from ..schema.graph import closure, in_applied_order
+from ..schema.graph import closure, in_applied_order, inverted
 from ..schema.lineage import Names, Place, made_by
 from ..sources.stored import StoredMigration, why_unusable
 from ..utils.types import Effect, Key
@@ -214,8 +214,5 @@ class Recreated:
 
     @cached_property
     def _children(self) -> dict[Key, list[Key]]:
-        children: dict[Key, list[Key]] = {}
-        for key in {*self.snapshot.files, *self.snapshot.absent}:
-            for parent in self.snapshot.dependencies(key):
-                children.setdefault(parent, []).append(key)
-        return children
+        known = {*self.snapshot.files, *self.snapshot.absent}
+        return inverted({key: self.snapshot.dependencies(key) for key in known})

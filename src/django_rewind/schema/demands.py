@@ -19,7 +19,7 @@ from django.db.models import Field
 from ..utils.types import Effect, Key, key_of
 from .effects import effects_in, flatten
 from .lineage import Name, name_of, renamed
-from .operations import bind, default_table, forwards, named_when_executed, targets, unrendered
+from .operations import bind, forwards, named_when_executed, table_of, targets, unrendered
 
 # NOT NULL; unique columns; a foreign key; what a type allows; a constraint of the model.
 NOT_NULL, UNIQUE, REFERS, TYPE, CONSTRAINT = "NOT NULL", "unique", "refers", "type", "constraint"
@@ -134,7 +134,7 @@ def _reverse(demands: list[Demand], state: Any, migration: Migration, operation:
     app_label = migration.app_label
     words = named_when_executed(operation, backwards=True)
     for demand in demands:
-        demand.table = _table(state, demand.model)
+        demand.table = table_of(state.models, demand.model[:2])
         demand.is_void |= demand.is_met_by(words)
     effects = effects_in([operation])
     before = [_rules(state, app_label, effect) for effect in effects]
@@ -224,21 +224,16 @@ def _is_there(demand: Demand, state: Any) -> bool:
     model_state = state.models.get(demand.model)
     if model_state is None or not model_state.options.get("managed", True):
         return False
-    demand.table = _table(state, demand.model)
+    demand.table = table_of(state.models, demand.model[:2])
     for column in demand.columns:
         column.there = _field_in(state, column.name) if column.returns is None else None
         if column.there is None and column.returns is None:
             return False
     if demand.target and demand.target.name[:2] in state.models:
         demand.target.there = _field_in(state, demand.target.name)
-        demand.target_table = _table(state, demand.target.name[:2])
+        demand.target_table = table_of(state.models, demand.target.name[:2])
         return demand.target.there is not None
     return True
-
-
-def _table(state: Any, model: Name) -> str:
-    model_state = state.models.get(model)
-    return str((model_state and model_state.options.get("db_table")) or default_table(*model[:2]))
 
 
 def _field_in(state: Any, wanted: Name) -> Field[Any, Any] | None:

@@ -29,6 +29,20 @@ def children_in(graph: MigrationGraph) -> dict[Key, list[Key]]:
     return {key: [child.key for child in node.children] for key, node in graph.node_map.items()}
 
 
+def inverted(edges: Edges) -> dict[Key, list[Key]]:
+    """Return the same edges in the other direction."""
+    found: dict[Key, list[Key]] = {}
+    for key, others in edges.items():
+        for other in others:
+            found.setdefault(other, []).append(key)
+    return found
+
+
+def target_below(key: Key, parents: Iterable[Key]) -> str:
+    """Return the target to name to have a migration unapplied, too."""
+    return max((name for app_label, name in parents if app_label == key[0]), default="zero")
+
+
 def closure(start: Iterable[Node], edges: Mapping[Node, Iterable[Node]]) -> set[Node]:
     """Return the nodes and everything that can be reached from them."""
     found: set[Node] = set()

@@ -155,16 +155,22 @@ def unrendered(state: Any) -> ProjectState:
 
 
 def forwards(state: Any, app_label: str, operation: Operation) -> None:
-    """
-    Take an operation over into a state that nobody renders, and leave all other operations as they are.
-
-    RenameField changes the fields that point to the renamed one in place: it is given others.
-    """
+    """Take an operation over into a state that nobody renders, and leave all other operations as they are."""
     if (effect_of(operation) or {}).get("effect") == "rename_field":
-        for model_state in state.models.values():
-            relations = {name: field for name, field in model_state.fields.items() if field.is_relation}
-            model_state.fields.update({name: deepcopy(field) for name, field in relations.items()})
+        copy_relations(state)
     operation.state_forwards(app_label, state)
+
+
+def copy_relations(state: Any) -> None:
+    """
+    Give the models of a state relations of their own.
+
+    RenameField changes the fields that point to the renamed one in place, and so in the operations that
+    have made them.
+    """
+    for model_state in state.models.values():
+        relations = {name: field for name, field in model_state.fields.items() if field.is_relation}
+        model_state.fields.update({name: deepcopy(field) for name, field in relations.items()})
 
 
 def has_fields(state: Any, app_label: str, model: str, names: Iterable[str]) -> bool:
@@ -189,6 +195,12 @@ def default_table(first: str, second: str) -> str:
     and `ManyToManyField._get_m2m_db_table`).
     """
     return truncate_name(f"{first}_{second}", connection.ops.max_name_length())
+
+
+def table_of(models: Mapping[Key, Any], key: Key) -> str:
+    """Return the table of a model in a state; of one that is not there, the default."""
+    options = models[key].options if key in models else {}
+    return str(options.get("db_table") or default_table(*key))
 
 
 def rebuilt_models(state: Any, app_label: str, operation: Operation, *, backwards: bool) -> set[Key]:

@@ -10,7 +10,7 @@ from django.db.migrations import Migration
 from ..utils.types import Effect, Key, key_of
 from .effects import effects_in, flatten
 from .lineage import name_of, renamed
-from .operations import ORDER, bind, default_table, forwards, named_when_executed, rebuilt_models, unrendered
+from .operations import ORDER, bind, forwards, named_when_executed, rebuilt_models, table_of, unrendered
 
 
 class Rebuilt(NamedTuple):
@@ -86,11 +86,11 @@ def _rename(
             change.models.update({after} if is_renamed else ())
 
 
-def table_of(state: Any, model: Key) -> str:
+def own_table(state: Any, model: Key) -> str:
     """Return the table of a model; empty where the migrations of it change none."""
     options = state.models[model].options if model in state.models else {"proxy": True}
     has_table = options.get("managed", True) and not options.get("proxy")
-    return str(options.get("db_table") or default_table(*model)) if has_table else ""
+    return table_of(state.models, model) if has_table else ""
 
 
 def columns_of(state: Any, model: Key) -> set[str]:

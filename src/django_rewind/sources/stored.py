@@ -12,6 +12,7 @@ from django.apps import apps
 
 from .. import conf
 from ..exceptions import NotRecoverable
+from ..schema.graph import target_below
 from ..utils.types import Key, label
 from . import signing
 from .description import Metadata, has_file
@@ -190,7 +191,7 @@ def how_to_edit(key: Key, parents: Iterable[Key], *, has_file: bool) -> str:
     app_label, name = key
     if app_label not in apps.app_configs:
         return f"Install the app '{app_label}' to have its migrations written to files, and edited."
-    before = max((parent for app, parent in parents if app == app_label), default="zero")
+    before = target_below(key, parents)
     written = (
         "edit its file"
         if has_file
