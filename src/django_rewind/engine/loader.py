@@ -20,7 +20,6 @@ from ..exceptions import NotInOrder, NotRecoverable
 from ..inventory.loader import InventoryLoader
 from ..models import Origin
 from ..schema.graph import closure
-from ..sources.stored import why_unusable
 from ..utils.types import APP_LABEL, Applied, Key
 
 if TYPE_CHECKING:
@@ -286,6 +285,8 @@ class RewindLoader(InventoryLoader):
             raise
 
     def _refuse_what_was_applied_elsewhere(self) -> None:
+        from ..sources.stored import why_unusable
+
         for key in self.snapshot.in_order:
             stored = self.snapshot.bound(key)
             if stored is None or key not in self.graph.nodes or why_unusable(stored) is not None:
