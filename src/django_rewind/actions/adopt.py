@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from django.db import transaction
 
@@ -26,7 +27,8 @@ def adopt(loader: RewindLoader, renamed: Mapping[Key, Key], *, warn: capture.War
     Raises:
         RewindError: a record is not what it was when it was looked at.
     """
-    applied, connection, store = loader.snapshot.applied, loader.connection, Store(loader.connection)
+    connection: Any = loader.connection
+    applied, store = loader.snapshot.applied, Store(connection)
     with transaction.atomic(using=connection.alias):
         for old, new in renamed.items():
             if not rename_records(connection, applied[old], old, new):

@@ -56,6 +56,11 @@ class Wishes:
     only_shows: bool = False
 
     @property
+    def named(self) -> Key | None:
+        """The migration that is named, by a prefix perhaps."""
+        return (self.app_label, self.name) if self.app_label and self.name else None
+
+    @property
     def only_adopts(self) -> bool:
         return self.adopts and not self.migrates
 
@@ -149,13 +154,13 @@ class Transition:
         wishes = self.wishes
         if wishes.only_adopts:
             return Plan([])
-        if wishes.name and not wishes.redoes:
-            plan = rewind.plan_to(wishes.app_label, wishes.name)
+        if wishes.named and not wishes.redoes:
+            plan = rewind.plan_to(*wishes.named)
             if not self._misplaced:
                 return plan
             return rewind.plan_unapplying(plan.keys, self._misplaced, self._stays)
-        if wishes.redoes:
-            self._goals = redo_one(rewind, wishes.app_label, wishes.name)
+        if wishes.named:
+            self._goals = redo_one(rewind, *wishes.named)
         elif wishes.redoes_modified:
             self._goals = redo_modified(rewind, self._modified, wishes.app_label)
         goals = [key for key in self._goals if key in rewind.loader.applied_migrations]

@@ -160,7 +160,7 @@ class Backend:
         """Return whether a column that takes no NULL can be added to a table with rows, without a default."""
         return False
 
-    def against_type(self, field: Field[Any, Any], there: Field[Any, Any]) -> str:
+    def against_type(self, field: Field[Any, Any], there: Any) -> str:
         """Return the condition of rows that keep a column from becoming that of a field; empty for none."""
         kind, name = field.get_internal_type(), self.column(there.column)
         if kind in self.connection.ops.integer_field_ranges:

@@ -8,9 +8,16 @@ its database. What does not fit is spelled out in ASCII. A signature covers the 
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.db.models import CharField, TextField
+
+if TYPE_CHECKING:
+    # What Django's classes take only for a type checker.
+    _Text = TextField[str, str]
+    _Char = CharField[str, str]
+else:
+    _Text, _Char = TextField, CharField
 
 # What a text that is spelled out begins with: no name does, and nothing that Python can read.
 _MARK = "\\ascii:"
@@ -45,7 +52,7 @@ class _AnyText:
     """A column for texts that spells out what its database or connection cannot hold."""
 
     model: Any
-    column: str
+    column: Any
 
     def get_db_prep_value(self, value: Any, connection: Any, prepared: bool = False) -> Any:
         value = super().get_db_prep_value(value, connection, prepared)  # type: ignore[misc]
@@ -66,11 +73,11 @@ class _AnyText:
         return backend_for(connection).keeps(text, self.model._meta.db_table, self.column)
 
 
-class AnyTextField(_AnyText, TextField):
+class AnyTextField(_AnyText, _Text):
     """A text of any length."""
 
 
-class NameField(_AnyText, CharField):
+class NameField(_AnyText, _Char):
     """The name of an app or a migration, which is compared to the letter."""
 
     def db_type(self, connection: Any) -> str | None:

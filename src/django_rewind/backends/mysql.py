@@ -125,7 +125,7 @@ class MySQL(Backend):
         is_date = field.get_internal_type() in ("DateField", "DateTimeField")
         return not is_date or "NO_ZERO_DATE" not in self.connection.sql_mode
 
-    def against_type(self, field: Field[Any, Any], there: Field[Any, Any]) -> str:
+    def against_type(self, field: Field[Any, Any], there: Any) -> str:
         is_strict = any(mode.startswith("STRICT_") for mode in self.connection.sql_mode)
         if not is_strict:
             return ""

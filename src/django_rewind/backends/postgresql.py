@@ -50,7 +50,7 @@ class PostgreSQL(Backend):
         # Within a transaction, that is lost whatever the error was.
         return _state(error) in _DONE_ALREADY and not self.connection.in_atomic_block
 
-    def against_type(self, field: Field[Any, Any], there: Field[Any, Any]) -> str:
+    def against_type(self, field: Field[Any, Any], there: Any) -> str:
         types = self.connection.data_types
         kind = field.get_internal_type()
         # Without a cast, which Django writes for other types alone, nothing is cut.

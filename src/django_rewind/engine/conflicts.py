@@ -239,8 +239,8 @@ def _ways(words: Collection[str], state: Any) -> dict[Key, list[Key]]:
     """Return the models that can be come to from each one by fields, or back by them, that are among the words."""
     ways: dict[Key, list[Key]] = {}
     for key, model_state in state.models.items():
-        bases = [tuple(base.lower().split(".", 1)) for base in model_state.bases if isinstance(base, str)]
-        ways.setdefault(key, []).extend(bases)
+        bases = (base.lower().partition(".") for base in model_state.bases if isinstance(base, str))
+        ways.setdefault(key, []).extend((app_label, name) for app_label, _, name in bases)
         for name, field in model_state.fields.items():
             back = {key[1], f"{key[1]}_set", str(getattr(field.remote_field, "related_name", None)).lower()}
             for target in targets(field, key[0]):

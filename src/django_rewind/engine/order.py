@@ -163,7 +163,8 @@ class Order:
         return self.blamed(as_applied, models)
 
     def _models(self, order: Iterable[Key]) -> Models:
-        return self.simulation.after([self.files[key] for key in order]).models
+        models: Models = self.simulation.after([self.files[key] for key in order]).models
+        return models
 
 
 def differing(one: Models, other: Models) -> set[Key]:

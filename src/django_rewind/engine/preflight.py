@@ -264,7 +264,7 @@ def losses_of(connection: Any, snapshot: Snapshot, applied: Applied, steps: Step
     going = {place for made, place in touched if not made.change}
     losses = []
     for made, (table, column) in touched:
-        covering = {(table, None)} if column else set()
+        covering: set[tuple[str, str | None]] = {(table, None)} if column else set()
         if made.change:
             covering.add((table, column))
         if not covering & going and not made.is_computed:

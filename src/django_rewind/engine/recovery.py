@@ -88,7 +88,8 @@ class Recovery:
         (key,) = matching
         in_place_of, parents = self.snapshot.squashed_by.in_place_of, parents_in(graph)
         standing = {one for one in in_place_of(key) & graph.nodes.keys() if one[0] == app_label}
-        ends = standing - closure((parent for one in standing for parent in parents[one]), parents)
+        inner = closure((parent for one in standing for parent in parents[one]), parents)
+        ends = standing - inner
         before = {one: self.snapshot.dependencies(one) for one in squashed}
         later = [one for one in squashed if one != key and key in closure([one], before)]
         is_the_end = len(ends) == 1 and not any(ends & in_place_of(one) for one in later)

@@ -185,7 +185,7 @@ class Rows:
     def _against_check(self, column: Column) -> str:
         """Return the condition of rows that the check of a field keeps out; empty where it has none."""
         field = column.field.clone()
-        field.set_attributes_from_name(column.name[2])
+        field.set_attributes_from_name(column.name[-1])
         field.column = column.now
         check = field.db_check(self.connection) if self.features.supports_column_check_constraints else None
         return f"NOT ({check})" if check else ""
@@ -214,7 +214,7 @@ class Rows:
         condition, params = compiled.condition(constraint.condition) if constraint.condition else ("", ())
         if not expressions:
             columns = [
-                column for column in demand.columns if column.name[2] in map(str.lower, constraint.fields)
+                column for column in demand.columns if column.name[-1] in map(str.lower, constraint.fields)
             ]
             is_distinct = getattr(constraint, "nulls_distinct", None) is not False
             return self._unique(replace(demand, columns=columns), condition, params, nulls_differ=is_distinct)
@@ -271,10 +271,14 @@ class _Compiled:
         self._compiler = self._query.get_compiler(connection=connection)
 
     def condition(self, condition: Any) -> tuple[str, Sequence[Any]]:
-        return self._compiler.compile(self._query.build_where(condition))
+        return self._compiled(self._query.build_where(condition))
 
     def expression(self, expression: Any) -> tuple[str, Sequence[Any]]:
         if isinstance(expression, OrderBy):
             expression = expression.expression
         resolved = expression.resolve_expression(self._query, allow_joins=False)
-        return self._compiler.compile(resolved)
+        return self._compiled(resolved)
+
+    def _compiled(self, node: Any) -> tuple[str, Sequence[Any]]:
+        sql, params = self._compiler.compile(node)
+        return sql, params

@@ -93,7 +93,7 @@ def leaving_nothing_open(connection: Any) -> Iterator[None]:
 
 
 def _depth(connection: Any) -> int:
-    return len(connection.savepoint_ids) + connection.in_atomic_block
+    return len(connection.savepoint_ids) + int(connection.in_atomic_block)
 
 
 class Whole:

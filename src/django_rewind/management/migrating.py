@@ -16,13 +16,13 @@ def migrate(connection: Any, *target: str, **options: Any) -> None:
     """
     # A name; or the command, where somebody has loaded it already.
     app: Any = get_commands()["migrate"]
-    command = load_command_class(app, "migrate") if isinstance(app, str) else app
+    command: Any = load_command_class(app, "migrate") if isinstance(app, str) else app
     schema, tenant = (getattr(connection, name, None) for name in ("schema_name", "tenant"))
     known = {action.dest for action in command.create_parser("", "migrate")._actions} if schema else ()
     if "schema_name" in known:
         options["schema_name"] = schema
     # What is still missing then, the command at work has said itself.
-    command.says_what_is_missing = False  # type: ignore[attr-defined]
+    command.says_what_is_missing = False
     try:
         call_command(command, *target, database=connection.alias, **options)
     finally:

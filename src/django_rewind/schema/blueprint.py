@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
-from django.db.models import CheckConstraint, Field, Model
+from django.db.models import CheckConstraint, Model
 
 from ..utils.types import Key
 
@@ -119,7 +119,7 @@ class Draughtsman:
         options: Any = model._meta
         return tuple(options.get_field(name).column for name in names)
 
-    def _column(self, field: Field[Any, Any]) -> Column:
+    def _column(self, field: Any) -> Column:
         parameters = field.db_parameters(self.connection)
         target: Any = field.remote_field and getattr(field, "target_field", None)
         points_to = (target.model._meta.db_table, target.column) if target else None

@@ -49,7 +49,7 @@ class Column:
 
     @property
     def title(self) -> str:
-        return self.now or self.field.column
+        return self.now or str(self.field.column)
 
 
 @dataclass
@@ -197,7 +197,7 @@ def _of_field(state: Any, app_label: str, name: str, column: Column) -> Iterator
     size = [getattr(bound, limit, None) for limit in ("max_length", "max_digits", "decimal_places")]
     yield (TYPE, name), _Details((bound.get_internal_type(), size), [column])
     target = next(targets(bound, app_label), None)
-    if target in state.models and getattr(bound, "db_constraint", False):
+    if target is not None and target in state.models and getattr(bound, "db_constraint", False):
         to_field = getattr(bound.remote_field, "field_name", None) or _key_of(state, target)
         yield (
             (REFERS, name),

@@ -352,7 +352,7 @@ def _rebuilds_to_alter(operation: Any, before: Any, backwards: bool) -> bool:
     field = _field_of(before, operation.name)
     if field is None or field.many_to_many:
         return field is None
-    return _of_column(field) != _of_column(operation.field)
+    return bool(_of_column(field) != _of_column(operation.field))
 
 
 def _of_column(field: Field[Any, Any]) -> Any:

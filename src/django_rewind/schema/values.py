@@ -66,7 +66,9 @@ def holds(field: Field[Any, Any]) -> Holds:
     described.update((name, True) for name, is_set in flags.items() if is_set)
     remote = field.remote_field
     if remote is not None:
-        target = remote.model if isinstance(remote.model, str) else remote.model._meta.label
+        # A text where no app is loaded.
+        model: Any = remote.model
+        target = model if isinstance(model, str) else model._meta.label
         described["to"] = [target.lower(), getattr(remote, "field_name", None)]
     elif not type(field).db_type.__module__.startswith("django.db.models."):
         described["more"] = _in_words(field)

@@ -300,7 +300,11 @@ class Store(StoredFacts):
                     self._insert([row])
 
     def _is_there(self, row: Model) -> bool:
-        names = {StoredContent: ["digest"], MigrationCode: ["app_label", "migration_name"]}.get(type(row), [])
+        unique: dict[type[Model], list[str]] = {
+            StoredContent: ["digest"],
+            MigrationCode: ["app_label", "migration_name"],
+        }
+        names = unique.get(type(row), [])
         wanted = tuple(getattr(row, name) for name in names)
         present = (
             self._rows(type(row)).filter(**dict(zip(names, wanted))).values_list(*names) if names else []
@@ -359,7 +363,7 @@ class Store(StoredFacts):
     def bind(self, key: Key) -> StoredRevision | None:
         """Bind what is stored of a migration to its newest record; return what is, or None where nothing is."""
         table = self.connection.ops.quote_name(MigrationCode._meta.db_table)
-        fields = map(MigrationCode._meta.get_field, ("app_label", "migration_name"))
+        fields: Iterable[Any] = map(MigrationCode._meta.get_field, ("app_label", "migration_name"))
         names = [field.get_db_prep_value(name, self.connection) for field, name in zip(fields, key)]
         where = "WHERE app_label = %s AND migration_name = %s"
         if self.backend.in_current_schema:

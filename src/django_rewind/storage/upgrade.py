@@ -83,7 +83,7 @@ def set_own_aside(apps: Any, connection: Any) -> None:
 
 def _has_another_file(row: Any) -> bool:
     try:
-        return signing.digest(read_text(module_of((row.app_label, row.migration_name)))) != row.digest
+        return signing.digest(read_text(module_of((row.app_label, row.migration_name)))) != str(row.digest)
     except SourceUnavailable:
         return False
 

@@ -44,15 +44,9 @@ def attributes_without_column(field: Any) -> set[str]:
     """Return the arguments of a field for which Django changes no column (django/db/backends/base/schema.py)."""
     # What Django 3.2 and 4.0 have in the function itself.
     earlier = (
-        "blank",
-        "db_column",
-        "editable",
-        "error_messages",
-        "help_text",
-        "limit_choices_to",
-        "on_delete",
+        *("blank", "db_column", "editable", "error_messages", "help_text", "limit_choices_to"),
+        *("on_delete", "related_name", "related_query_name", "validators", "verbose_name"),
     )
-    earlier += ("related_name", "related_query_name", "validators", "verbose_name")
     return {*getattr(field, "non_db_attrs", earlier)}
 
 

@@ -119,7 +119,9 @@ class StoredImporter:
             _link(top / root_of(package), root)
             return
         here = modules.folder(package)
-        for path in modules.files_below(here) if here is not None else []:
+        if here is None:
+            return
+        for path in modules.files_below(here):
             there = top.joinpath(*package.split("."), path.relative_to(here))
             if not there.exists():
                 there.parent.mkdir(parents=True, exist_ok=True)
@@ -139,8 +141,9 @@ class StoredImporter:
         module.__package__ = name if is_package else name.rpartition(".")[0]
         path = scope.paths.of(name, is_package=is_package)
         module.__file__ = str(path)
-        module.__loader__ = _loader_of_files(name, path)
-        module.__spec__ = ModuleSpec(name, module.__loader__, origin=filename, is_package=is_package)
+        loader = _loader_of_files(name, path)
+        module.__loader__ = loader
+        module.__spec__ = ModuleSpec(name, loader, origin=filename, is_package=is_package)
         if is_package:
             module.__path__ = [str(path.parent)]
         vars(module)["__builtins__"] = {**vars(builtins), "__import__": scope.import_}
