@@ -8,6 +8,7 @@ from importlib.util import find_spec
 
 from django.apps import apps
 
+from ..utils.printable import why
 from .bundle.modules import is_within, root_of
 
 # What Django says of an app that is not installed (django/apps/registry.py, django/db/models/base.py,
@@ -31,7 +32,7 @@ def app_to_install(error: BaseException, imported: Iterable[str] = ()) -> str:
     Args:
         imported: the modules that the migration imports.
     """
-    said = f"{type(error).__name__}: {error}"
+    said = why(error)
     for pattern in _NAMED:
         match = pattern.search(said)
         if match:

@@ -270,8 +270,4 @@ def test_a_refusal_of_none_in_particular():
 
 def test_a_plan_of_nobody():
     """Code that only plans asks a question."""
-
-    class Executor:
-        progress_callback = None
-
-    assert Messages(Executor()).is_question
+    assert Messages(MigrationExecutor(connection)).is_question
