@@ -294,13 +294,14 @@ class Snapshot:
 
     def effects(self, key: Key) -> list[Effect]:
         """Return what a migration does: from its file, else from what was stored."""
-        applied = self.bound(key) if key in self.redone else None
-        if applied is not None and why_unusable(applied) is None and applied.metadata.is_described:
-            return applied.metadata.effects
         description = self._description(key)
         return description.effects if description else []
 
     def _description(self, key: Key) -> File | None:
+        applied = self.bound(key) if key in self.redone else None
+        if applied is not None and why_unusable(applied) is None and applied.metadata.is_described:
+            # Its place among what was applied is not that of the file either.
+            return applied.metadata
         if key in self.files:
             return self.files[key]
         stored = self.stored.get(key)

@@ -208,6 +208,28 @@ def test_the_name_of_an_applied_one_is_given_to_another(shop):
     settles(shop, "--redo-modified")
 
 
+BUILT_ON_COST = {
+    "altered": alter("product", "cost", "IntegerField(default=9, db_index=True)"),
+    "renamed": rename_field("product", "cost", "expense"),
+}
+
+
+@pytest.mark.parametrize("case", BUILT_ON_COST)
+def test_the_name_of_what_was_built_on_it_is_given_to_it(shop, case):
+    """What was applied under that name depended on it, and its file does not: both are unapplied."""
+    shop.app("cart")
+    shop.migration("cart.0001_initial", create("Line"), after="shop.0001_initial")
+    link = add("line", "product", "ForeignKey('shop.Product', models.CASCADE, null=True)")
+    with shop.on_branch("feature"):
+        shop.migration("shop.0002_auto", COST, after="0001_initial")
+        shop.migration("shop.0003_auto", BUILT_ON_COST[case], after="0002_auto")
+        shop.migration("cart.0002_auto", link, after=["0001_initial", "shop.0003_auto"])
+        shop.manage("migrate")
+    shop.migration("shop.0003_auto", COST, after="0001_initial")
+
+    settles(shop, "--redo-modified")
+
+
 def test_parallel_ones_that_do_not_commute(shop):
     """The one that is applied has to come after the other one, as the files have it."""
     with shop.on_branch("feature"):
