@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import django
 import pytest
 from django.db import connection
 
@@ -17,6 +18,9 @@ LONGER = alter("product", "name", "CharField(max_length=200)")
 INDEXED = add("product", "code", "IntegerField(null=True, db_index=True)")
 REWIND = ("rewind", "--noinput", "--allow-data-loss")
 rebuilds = connection.vendor == "sqlite"
+added_in_place = pytest.mark.skipif(
+    rebuilds and django.VERSION < (4, 0), reason="Django 3.2 itself rebuilds the table for a new column"
+)
 
 
 @pytest.fixture
@@ -44,6 +48,7 @@ def goes_back_or_is_refused(shop, *command):
     assert shop.rows("SELECT legacy FROM shop_product") == [("T-1",)]
 
 
+@added_in_place
 @pytest.mark.parametrize("command", [REWIND, ("migrate", "shop", "0002")])
 def test_a_table_that_would_be_rebuilt(legacy, command):
     """Every migration is usable, and none has the column in its state."""
@@ -52,6 +57,7 @@ def test_a_table_that_would_be_rebuilt(legacy, command):
     goes_back_or_is_refused(legacy, *command)
 
 
+@added_in_place
 def test_on_the_way_forward(legacy):
     """What is applied from a file rebuilds it as well."""
     with legacy.on_branch("feature"):
@@ -68,7 +74,7 @@ def test_on_the_way_forward(legacy):
 @pytest.mark.parametrize(
     "operation",
     [
-        add("product", "note", "TextField(null=True)"),
+        pytest.param(add("product", "note", "TextField(null=True)"), marks=added_in_place),
         alter("product", "name", "CharField(max_length=50, help_text='What it is called')"),
         "migrations.AddIndex('product', models.Index(fields=['name'], name='by_name'))",
         add("product", "related", "ManyToManyField('shop.product')"),
@@ -111,6 +117,7 @@ def test_a_column_that_a_function_drops_first(shop):
     assert shop.columns("shop_product") == {"id", "name"}
 
 
+@added_in_place
 def test_a_column_that_would_go_too_late(shop):
     """The table is rebuilt before the column would be dropped."""
     shop.migration("shop.0002_legacy", after="0001_initial")

@@ -313,4 +313,4 @@ def test_what_was_verified_in_another_database_names_it(reader, shop):
 
     shown = reader.get(PAGE.format(pk) + "?database=other").content.decode()
 
-    assert "'manage.py backfill_migration_code shop --database other'" in box(shown)
+    assert "'manage.py backfill_migration_code shop 0003_b --from-git --database other'" in box(shown)
