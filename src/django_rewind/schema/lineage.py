@@ -219,16 +219,40 @@ class Made:
     """A table or a column that a migration made or changed, followed through later renames."""
 
     by: Key
-    name: Name
+    # None as long as no model of the state has it.
+    name: Name | None
     # What changes when that is reversed: "values", or those that are NULL. Else all of it goes.
     change: str = ""
     # Whether the database computes it of others, and has it again as soon as it is made again.
     is_computed: bool = False
+    # Where it was when a state last knew it.
+    last_place: Place | None = None
 
-    def follow(self, app_label: str, effect: Effect) -> None:
-        """Take over what a later effect renames."""
-        if effect.get("state"):
+    def follow(self, names: Names, app_label: str, effect: Effect) -> bool:
+        """
+        Take over what a later effect renames, and return whether it is still there.
+
+        Args:
+            names: those before the effect; it is followed.
+        """
+        if self.name and effect["effect"] in ("delete_model", "remove_field") and effect["state"]:
+            gone = name_of(app_label, effect)
+            if self.name[: len(gone)] == gone:
+                if effect["database"]:
+                    return False
+                # As where a model is moved to another app: the state alone has lost it.
+                self.last_place, self.name = names.place(self.name), None
+        elif self.name and effect.get("state"):
             self.name = renamed(self.name, app_label, effect)
+        return True
+
+    def take_name(self, places: Mapping[Name, Place]) -> None:
+        """Be the model or the field to which a state gives the place that none had."""
+        if self.name is None:
+            self.name = next((name for name, place in places.items() if place == self.last_place), None)
+
+    def place(self, names: Names) -> Place | None:
+        return names.place(self.name) if self.name else self.last_place
 
 
 @dataclass
@@ -286,6 +310,15 @@ class Names:
             # Ordered by something else, the column stays.
             return [] if ORDER in self.columns.get(name[:2], {}) else [(*name[:2], ORDER)]
         return [name] if effect["effect"] == "add_field" else []
+
+    def made_by(self, key: Key, effect: Effect) -> Iterator[Made]:
+        """Yield what an effect of a migration makes in the database."""
+        is_computed = bool(effect.get("holds", {}).get("generated"))
+        for name in self.made(key[0], effect):
+            after = self._of(name[:2])
+            after._follow(key[0], effect)
+            known = name if effect["state"] else None
+            yield Made(key, known, is_computed=is_computed, last_place=after.place(name))
 
     def changed(self, key: Key, effect: Effect) -> list[Made]:
         """Return the column whose values may change when an effect is reversed."""
@@ -384,18 +417,16 @@ def touched_by(steps: Container[Key], history: Mapping[Key, Iterable[Effect]]) -
     touched: list[Made] = []
     for key, effects in history.items():
         for effect in effects:
-            if effect.get("state") and effect["effect"] in ("delete_model", "remove_field"):
-                gone = name_of(key[0], effect)
-                touched = [earlier for earlier in touched if earlier.name[: len(gone)] != gone]
-            for earlier in touched:
-                earlier.follow(key[0], effect)
+            touched = [earlier for earlier in touched if earlier.follow(names, key[0], effect)]
             if key in steps:
-                is_computed = bool(effect.get("holds", {}).get("generated"))
-                touched += [Made(key, name, "", is_computed) for name in names.made(key[0], effect)]
-                touched += names.changed(key, effect)
+                touched += [*names.made_by(key, effect), *names.changed(key, effect)]
             names.follow(key[0], [effect])
-    places = [(earlier, names.place(earlier.name)) for earlier in touched]
-    return [(earlier, place) for earlier, place in places if place]
+            if effect["effect"] in _MAKES and effect["state"]:
+                places = names.places((key[0], effect["model"]))
+                for earlier in touched:
+                    earlier.take_name(places)
+    found = [(earlier, earlier.place(names)) for earlier in touched]
+    return [(earlier, place) for earlier, place in found if place]
 
 
 def made_by(steps: Container[Key], history: Mapping[Key, Iterable[Effect]]) -> list[tuple[Key, Place]]:

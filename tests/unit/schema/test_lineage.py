@@ -209,6 +209,51 @@ def test_undoing_a_created_model_loses_its_tables():
     assert lost == [("shop_product", None), ("shop_product_items", None)]
 
 
+def in_state(*operations: object) -> object:
+    return migrations.SeparateDatabaseAndState(state_operations=operations)
+
+
+def in_database(*operations: object) -> object:
+    return migrations.SeparateDatabaseAndState(database_operations=operations)
+
+
+@pytest.mark.parametrize(
+    "operations, lost",
+    [
+        ([in_database(add("Product", "name"))], [("shop_product", "name")]),
+        ([in_database(create("Box"))], [("shop_box", None)]),
+        # The state tells its half under another name, and renames that.
+        (
+            [
+                in_database(create("Box", db_table="boxes")),
+                in_state(create("Crate", db_table="boxes")),
+                migrations.AlterModelTable("Crate", "crates"),
+            ],
+            [("crates", None)],
+        ),
+        # A model that the state alone has lost, as where it is moved to another app.
+        ([create("Box"), in_state(migrations.DeleteModel("Box"))], [("shop_box", None)]),
+        (
+            [
+                create("Box"),
+                in_state(migrations.DeleteModel("Box"), create("Crate", db_table="shop_box")),
+                migrations.AlterModelTable("Crate", "crates"),
+            ],
+            [("crates", None)],
+        ),
+        (
+            [add("Product", "name"), in_state(migrations.RemoveField("Product", "name"))],
+            [("shop_product", "name")],
+        ),
+        ([create("Box"), migrations.DeleteModel("Box")], []),
+        ([add("Product", "name"), migrations.RemoveField("Product", "name")], []),
+    ],
+)
+def test_what_only_the_database_knows_is_lost(operations, lost):
+    """What no state has any more, or ever had, is in the database all the same."""
+    assert losses(*operations, after=(create("Product"),)) == lost
+
+
 def test_undoing_an_added_field_loses_its_column():
     """In the table as it is called by then."""
     earlier = (create("Product"), migrations.AlterModelTable("Product", "goods"))
