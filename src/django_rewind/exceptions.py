@@ -46,6 +46,7 @@ __all__ = [
     "SqlNotAvailable",
     "StateConflict",
     "StateNotBuilt",
+    "SwappedIn",
     "UnknownColumns",
 ]
 
@@ -372,6 +373,20 @@ class NotInOrder(RewindError):
             f"Migration {label(key)} is applied{name}, and its file depends on {names_of(lacking)}, "
             "not applied yet.",
             "Run 'manage.py rewind --adopt --migrate', which applies that and keeps what can be kept.",
+        )
+
+
+class SwappedIn(RewindError):
+    """A setting names a model now whose table has still to be made, under migrations that are applied."""
+
+    def __init__(self, key: Key, parent: Key) -> None:
+        self.key = key
+        self.parent = parent
+        super().__init__(
+            f"Migration {label(key)} is applied, and a setting such as AUTH_USER_MODEL makes it depend on "
+            f"{label(parent)} by now, which is not applied.",
+            "No order of migrations leads from one model to the other. Make the table by hand, or load the data "
+            "into a new database. See Django's documentation on changing to a custom user model mid-project.",
         )
 
 

@@ -24,6 +24,7 @@ from ..exceptions import (
     RewindError,
     RewindInterrupted,
     StateNotBuilt,
+    SwappedIn,
 )
 from ..schema.graph import closure, parents_in
 from ..sources.recovered import RecoveredMigration
@@ -136,6 +137,8 @@ class Transition:
         if self.wishes.fake or not (self.wishes.adopts or self.wishes.migrates):
             return set()
         order = self._order()
+        for key, parent in order.swapped_in(self.plan.unapplied):
+            raise SwappedIn(key, parent)
         self._stays = set(order.early(self.plan.unapplied))
         if self.wishes.only_adopts:
             self._refuse_what_has_to_wait(order)

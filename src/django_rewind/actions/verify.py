@@ -215,7 +215,7 @@ def record_again(connection: Any, status: Status, **options: Any) -> str:
         raise CommandError(
             f"{name} has no stored source of which it is known that it was applied. {UNCHANGED}"
         )
-    if unrecorded.places(status.key) and not status.is_unrecorded:
+    if unrecorded.places(status.key) and not unrecorded.left([status.key]):
         raise CommandError(f"Nothing of what {name} made is in the database. {UNCHANGED}")
     keys = unrecorded.with_parents(status.key)
     for key in keys:

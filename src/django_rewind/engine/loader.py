@@ -19,7 +19,7 @@ from .. import conf
 from ..exceptions import NotInOrder, NotRecoverable
 from ..inventory.loader import InventoryLoader
 from ..models import Origin
-from ..schema.graph import closure
+from ..schema.graph import apps_by_setting, closure
 from ..utils.types import APP_LABEL, Applied, Key
 
 if TYPE_CHECKING:
@@ -291,10 +291,12 @@ class RewindLoader(InventoryLoader):
             stored = self.snapshot.bound(key)
             if stored is None or key not in self.graph.nodes or why_unusable(stored) is not None:
                 continue
+            # A model that is swapped in late is no matter of order, and Django's to say.
+            swapped_in = apps_by_setting(self.graph.nodes[key])
             lacking = [
                 parent.key
                 for parent in self.graph.node_map[key].parents
-                if parent.key not in self.applied_migrations
+                if parent.key not in self.applied_migrations and parent.key[0] not in swapped_in
             ]
             has_moved = stored.origin == Origin.ADOPTED or not {*lacking} <= {*stored.metadata.dependencies}
             if lacking and has_moved:

@@ -9,7 +9,7 @@ Django decide. They are built from files alone: nothing stored is executed.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -18,7 +18,7 @@ from django.db.migrations import Migration
 from django.db.models import Field
 
 from ..exceptions import StateNotBuilt
-from ..schema.graph import closure, inverted
+from ..schema.graph import apps_by_setting, closure, inverted
 from ..schema.operations import table_of
 from ..utils.types import Key
 from .states import Models, Simulation, models_changed
@@ -63,6 +63,13 @@ class Order:
             if key in self.renamed and not closure([key], self.parents).isdisjoint(stays[place + 1 :])
         }
         return [key for key in stays if key in behind]
+
+    def swapped_in(self, unapplied: Collection[Key] = ()) -> Iterator[tuple[Key, Key]]:
+        """Yield what stays applied and by now depends, through a setting, on a model that has no table yet."""
+        stays = {key for key in self.applied if key not in unapplied}
+        for key in self.early(unapplied):
+            apps = apps_by_setting(self.files[key])
+            yield from ((key, one) for one in self.parents[key] if one[0] in apps and one not in stays)
 
     @cached_property
     def _children(self) -> dict[Key, list[Key]]:

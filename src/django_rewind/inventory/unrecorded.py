@@ -6,9 +6,11 @@ from collections.abc import Iterable
 from functools import cached_property
 from typing import Any
 
+from ..models import Event
 from ..schema.graph import closure
 from ..schema.lineage import Names, Place, made_by
 from ..sources.stored import why_unusable
+from ..storage.audit_log import AuditLog
 from ..utils.types import Key
 from .snapshot import Snapshot
 
@@ -37,10 +39,18 @@ class Unrecorded:
         }
 
     def find(self) -> frozenset[Key]:
+        """Return those that left something behind, and were not marked as unapplied on purpose."""
+        audit_log = AuditLog(self.connection)
+        events = {key: audit_log.of(key) for key in self.left(self.records)}
+        return frozenset(
+            key for key, told in events.items() if not told or told[-1].event != Event.MARKED_UNAPPLIED
+        )
+
+    def left(self, keys: Iterable[Key]) -> set[Key]:
         """Return those of which a table or a column is still there that nothing applied has made."""
-        left = {key: places for key in self.records if (places := self.places(key))}
+        left = {key: places for key in keys if (places := self.places(key))}
         there = self._there({place for places in left.values() for place in places})
-        return frozenset(key for key, places in left.items() if places & there)
+        return {key for key, places in left.items() if places & there}
 
     def places(self, key: Key) -> set[Place]:
         """Return what a migration made, on top of what is applied, but for what that has made as well."""

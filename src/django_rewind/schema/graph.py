@@ -8,7 +8,9 @@ from contextlib import suppress
 from graphlib import CycleError, TopologicalSorter
 from typing import TypeVar
 
+from django.db.migrations import Migration
 from django.db.migrations.graph import MigrationGraph
+from django.db.migrations.migration import SwappableTuple
 
 from ..utils.types import Applied, Key
 
@@ -41,6 +43,11 @@ def inverted(edges: Edges) -> dict[Key, list[Key]]:
 def target_below(key: Key, parents: Iterable[Key]) -> str:
     """Return the target to name to have a migration unapplied, too."""
     return max((name for app_label, name in parents if app_label == key[0]), default="zero")
+
+
+def apps_by_setting(migration: Migration) -> set[str]:
+    """Return the apps that a migration depends on because a setting names them, as AUTH_USER_MODEL does."""
+    return {one[0] for one in migration.dependencies if isinstance(one, SwappableTuple)}
 
 
 def closure(start: Iterable[Node], edges: Mapping[Node, Iterable[Node]]) -> set[Node]:

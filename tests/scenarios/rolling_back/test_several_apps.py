@@ -465,6 +465,30 @@ def test_removed_app_whose_model_points_to_a_renamed_one(cart):
     assert not {"shop_item", "shop_product"} & cart.tables()
 
 
+def test_a_model_that_is_swapped_in_late(project):
+    """No order of migrations makes its table below what is applied: Django says so, and `rewind` refuses by name."""
+    project.install("django.contrib.contenttypes", "django.contrib.auth", *project.installed)
+    project.app("blog")
+    project.migration(
+        "blog.0001_initial", create("Post", author="ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE)")
+    )
+    text = project.read("blog/migrations/0001_initial.py")
+    swappable = "dependencies = [migrations.swappable_dependency(settings.AUTH_USER_MODEL)]"
+    project.write("blog/migrations/0001_initial.py", text.replace("dependencies = []", swappable))
+    project.manage("migrate")
+    user = "from django.contrib.auth.models import AbstractUser\n\nclass User(AbstractUser):\n    pass\n"
+    project.app("accounts", user)
+    project.migration("accounts.0001_initial", create("User"), initial=True)
+    project.configure(AUTH_USER_MODEL="accounts.User")
+
+    assert "InconsistentMigrationHistory" in project.attempt("migrate").stderr
+    for options in ((), ("--plan",)):
+        project.refused(
+            *("rewind", "--adopt", "--migrate", "--noinput", *options),
+            naming=("blog.0001_initial", "accounts.0001_initial", "AUTH_USER_MODEL"),
+        )
+
+
 @pytest.fixture
 def excluding(shop):
     """Main, without us, has given a base the field that a missing migration gave its child."""
