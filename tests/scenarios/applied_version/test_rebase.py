@@ -297,8 +297,9 @@ def test_stopped_on_the_way_forward(two_apps):
     """It says what is done, and the same command goes on from there."""
     two_apps.migration(
         "shop.0002_stock",
-        STOCK,
+        # First, for not every database takes the column back.
         "migrations.RunPython(stop)",
+        STOCK,
         after="0001_initial",
         header="""
             import os

@@ -120,6 +120,11 @@ def test_not_null_column_into_a_filled_table(column_removed):
     """A column that needs a value which nobody knows is not put back into a filled table."""
     column_removed.execute("INSERT INTO shop_product (name, price) VALUES ('Tea', 1)")
 
+    if column_removed.db().vendor == "mysql":
+        # It knows one: it fills new columns in.
+        column_removed.manage("migrate", "shop", "0003")
+        assert column_removed.rows("SELECT name, stock FROM shop_product") == [("Tea", 0)]
+        return
     column_removed.refused("migrate", "shop", "0003", naming="shop.0004_no_stock")
     column_removed.refused("rewind", "--noinput", "--allow-data-loss", naming="shop.0004_no_stock")
 

@@ -250,6 +250,11 @@ def test_not_null_column_of_a_table_renamed_since(shop, later):
         shop.migration("shop.0005_moved", later, after="0004_no_stock")
         shop.manage("migrate")
 
+    if shop.db().vendor == "mysql":
+        # It fills new columns in.
+        shop.manage("migrate", "shop", "0003")
+        assert shop.rows("SELECT name, stock FROM shop_product") == [("Tea", 0)]
+        return
     shop.refused("migrate", "shop", "0003", naming="shop.0004_no_stock")
 
 
