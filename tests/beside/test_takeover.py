@@ -120,5 +120,5 @@ def test_taken_over_with_its_files(old):
     old.manage("migrate")
     old.commit()
     old.switch("main")
-    old.manage("rewind", "shop", "0001", "--noinput")
+    old.manage("rewind", "shop", "0001", "--noinput", "--allow-data-loss")
     assert old.columns("shop_product") == {"id", "name"}
