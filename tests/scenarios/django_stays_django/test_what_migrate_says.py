@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import django
 import pytest
 
 from tests.support.helpers import Project, Result, add, create
@@ -52,7 +53,13 @@ def test_applied_by_a_process_without_us(shop):
     assert ours(shop.manage("migrate")) == []
 
 
-@pytest.mark.parametrize("options", [("--plan",), ("--check",), ("--verbosity", "0")])
+# Before Django 4.2 a check that finds nothing to apply goes on as any run does.
+runs_on = pytest.mark.skipif(django.VERSION < (4, 2), reason="--check came to run nothing in Django 4.2")
+
+
+@pytest.mark.parametrize(
+    "options", [("--plan",), pytest.param(("--check",), marks=runs_on), ("--verbosity", "0")]
+)
 def test_not_asked_for(new_shop, options):
     """A plan, a check and a quiet run say nothing of it."""
     assert ours(new_shop.attempt("migrate", *options)) == []

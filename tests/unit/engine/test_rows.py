@@ -7,6 +7,7 @@ import pytest
 from django.core.management import call_command
 from django.db import DatabaseError, connection
 
+from django_rewind.engine.transactions import leaving_nothing_open
 from django_rewind.exceptions import BlockedRewind
 from tests.support import helpers
 from tests.support.fixtures import applied, migrate
@@ -365,7 +366,8 @@ def test_as_django_with_the_files(app, name, with_files):
         return
     # Django, which has all files and asks for nothing.
     if is_refused:
-        with pytest.raises((DatabaseError, ValueError)):
+        # SQLite's schema editor may leave its transaction open.
+        with pytest.raises((DatabaseError, ValueError)), leaving_nothing_open(connection):
             migrate("shop", "0001")
     else:
         migrate("shop", "0001")
