@@ -193,5 +193,6 @@ def test_a_web_process_executes_nothing_stored():
             if imported in MODULES and imported not in before:
                 before[imported] = path
                 waiting.append(imported)
-    executing = [PACKAGE / "sources" / "recovered.py", PACKAGE / "sources" / "bundle" / "importer.py"]
+    modules = ("recovered.py", "as_applied.py", "bundle/importer.py")
+    executing = [PACKAGE / "sources" / name for name in modules]
     assert {path.name: before[path] for path in executing if path in before} == {}

@@ -25,9 +25,9 @@ from ..schema.effects import effects_of
 from ..schema.graph import children_in, closure, in_applied_order, parents_in, target_below
 from ..schema.lineage import never_made, taken_away
 from ..schema.operations import unrendered
+from ..sources.as_applied import is_evaluated_otherwise
 from ..sources.compare import same_operations
 from ..sources.description import as_written, module_of
-from ..sources.evaluated import is_evaluated_otherwise
 from ..sources.recovered import RecoveredMigration
 from ..sources.signing import Verdict
 from ..sources.stored import StoredMigration, why_unusable

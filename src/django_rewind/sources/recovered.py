@@ -18,11 +18,11 @@ from ..schema.effects import operations_in
 from ..utils.printable import printable, why
 from ..utils.types import Key, label
 from . import signing
+from .as_applied import changed_since, give_keys, has_other_effects, operations_of
 from .bundle.changes import ContentDamaged
 from .bundle.importer import StoredImporter, imports_that_fail
 from .bundle.modules import installed_version, is_within, root_of
 from .bundle.stubs import make_managers_importable
-from .evaluated import changed_since, give_keys, has_other_effects, operations_of
 from .missing_apps import app_to_install, how_to_install
 from .signing import Verdict
 from .stored import SourceReader, StoredMigration, how_to_edit, how_to_replace, why_unusable

@@ -22,7 +22,7 @@ from django.db.models.constraints import BaseConstraint
 from django.db.models.expressions import Combinable
 
 from ..schema.effects import effects_in, is_name_of_model
-from ..utils.syntax import FUNCTIONS, LONGEST_TO_COMPARE, dotted
+from ..utils.syntax import FUNCTIONS, LONGEST_TO_COMPARE, dotted, imported_names
 from .description import OPAQUE, Metadata, describe_operation, keys_of
 
 _OFFERED = {"django.db.migrations": migrations, "django.db.models": models}
@@ -130,13 +130,8 @@ class _Reader:
         self.imported: dict[str, str] = {}
         self.docstrings: dict[str, str] = {}
         for statement in tree.body:
-            if isinstance(statement, ast.Import):
-                for alias in statement.names:
-                    root = alias.name.partition(".")[0]
-                    self.imported[alias.asname or root] = alias.name if alias.asname else root
-            elif isinstance(statement, ast.ImportFrom):
-                for alias in statement.names:
-                    self.imported[alias.asname or alias.name] = f"{statement.module}.{alias.name}"
+            if isinstance(statement, (ast.Import, ast.ImportFrom)):
+                self.imported.update(imported_names(statement))
             elif isinstance(statement, FUNCTIONS):
                 self.docstrings[statement.name] = ast.get_docstring(statement, clean=False) or ""
 

@@ -40,6 +40,14 @@ def _first_lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> list[int]:
     return [node.lineno, *(decorator.lineno for decorator in node.decorator_list)]
 
 
+def imported_names(statement: ast.Import | ast.ImportFrom) -> dict[str, str]:
+    """Return the full names that an import gives to the names of a module."""
+    if isinstance(statement, ast.ImportFrom):
+        return {alias.asname or alias.name: f"{statement.module}.{alias.name}" for alias in statement.names}
+    roots = ((alias, alias.name.partition(".")[0]) for alias in statement.names)
+    return {alias.asname or root: alias.name if alias.asname else root for alias, root in roots}
+
+
 def dotted(node: ast.AST) -> list[str]:
     """Return the parts of ``a.b.c``, or nothing where it is something else."""
     parts: list[str] = []

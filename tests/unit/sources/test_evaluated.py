@@ -7,8 +7,9 @@ from types import ModuleType
 import pytest
 from django.db import migrations, models
 
+from django_rewind.sources.as_applied import changed_since, operations_of
 from django_rewind.sources.description import Metadata, describe
-from django_rewind.sources.evaluated import changed_since, is_spelled_out, operations_of
+from django_rewind.sources.evaluated import is_spelled_out
 from tests.support.fixtures import in_memory
 
 TEXT = """
