@@ -29,11 +29,12 @@ import tempfile
 import time
 import traceback
 from collections import Counter
-from collections.abc import Iterator
 from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+
+from _seeds import parser, seeds
 
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT)]
@@ -566,23 +567,10 @@ def verifies(row: dict[str, Any]) -> bool:
     return is_as_signed and _stored(row).verdict is signing.Verdict.VERIFIED
 
 
-def seeds(options: argparse.Namespace) -> Iterator[int]:
-    ends = time.monotonic() + 60 * options.minutes
-    number = 0
-    while number < options.rows if options.rows else time.monotonic() < ends:
-        yield options.seed + number
-        number += 1
-
-
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--minutes", type=float, default=1)
-    parser.add_argument("--rows", type=int, default=0, help="This many rows, however long it takes.")
-    parser.add_argument("--seed", type=int, default=random.randrange(10**6) * 10**6)
-    parser.add_argument("--project", help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    options_of = parser(__doc__, "rows")
+    options_of.add_argument("--project", help=argparse.SUPPRESS)
+    options = options_of.parse_args()
     if options.project:
         campaign = Campaign(Path(options.project))
         for seed in seeds(options):

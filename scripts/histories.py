@@ -16,16 +16,15 @@ from __future__ import annotations
 
 import argparse
 import os
-import random
 import sys
 import tempfile
-import time
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+
+from _seeds import parser, seeds
 
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT)]
@@ -88,8 +87,8 @@ class Campaign:
         for kind, count in self.counts.most_common():
             if kind != "invalid":
                 print(f"{count:6} {kind}")
-        for signature, seeds in sorted(self.examples.items(), key=lambda item: -len(item[1])):
-            print(f"{len(seeds):6} {signature} (seeds {', '.join(map(str, seeds[:8]))})")
+        for signature, found in sorted(self.examples.items(), key=lambda item: -len(item[1])):
+            print(f"{len(found):6} {signature} (seeds {', '.join(map(str, found[:8]))})")
         print(f"{100 * (tried - wrong) / max(tried, 1):.1f} % are right.")
         return not wrong
 
@@ -97,28 +96,12 @@ class Campaign:
 GOOD = ("right", "rightly refused", "invalid")
 
 
-def seeds(options: argparse.Namespace) -> Iterator[int]:
-    if options.seeds:
-        yield from map(int, options.seeds.split(","))
-        return
-    ends = time.monotonic() + 60 * options.minutes
-    number = 0
-    while number < options.rows if options.rows else time.monotonic() < ends:
-        yield options.seed + number
-        number += 1
-
-
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--minutes", type=float, default=1)
-    parser.add_argument("--rows", type=int, default=0, help="This many histories, however long it takes.")
-    parser.add_argument("--seed", type=int, default=random.randrange(10**6) * 10**6)
-    parser.add_argument("--seeds", help="These ones, with commas between.")
-    parser.add_argument("--command", choices=COMMANDS, default="staging")
-    parser.add_argument("--minimise", type=int, default=0, metavar="TRIES", help="Look for smaller ones.")
-    options = parser.parse_args()
+    options_of = parser(__doc__, "histories")
+    options_of.add_argument("--seeds", help="These ones, with commas between.")
+    options_of.add_argument("--command", choices=COMMANDS, default="staging")
+    options_of.add_argument("--minimise", type=int, default=0, metavar="TRIES", help="Look for smaller ones.")
+    options = options_of.parse_args()
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings.sqlite")
     os.environ.setdefault("REWIND_FORK", "1")
     from django.conf import settings
@@ -130,7 +113,7 @@ def main() -> int:
     django.setup()
     with tempfile.TemporaryDirectory() as folder:
         campaign = Campaign(Path(folder), options)
-        for seed in seeds(options):
+        for seed in map(int, options.seeds.split(",")) if options.seeds else seeds(options):
             campaign.try_seed(seed)
         return 0 if campaign.report() else 1
 
