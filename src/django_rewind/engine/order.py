@@ -20,6 +20,7 @@ from django.db.models import Field
 from ..exceptions import StateNotBuilt
 from ..schema.graph import apps_by_setting, closure, inverted
 from ..schema.operations import table_of
+from ..utils import compat
 from ..utils.types import Key
 from .states import Models, Simulation, models_changed
 
@@ -27,12 +28,8 @@ from .states import Models, Simulation, models_changed
 _OPTIONS = ("managed", "proxy", "order_with_respect_to", "db_tablespace")
 _TOGETHER = ("unique_together", "index_together")
 
-# Arguments of a field that the database does not know.
-_NOT_IN_DATABASE = {
-    *("auto_created", "blank", "choices", "default", "editable", "error_messages", "help_text"),
-    *("limit_choices_to", "on_delete", "related_name", "related_query_name", "serialize", "validators"),
-    "verbose_name",
-}
+# Of these arguments of a field the database knows nothing either.
+_NOT_IN_DATABASE = {"auto_created", "choices", "default", "serialize"}
 
 
 @dataclass(frozen=True)
@@ -203,4 +200,5 @@ def _in_database(models: Models, key: Key) -> list[Any]:
 
 def _column(field: Field[Any, Any]) -> Any:
     _, path, args, kwargs = field.deconstruct()
-    return path, args, {name: value for name, value in kwargs.items() if name not in _NOT_IN_DATABASE}
+    unknown = (compat.attributes_without_column(field) - {"db_column"}) | _NOT_IN_DATABASE
+    return path, args, {name: value for name, value in kwargs.items() if name not in unknown}

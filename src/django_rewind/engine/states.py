@@ -17,7 +17,7 @@ from typing import Any
 
 from django.db.migrations import Migration
 from django.db.migrations.state import ProjectState
-from django.db.models import Field, IntegerField
+from django.db.models import IntegerField
 
 from ..exceptions import NameReused, StateNotBuilt
 from ..schema.effects import effects_in, effects_of, flatten, models_made, operations_in
@@ -38,6 +38,7 @@ from ..schema.operations import (
 )
 from ..sources.missing_apps import app_to_install, how_to_install
 from ..sources.recovered import modules_imported
+from ..utils import compat
 from ..utils.types import Applied, Key, key_of, label
 from .preflight import target_before
 
@@ -429,10 +430,7 @@ def models_changed(migrations: Iterable[Migration]) -> set[Key]:
 Models = Mapping[Key, Any]
 
 # Arguments of a field that say nothing of its column.
-_NOT_OF_THE_COLUMN = {
-    *getattr(Field, "non_db_attrs", ()),
-    *("auto_created", "default", "help_text", "serialize", "through", "to", "verbose_name"),
-}
+_NOT_OF_THE_COLUMN = {"auto_created", "choices", "default", "serialize", "through", "to"}
 
 
 def with_movers_later(
@@ -543,7 +541,8 @@ def _columns(models: Models, key: Key) -> dict[str, Any]:
         columns[name] = field.db_column
         if field.unique:
             _, path, args, kwargs = field.deconstruct()
-            of_column = {part: kwargs[part] for part in sorted(kwargs) if part not in _NOT_OF_THE_COLUMN}
+            unknown = compat.attributes_without_column(field) | _NOT_OF_THE_COLUMN
+            of_column = {part: kwargs[part] for part in sorted(kwargs) if part not in unknown}
             related = targets(field, key[0])
             tables = [table_of(models, target) if target in models else target for target in related]
             columns[name] = repr((field.db_column, path, args, of_column, tables))
