@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from functools import cached_property
 from typing import Any
 
+from ..backends import backend_for
 from ..models import Event
 from ..schema.graph import closure
 from ..schema.lineage import Names, Place, made_by
@@ -48,9 +49,8 @@ class Unrecorded:
 
     def left(self, keys: Iterable[Key]) -> set[Key]:
         """Return those of which a table or a column is still there that nothing applied has made."""
-        left = {key: places for key in keys if (places := self.places(key))}
-        there = self._there({place for places in left.values() for place in places})
-        return {key for key, places in left.items() if places & there}
+        backend = backend_for(self.connection)
+        return {key for key in keys if any(backend.has(*place) for place in self.places(key))}
 
     def places(self, key: Key) -> set[Place]:
         """Return what a migration made, on top of what is applied, but for what that has made as well."""
@@ -78,16 +78,3 @@ class Unrecorded:
         """Say of a table whether it belongs to an app that has no migrations here, where Django makes it without."""
         has_files = any(app_label == key[0] for app_label, _ in self.snapshot.files)
         return not has_files and place[0] in self.snapshot.tables_in_use
-
-    def _there(self, places: Iterable[Place]) -> set[Place]:
-        """Return the tables and columns that are in the database."""
-        wanted, inspector = set(places), self.connection.introspection
-        if not wanted:
-            return set()
-        with self.connection.cursor() as cursor:
-            tables = {table for table, _ in wanted}.intersection(inspector.table_names(cursor))
-            there: set[Place] = {(table, None) for table in tables}
-            for table in tables:
-                described = inspector.get_table_description(cursor, table)
-                there |= {(table, column.name) for column in described}
-        return wanted & there

@@ -298,7 +298,7 @@ class Names:
         models = {renamed(name_of(app_label, effect), app_label, effect)[:2] for effect in known}
         return {place for model in models for place in self.places(model).values()}
 
-    def made(self, app_label: str, effect: Effect) -> list[Name]:
+    def _names_made(self, app_label: str, effect: Effect) -> list[Name]:
         """Return the models and fields whose tables and columns an effect makes in the database."""
         if not _is_in_database(effect) or effect.get("without_table"):
             return []
@@ -311,10 +311,10 @@ class Names:
             return [] if ORDER in self.columns.get(name[:2], {}) else [(*name[:2], ORDER)]
         return [name] if effect["effect"] == "add_field" else []
 
-    def made_by(self, key: Key, effect: Effect) -> Iterator[Made]:
+    def made(self, key: Key, effect: Effect) -> Iterator[Made]:
         """Yield what an effect of a migration makes in the database."""
         is_computed = bool(effect.get("holds", {}).get("generated"))
-        for name in self.made(key[0], effect):
+        for name in self._names_made(key[0], effect):
             after = self._of(name[:2])
             after._follow(key[0], effect)
             known = name if effect["state"] else None
@@ -419,7 +419,7 @@ def touched_by(steps: Container[Key], history: Mapping[Key, Iterable[Effect]]) -
         for effect in effects:
             touched = [earlier for earlier in touched if earlier.follow(names, key[0], effect)]
             if key in steps:
-                touched += [*names.made_by(key, effect), *names.changed(key, effect)]
+                touched += [*names.made(key, effect), *names.changed(key, effect)]
             names.follow(key[0], [effect])
             if effect["effect"] in _MAKES and effect["state"]:
                 places = names.places((key[0], effect["model"]))
