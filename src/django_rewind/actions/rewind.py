@@ -7,9 +7,9 @@ by order and by what stands in the way.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from functools import cached_property, partial
+from functools import partial
 from typing import Any
 
 from django.apps import apps
@@ -34,8 +34,6 @@ from ..exceptions import (
     RewindError,
     RewindInterrupted,
 )
-from ..inventory.files import Files
-from ..inventory.renames import renames
 from ..inventory.snapshot import WHY_SKIPPED, FileStatus
 from ..inventory.status import Status, statuses, with_comparisons
 from ..schema.graph import children_in, closure, in_applied_order, parents_in, target_below
@@ -88,14 +86,9 @@ class Rewind:
         self.begins: Callable[[], None] = lambda: None
 
     @property
-    def renamed(self) -> dict[Key, Key]:
+    def renamed(self) -> Mapping[Key, Key]:
         """The missing migrations that stay because a file does the same, with that file."""
-        return {} if self.includes_renamed else self.pairs
-
-    @cached_property
-    def pairs(self) -> dict[Key, Key]:
-        """The missing migrations that are on disk under another name, with the files that do the same."""
-        return renames(self.snapshot, Files(Store(self.connection)))
+        return {} if self.includes_renamed else self.loader.renamed
 
     # Planning ---------------------------------------------------------------
 

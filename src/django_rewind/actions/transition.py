@@ -88,7 +88,7 @@ class Transition:
         self.first = first
         self.make = make
         self.wishes = wishes
-        self.renamed: dict[Key, Key] = dict(first.pairs) if wishes.adopts else {}
+        self.renamed: dict[Key, Key] = dict(first.loader.renamed) if wishes.adopts else {}
         # Knows the records under their new names.
         self.rewind = first
         # What is unapplied and applied again because it cannot stay where it is.

@@ -9,6 +9,7 @@ Of code it is asked whether it names what the other branch takes away.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from django.db.migrations import Migration
@@ -52,20 +53,17 @@ def check_branches(
     Raises:
         ConflictsWithMissing: it names the step, and the first of the missing ones that it does not go with.
     """
-    if (
-        not steps
-        or not missing
-        or not _Question(connection, empty, applied, children, steps, missing).answer()
-    ):
+    question = partial(_Question, connection, empty, children)
+    if not steps or not missing or not question(applied, steps, missing).answer():
         return
     for count in range(1, len(steps) + 1):
-        if _Question(connection, empty, applied, children, steps[:count], missing).answer():
+        if question(applied, steps[:count], missing).answer():
             break
     steps = steps[:count]
     for count in range(1, len(missing) + 1):
         left_out = closure(missing[count:], children)
         known = [migration for migration in applied if key_of(migration) not in left_out]
-        answer = _Question(connection, empty, known, children, steps, missing[:count]).answer()
+        answer = question(known, steps, missing[:count]).answer()
         if answer:
             key = missing[count - 1]
             raise ConflictsWithMissing(key_of(steps[-1]), key, answer.what, way_out(key), answer.reason)
@@ -84,8 +82,8 @@ class _Question:
         self,
         connection: Any,
         empty: Callable[[], Any],
-        applied: Migrations,
         children: Mapping[Key, Collection[Key]],
+        applied: Migrations,
         steps: Migrations,
         missing: Sequence[Key],
     ) -> None:

@@ -89,6 +89,15 @@ class RewindLoader(InventoryLoader):
         if importer is not None:
             importer.close()
 
+    @cached_property
+    def renamed(self) -> Mapping[Key, Key]:
+        """The missing migrations that are on disk under another name, with the files that do the same."""
+        from ..inventory.files import Files
+        from ..inventory.renames import renames
+        from ..storage.store import Store
+
+        return renames(self.snapshot, Files(Store(self.connection)))
+
     _disk: Mapping[Key, Migration] | None = None
     _disk_graph: MigrationGraph | None = None
 
@@ -96,7 +105,7 @@ class RewindLoader(InventoryLoader):
 
     def build_graph(self) -> None:
         self.__dict__.pop("importer", None)
-        for name in ("described", "snapshot"):
+        for name in ("described", "snapshot", "renamed"):
             self.__dict__.pop(name, None)
         self.recovered, self.unusable, self.skipped, self.has_missing = {}, {}, (), False
         self._disk = self._disk_graph = None

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..inventory.files import Files
-from ..inventory.renames import renames
 from ..inventory.snapshot import FileStatus
-from ..storage.store import Store
 from ..utils.types import Key, some_names_of
 from .loader import RewindLoader
 
@@ -22,7 +19,7 @@ def missing_in_words(loader: RewindLoader, changes: Mapping[Key, bool]) -> str:
     missing = [key for key in loader.snapshot.of(FileStatus.MISSING) if changes.get(key) is not False]
     if not missing:
         return ""
-    pairs = renames(loader.snapshot, Files(Store(loader.connection)))
+    pairs = loader.renamed
     renamed = [key for key in missing if key in pairs and pairs[key] not in changes]
     is_one = len(missing) == 1
     them = "it" if is_one else "them"

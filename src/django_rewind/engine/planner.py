@@ -19,7 +19,6 @@ from ..exceptions import (
     StateNotBuilt,
 )
 from ..inventory.files import Files
-from ..inventory.renames import renames
 from ..inventory.snapshot import Comparison, FileStatus
 from ..schema.effects import effects_of
 from ..schema.graph import children_in, closure, in_applied_order, parents_in, target_below
@@ -436,11 +435,9 @@ class Preparation:
 
         Of data nobody would notice that it is changed twice.
         """
-        snapshot = self.loader.snapshot
-        renamed = renames(snapshot, Files(Store(self.connection)))
-        applied_as = {file: missing for missing, file in renamed.items()}
+        applied_as = {file: missing for missing, file in self.loader.renamed.items()}
         again = [key for key in map(key_of, steps) if key in applied_as]
-        left = snapshot.lasting_effects(renamed) if again else {}
+        left = self.loader.snapshot.lasting_effects(applied_as.values()) if again else {}
         for key in again:
             if left[applied_as[key]]:
                 raise AppliedUnderAnotherName(key, applied_as[key])
@@ -468,11 +465,9 @@ class Preparation:
 
     def _way_out(self, missing: Key) -> str:
         """Return the command that rolls back a missing migration."""
-        snapshot = self.loader.snapshot
-        if snapshot.without_file[missing] is FileStatus.TABLE_IN_USE:
+        if self.loader.snapshot.without_file[missing] is FileStatus.TABLE_IN_USE:
             return f"manage.py rewind {missing[0]} {target_below(missing, self.parents.get(missing, ()))}"
-        is_renamed = missing in renames(snapshot, Files(Store(self.connection)))
-        return f"manage.py rewind{' --include-renamed' if is_renamed else ''}"
+        return f"manage.py rewind{' --include-renamed' if missing in self.loader.renamed else ''}"
 
     def _refuse_what_is_taken_away(
         self, steps: list[Migration], files: Iterable[Key] = (), missing: Iterable[Key] = ()

@@ -30,13 +30,13 @@ def shop(app: App) -> App:
 
 
 def pairs() -> dict[str, str]:
-    return {old[1]: new[1] for old, new in Rewind(connection).pairs.items()}
+    return {old[1]: new[1] for old, new in Rewind(connection).loader.renamed.items()}
 
 
 def adopt_all() -> list[str]:
     rewind = Rewind(connection)
-    adopt(rewind.loader, rewind.pairs, warn=silent)
-    return [new for _, new in rewind.pairs.values()]
+    adopt(rewind.loader, rewind.loader.renamed, warn=silent)
+    return [new for _, new in rewind.loader.renamed.values()]
 
 
 def silent(line: str) -> None:
@@ -184,11 +184,11 @@ def test_record_that_has_changed_in_the_meantime(shop):
     shop.migration("0003_a", A, after="0001_initial")
     shop.migration("0004_b", B, after="0003_a")
     late = Rewind(connection)
-    assert len(late.pairs) == 2
+    assert len(late.loader.renamed) == 2
     MigrationRecorder(connection).record_unapplied("shop", "0003_b")
 
     with pytest.raises(RewindError, match=r"shop\.0003_b has changed"):
-        adopt(late.loader, late.pairs, warn=silent)
+        adopt(late.loader, late.loader.renamed, warn=silent)
 
     assert applied("shop") == ["0001_initial", "0002_a"]
     assert not MigrationCodeHistory.objects.filter(app_label="shop").exists()
