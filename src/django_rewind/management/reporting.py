@@ -114,7 +114,7 @@ class ReportingCommand(BaseCommand):
         if wanted == _ALL and self.may_look_at_all_databases and _ALL not in connections:
             return [connections[alias] for alias in connections]
         if wanted not in connections:
-            raise CommandError(f"There is no database '{wanted}': {', '.join(connections)} are configured.")
+            raise CommandError(f"There is no database '{wanted}'. Configured: {', '.join(connections)}.")
         return [connections[wanted]]
 
     def connection(self, options: Mapping[str, Any], option: str) -> Any:
