@@ -24,7 +24,9 @@ COMMANDS = [
 def test_unknown_database(shop):
     """Those that there are, are named."""
     for command in COMMANDS:
-        shop.refused(*command, "--database", "elsewhere", naming="no database 'elsewhere'. Configured: default")
+        shop.refused(
+            *command, "--database", "elsewhere", naming="no database 'elsewhere'. Configured: default"
+        )
 
 
 def test_no_tables_yet(new_shop):
