@@ -7,7 +7,7 @@ import shutil
 import sqlite3
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from django.conf import settings
@@ -162,7 +162,7 @@ class PostgreSQL(Database):
     """
 
     def create(self) -> None:
-        self._on_server(f'CREATE DATABASE "{self.settings["NAME"]}"')
+        self._make("")
 
     def drop(self) -> None:
         """
@@ -182,7 +182,13 @@ class PostgreSQL(Database):
         self._on_server(f'CREATE DATABASE "{self.settings["NAME"]}" {places}')
 
     def copy(self, template: Database) -> None:
-        self._on_server(f'CREATE DATABASE "{self.settings["NAME"]}" TEMPLATE "{template.settings["NAME"]}"')
+        self._make(f'TEMPLATE "{template.settings["NAME"]}"')
+
+    def _make(self, options: str) -> None:
+        """Copy files where the server may also log each page of them, which takes twice as long, and to drop too."""
+        with closing(self.connect("postgres")) as connection:
+            copying = "STRATEGY FILE_COPY" if connection.info.server_version >= 150_000 else ""
+            connection.cursor().execute(f'CREATE DATABASE "{self.settings["NAME"]}" {options} {copying}')
 
     def connect(self, name: str | None = None) -> object:
         try:
