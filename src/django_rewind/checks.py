@@ -6,7 +6,6 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from django.conf import settings
 from django.core.checks import CheckMessage, Error, Info, Tags, Warning, register
 from django.core.management.base import CommandError
 from django.db import DatabaseError, connections
@@ -44,7 +43,7 @@ def check_excluded_apps(**kwargs: Any) -> list[CheckMessage]:
 @register(Tags.security, deploy=True)
 def check_signing_keys(**kwargs: Any) -> list[CheckMessage]:
     """Say that every process that knows SECRET_KEY can sign code that will be executed."""
-    if not conf.enabled() or getattr(settings, "DJANGO_REWIND_SIGNING_KEYS", None):
+    if not conf.enabled() or conf.has_own_keys():
         return []
     hint = (
         "Set DJANGO_REWIND_SIGNING_KEYS to a list with a key of its own, which only "
@@ -72,8 +71,7 @@ def check_signatures_are_required(**kwargs: Any) -> list[CheckMessage]:
 @register(Tags.security)
 def check_keys(**kwargs: Any) -> list[CheckMessage]:
     """Say when our own setting is no list of keys; without it there need not be a key."""
-    is_set = bool(getattr(settings, "DJANGO_REWIND_SIGNING_KEYS", None))
-    problem = signing.problem_with_keys() if is_set and conf.in_force() else ""
+    problem = signing.problem_with_keys() if conf.has_own_keys() and conf.in_force() else ""
     text = "DJANGO_REWIND_SIGNING_KEYS holds no keys that stored migrations could be signed with."
     return [Error(text, problem, id="django_rewind.E001")] if problem else []
 

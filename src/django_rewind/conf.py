@@ -10,9 +10,11 @@ __all__ = [
     "enabled",
     "excluded_apps",
     "excluded_modules",
+    "has_own_keys",
     "in_force",
     "lock_alias",
     "lock_migrate_timeout",
+    "lock_timeout",
     "locks_migrate",
     "requires_signatures",
     "signing_keys",
@@ -41,15 +43,28 @@ def signing_keys() -> list[str]:
     Raises:
         ImproperlyConfigured: there is no key, or what is there is no list of keys.
     """
-    keys = getattr(settings, "DJANGO_REWIND_SIGNING_KEYS", None) or _secret_keys()
+    keys = getattr(settings, "DJANGO_REWIND_SIGNING_KEYS", None)
+    if keys is None:
+        keys = _secret_keys()
     if not isinstance(keys, (list, tuple)):
         # A string would be taken for a list of its letters.
         raise ImproperlyConfigured(
             f"Make DJANGO_REWIND_SIGNING_KEYS a list of keys: it is a {type(keys).__name__}."
         )
-    if not all(keys):
+    if not keys:
+        # An environment variable that is not set, more often than a decision: SECRET_KEY is no substitute.
+        raise ImproperlyConfigured(
+            "Put a key into DJANGO_REWIND_SIGNING_KEYS: the list is empty. "
+            "To sign with SECRET_KEY, remove the setting."
+        )
+    if not all(key and str(key).strip() for key in keys):
         raise ImproperlyConfigured("Take the empty key out of DJANGO_REWIND_SIGNING_KEYS.")
     return [str(key) for key in keys]
+
+
+def has_own_keys() -> bool:
+    """Say whether ``DJANGO_REWIND_SIGNING_KEYS`` is set, to whatever."""
+    return getattr(settings, "DJANGO_REWIND_SIGNING_KEYS", None) is not None
 
 
 def _secret_keys() -> list[str]:
@@ -115,6 +130,28 @@ def lock_alias() -> str | None:
     return str(alias) if alias else None
 
 
+def lock_timeout() -> float | None:
+    """
+    Return how many seconds a run waits for another one; None for without end.
+
+    ``DJANGO_REWIND_LOCK_TIMEOUT``, by default ten minutes. A lock ends with the process that has it,
+    so whoever waits longer waits for one that hangs.
+
+    Raises:
+        ImproperlyConfigured: it is neither None nor a number.
+    """
+    return _seconds("DJANGO_REWIND_LOCK_TIMEOUT", getattr(settings, "DJANGO_REWIND_LOCK_TIMEOUT", 600.0))
+
+
+def _seconds(name: str, value: object, others: str = "None") -> float | None:
+    if value is None:
+        return None
+    # Not a number is not greater than 0, either.
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 0:
+        raise ImproperlyConfigured(f"Make {name} {others} or a number of seconds: it is {value!r}.")
+    return float(value)
+
+
 def locks_migrate() -> bool:
     """
     Say whether `migrate` waits for its turn as well.
@@ -130,17 +167,15 @@ def lock_migrate_timeout() -> float | None:
     """
     Return how many seconds `migrate` waits; None for without end.
 
+    ``True`` has it wait as long as a rollback does.
+
     Raises:
         ImproperlyConfigured: ``DJANGO_REWIND_LOCK_MIGRATE`` is neither a bool nor a number.
     """
     value = getattr(settings, "DJANGO_REWIND_LOCK_MIGRATE", False)
     if isinstance(value, bool):
-        return None
-    if not isinstance(value, (int, float)) or value < 0:
-        raise ImproperlyConfigured(
-            f"Make DJANGO_REWIND_LOCK_MIGRATE True, False or a number of seconds: it is {value!r}."
-        )
-    return float(value)
+        return lock_timeout()
+    return _seconds("DJANGO_REWIND_LOCK_MIGRATE", value, "True, False")
 
 
 def in_force() -> bool:

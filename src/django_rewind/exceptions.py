@@ -519,13 +519,14 @@ class LockUnavailable(RewindError):
 class LockTimeout(CommandError):
     """Another process has the lock of a database, and went on having it."""
 
-    def __init__(self, alias: str, holder: str, timeout: float) -> None:
+    def __init__(self, alias: str, holder: str, timeout: float, way_out: str) -> None:
         self.alias = alias
         self.holder = holder
         waited = f" after {timeout:g} seconds" if timeout else ""
         super().__init__(
             f"The lock of the database '{alias}' is not free{waited}: it is held by {holder}.\n"
-            "Try again when that is done, or wait longer.\n"
+            f"{way_out}\n"
+            "To wait longer, use --lock-timeout or set DJANGO_REWIND_LOCK_TIMEOUT.\n"
             f"{NOTHING_MIGRATED}"
         )
 

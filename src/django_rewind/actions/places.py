@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -46,7 +46,12 @@ class Place:
     """A file below a folder that somebody has named, or that is a package of this checkout."""
 
     base: Path
-    parts: tuple[str, ...]
+    parts: tuple[str, ...] = ()
+    # How many folders, from `base` upwards, are packages.
+    packages: int = 0
+
+    def below(self, *parts: str) -> Place:
+        return replace(self, parts=(*self.parts, *parts))
 
     @cached_property
     def path(self) -> Path:
@@ -59,6 +64,10 @@ class Place:
             raise NoPlace(f"{folder} is not a folder")
         if self.base.exists() and self.base.resolve() not in (folder.resolve(), *folder.resolve().parents):
             raise NoPlace(f"{folder} leads out of {self.base}")
+        linked = next(filter(Path.is_symlink, [self.base, *self.base.parents][: self.packages]), None)
+        if linked is not None:
+            # What it leads to may be of another project, or of nobody who knows of this one.
+            raise NoPlace(f"{linked} is a symbolic link", _ELSEWHERE)
         if self.path.is_dir():
             raise NoPlace(f"{self.path} is a folder")
         if any(len(os.fsencode(part)) > _LONGEST for part in self.parts):
@@ -113,9 +122,9 @@ class InProject:
 
     def migration(self, stored: StoredMigration) -> list[Place]:
         """Return the places of the source; for all but the first, an empty file does."""
-        base, folders = self._migrations(stored.key[0])
-        places = [Place(base, (*folders, _file_of_migration(stored)))]
-        package = Place(base, (*folders, "__init__.py"))
+        folder = self._migrations(stored.key[0])
+        places = [folder.below(_file_of_migration(stored))]
+        package = folder.below("__init__.py")
         # git leaves no empty folder behind, and Django passes over one that is no package.
         if not (package.path.exists() or package.path.with_suffix(".pyc").exists()):
             places.append(package)
@@ -125,8 +134,7 @@ class InProject:
         *folders, file = _file_of(member)
         if self.modules.owner(member.name) is not Owner.PROJECT:
             raise LeftOut(f"the package {root_of(member.name)} is installed here")
-        base, rest = self._package(folders, stored.key[0])
-        return Place(base, (*rest, file))
+        return self._package(folders, stored.key[0]).below(file)
 
     def excerpt(self, stored: StoredMigration, member: BundleMember) -> Place:
         """Leave it out: what was taken from models has to be in the models that are here, and nothing is imported."""
@@ -144,10 +152,9 @@ class InProject:
         raise LeftOut(f"what {label(stored.key)} takes from it is written to a folder only, see --output")
 
     def data(self, stored: StoredMigration, member: BundleMember) -> Place:
-        base, folders = self._migrations(stored.key[0])
-        return Place(base, (*folders, *_parts_of_path(member.name)))
+        return self._migrations(stored.key[0]).below(*_parts_of_path(member.name))
 
-    def _migrations(self, app_label: str) -> tuple[Path, list[str]]:
+    def _migrations(self, app_label: str) -> Place:
         if app_label not in {config.label for config in apps.get_app_configs()}:
             raise NoPlace(f"the app '{app_label}' is not installed", _ELSEWHERE)
         package, _ = MigrationLoader.migrations_module(app_label)
@@ -157,14 +164,14 @@ class InProject:
             raise NoPlace(f"the package {root_of(package)} is installed, and not the project's", _ELSEWHERE)
         return self._package(package.split("."), app_label)
 
-    def _package(self, parts: list[str], app_label: str) -> tuple[Path, list[str]]:
-        """Return the folder of the innermost package that is here, and what comes below it."""
+    def _package(self, parts: list[str], app_label: str) -> Place:
+        """Return the folder of a package: that of the innermost one that is here, and what comes below it."""
         for length in range(len(parts), 0, -1):
             folder = self.modules.folder(".".join(parts[:length]))
             if folder is not None:
-                return folder, parts[length:]
+                return Place(folder, tuple(parts[length:]), length)
         config = apps.get_app_config(app_label)
-        return Path(config.path).parents[config.name.count(".")], parts
+        return Place(Path(config.path).parents[config.name.count(".")], tuple(parts))
 
 
 def _package_of(stored: StoredMigration) -> list[str]:

@@ -31,7 +31,7 @@ from ..sources.signing import Verdict
 from ..sources.stored import StoredMigration, why_unusable
 from ..storage.audit_log import AuditEntry, AuditLog
 from ..storage.store import Store
-from ..utils.files import write_all
+from ..utils.files import is_special, read_file, write_all
 from ..utils.matching import matching, the_one
 from ..utils.types import Key, label
 from .places import InFolder, InProject, LeftOut, NoPlace, Place
@@ -73,7 +73,7 @@ class File:
     @property
     def is_there(self) -> bool:
         """Whether the file holds this already, whatever encoding it is written in."""
-        if self.path.read_bytes() == self.content:
+        if read_file(self.path) == self.content:
             return True
         try:
             return self.text is not None and decode(str(self.path)) == self.text
@@ -287,6 +287,8 @@ class _Look:
         if not path.is_file():
             if path.is_symlink():
                 raise NoPlace(f"{shown(path)} is a symbolic link to nothing")
+            if is_special(path):
+                raise NoPlace(f"{shown(path)} is there and is not a file")
             is_package = file.kind == "module" and path.name == "__init__.py"
             if is_package and not file.content and path.parent.is_dir():
                 # It had an empty file or none, and its folder is here.

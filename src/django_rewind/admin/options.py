@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import django
@@ -73,7 +74,8 @@ class MigrationCodeAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
         """Return a row, whatever it holds; None where there is none."""
-        if not (object_id.isascii() and object_id.isdigit() and int(object_id) < 2**63):
+        self._check_permission(request)
+        if not re.fullmatch(r"-?[0-9]{1,19}", object_id) or not -(2**63) <= int(object_id) < 2**63:
             return None
         rows = survey_of(request).store.shown(self.get_queryset(request).filter(pk=object_id))
         return rows[0] if rows else None
@@ -105,17 +107,17 @@ class MigrationCodeAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return [*pages, *super().get_urls()]
 
     def overview_view(self, request: HttpRequest) -> HttpResponse:
+        self._check_permission(request)
         return self._graph(request, "overview", Overview(survey_of(request), self.admin_site.name))
 
     def app_view(self, request: HttpRequest, app_label: str) -> HttpResponse:
+        self._check_permission(request)
         graph = AppGraph(survey_of(request), app_label, self.admin_site.name)
         if not graph.keys:
             raise Http404(_("There is no migration of such an app."))
         return self._graph(request, "app", graph)
 
     def _graph(self, request: HttpRequest, template: str, graph: Overview | AppGraph) -> HttpResponse:
-        if not self.has_view_permission(request):
-            raise PermissionDenied
         alias, name = alias_of(request), self.admin_site.name
         context = {
             **self.admin_site.each_context(request),
@@ -135,6 +137,11 @@ class MigrationCodeAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return TemplateResponse(request, f"admin/django_rewind/{template}.html", context)
 
     # Who may do what --------------------------------------------------------
+
+    def _check_permission(self, request: HttpRequest) -> None:
+        """Ask before anything is looked up: no answer, and no error, may tell whether something is there."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

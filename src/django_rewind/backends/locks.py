@@ -22,6 +22,11 @@ class DatabaseLock(ABC):
     name: str
     #: By what the audit log can tell who has it, where the database itself does not know.
     mark = ""
+    #: What helps those who have waited in vain: how to tell one that works from one that is dead.
+    way_out = (
+        "The lock ends with its process, so that process is still running. "
+        "Try again when it is done. If it hangs, end it."
+    )
 
     def __init__(self, connection: Any) -> None:
         self.connection = connection

@@ -162,6 +162,11 @@ class NamedLock(ServerLock):
     _take_sql = "SELECT GET_LOCK(%(key)s, 0)"
     _is_held_sql = "SELECT IS_USED_LOCK(%(key)s) = CONNECTION_ID()"
     _release_sql = "SELECT RELEASE_LOCK(%(key)s)"
+    way_out = (
+        "The lock ends with its connection: that process is still running, or the server has not noticed "
+        "that it is gone. Try again when it is done. If it is gone, KILL its connection, "
+        "which SHOW PROCESSLIST lists."
+    )
     _holder_sql = (
         "SELECT id, user, host, time FROM information_schema.processlist WHERE id = IS_USED_LOCK(%(key)s)"
     )

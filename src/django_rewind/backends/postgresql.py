@@ -86,6 +86,12 @@ def _state(error: DatabaseError) -> str | None:
 class AdvisoryLock(ServerLock):
     """An advisory lock of the session."""
 
+    way_out = (
+        "The lock ends with its connection: that process is still running, or the server has not noticed "
+        "that it is gone. Try again when it is done. If it is gone, end the connection "
+        "'django-rewind ...' of pg_stat_activity with pg_terminate_backend()."
+    )
+
     _database_sql = "SELECT current_database()"
     # A setting of PostgreSQL 14 and later.
     _stay_sql = "SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'idle_session_timeout'"

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import Any
 
 from django.db.models import Field
 
 from ..exceptions import LockUnavailable
+from ..utils.files import NotAFile, read_file, read_open
+from ..utils.printable import printable_name
 from .base import Backend
 from .locks import DatabaseLock, process_in_words
 
@@ -80,6 +82,19 @@ def _decode(text: bytes) -> str:
     return text.decode("utf-8", "surrogateescape")
 
 
+# Another file in its place is not opened: no link is followed, and no FIFO waits for a reader.
+_OPEN = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+
+# In bytes, of what stands in the file of a lock: the process, its host and the time.
+_LONGEST = 4096
+_WRITTEN = re.compile(rb"(\d{1,20}( \S{1,1024}( [0-9T:.+-]{1,40}\n?)?)?)?")
+
+
+def _is_of_a_lock(content: bytes) -> bool:
+    """Return whether a lock can have written this, if only in part: the disk may have been full."""
+    return len(content) < _LONGEST and _WRITTEN.fullmatch(content) is not None
+
+
 class FileLock(DatabaseLock):
     """
     A lock of the operating system on a file beside the database.
@@ -95,30 +110,49 @@ class FileLock(DatabaseLock):
 
     def take(self) -> bool:
         try:
-            self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
+            self._descriptor = os.open(self.path, _OPEN, 0o666)
+            if not self._is_ours():
+                raise self._not_ours()
             _lock_file(self._descriptor)
         except BlockingIOError:
             self._close()
             return False
         except OSError as error:
             self._close()
+            if isinstance(error, NotAFile) or os.path.islink(self.path):  # noqa: PTH114 (a text)
+                raise self._not_ours() from error
             raise LockUnavailable(
                 self.connection.alias,
-                f"the file '{self.path}' cannot be locked ({error.strerror or error}).",
+                f"the file '{printable_name(self.path)}' cannot be locked ({error.strerror or error}).",
                 "See to it that this file and its folder can be written.",
             ) from error
+        except LockUnavailable:
+            self._close()
+            raise
         if not self.is_held():
             # Somebody has deleted it while we opened it.
             self._close()
             return False
-        self._write(f"{os.getpid()} {socket.gethostname()} {datetime.now(timezone.utc).isoformat()}\n")
+        host = printable_name(socket.gethostname()).replace(" ", "_")
+        self._write(f"{os.getpid()} {host} {datetime.now(timezone.utc).isoformat()}\n")
         return True
+
+    def _is_ours(self) -> bool:
+        """Say whether what was opened is a file, and holds nothing but what a lock of ours does."""
+        return self._descriptor is not None and _is_of_a_lock(read_open(self._descriptor, _LONGEST))
+
+    def _not_ours(self) -> LockUnavailable:
+        return LockUnavailable(
+            self.connection.alias,
+            f"'{printable_name(self.path)}' is not a file that django-rewind has made.",
+            "Look at what it is. Then delete it, or move it elsewhere.",
+        )
 
     def is_held(self) -> bool:
         if self._descriptor is None:
             return False
         try:
-            return os.path.samestat(os.fstat(self._descriptor), os.stat(self.path))  # noqa: PTH116
+            return os.path.samestat(os.fstat(self._descriptor), os.lstat(self.path))
         except OSError:
             return False
 
@@ -128,11 +162,14 @@ class FileLock(DatabaseLock):
             self._close()
 
     def _write(self, text: str) -> None:
+        descriptor = self._descriptor or 0
         # A full disk keeps nobody from locking.
         with suppress(OSError):
-            os.ftruncate(self._descriptor or 0, 0)
-            os.lseek(self._descriptor or 0, 0, os.SEEK_SET)
-            os.write(self._descriptor or 0, text.encode())
+            # What has another name may be somebody else's file: it is locked, and left as it is.
+            if os.fstat(descriptor).st_nlink == 1:
+                os.ftruncate(descriptor, 0)
+                os.lseek(descriptor, 0, os.SEEK_SET)
+                os.write(descriptor, text.encode())
 
     def _close(self) -> None:
         if self._descriptor is not None:
@@ -140,7 +177,7 @@ class FileLock(DatabaseLock):
             self._descriptor = None
 
     def holder(self, last_to_begin: Callable[[str], str]) -> str:
-        words = Path(self.path).read_text(encoding="utf-8", errors="replace").split()
+        words = read_file(self.path, _LONGEST).decode("utf-8", "replace").split()
         if len(words) != 3:  # The process, its host and the time.
             return ""
         return process_in_words(words[0], words[1], datetime.fromisoformat(words[2]))

@@ -25,11 +25,14 @@ from ..models import Event
 from ..schema.graph import children_in, parents_in
 from ..storage.audit_log import AuditEntry, AuditLog
 from ..storage.tables import Unreadable
+from ..utils.printable import printable_name
 from ..utils.types import Key, Steps, key_of
 from .loader import RewindLoader
 
 # Seconds between two attempts: short at first, since most runs are.
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 0.5
+# Of whom nothing is known.
+_SOMEBODY = "another process"
 # Seconds until it is said again that we still wait.
 _SILENCE = 30.0
 
@@ -141,7 +144,7 @@ class Lock:
         while not lock.take():
             waited = time.monotonic() - began
             if self.timeout is not None and waited >= self.timeout:
-                raise LockTimeout(self.connection.alias, self._holder(lock), self.timeout)
+                raise LockTimeout(self.connection.alias, self._holder(lock), self.timeout, lock.way_out)
             if said is None:
                 self.say(f"Waiting for {name}, held by {self._holder(lock)}.")
                 said = waited
@@ -157,8 +160,9 @@ class Lock:
 
     def _holder(self, lock: DatabaseLock) -> str:
         with suppress(Error, OSError, ValueError, Unreadable):
-            return lock.holder(self._last_to_begin) or self._last_to_begin() or "another process"
-        return "another process"
+            # Names of machines come from a file or a table, which others may write.
+            return printable_name(lock.holder(self._last_to_begin) or self._last_to_begin() or _SOMEBODY)
+        return _SOMEBODY
 
     def _last_to_begin(self, mark: str = "") -> str:
         event = AuditLog(self.connection).newest(Event.BEGAN)

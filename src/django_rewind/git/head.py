@@ -12,6 +12,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..utils.files import read_file
+
 # SHA-1 or SHA-256.
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _BRANCHES = "refs/heads/"
@@ -88,5 +90,5 @@ def _commit(git_folder: Path, name: str) -> str:
 
 
 def _text(file: Path) -> str:
-    # Names of branches may be any bytes.
-    return file.read_text(encoding="utf-8", errors="surrogateescape").strip()
+    # Names of branches may be any bytes. Above the project, anybody may have put anything there.
+    return read_file(file).decode("utf-8", "surrogateescape").strip()

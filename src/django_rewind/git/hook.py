@@ -23,7 +23,7 @@ from enum import Enum
 from pathlib import Path
 from typing import TextIO
 
-from ..utils.files import write_all
+from ..utils.files import read_file, write_all
 from .repository import WorkTree
 
 NAME = "post-checkout"
@@ -208,7 +208,7 @@ class Hook:
 
     def _text(self) -> str | None:
         try:
-            return self.path.read_bytes().decode("utf-8", "surrogateescape")
+            return read_file(self.path).decode("utf-8", "surrogateescape")
         except FileNotFoundError:
             return None
         except OSError as error:

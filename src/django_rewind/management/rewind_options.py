@@ -56,7 +56,7 @@ def add_arguments(parser: Any) -> None:
         type=float,
         metavar="SECONDS",
         help="Wait so long for another process that works on this database; 0 does not wait. "
-        "Without it, wait without end.",
+        "Without it, wait as long as DJANGO_REWIND_LOCK_TIMEOUT says.",
     )
 
 

@@ -29,6 +29,7 @@ from django_rewind.sources.bundle.changes import BundleChanges
 from django_rewind.sources.bundle.collector import Collector
 from django_rewind.sources.bundle.manifest import BundleMember
 from django_rewind.sources.signing import Verdict
+from django_rewind.utils.files import read_file
 from django_rewind.utils.printable import with_zone
 from django_rewind.utils.types import label, names_of
 
@@ -182,7 +183,7 @@ def _here(doubt: Doubt, member: BundleMember) -> str | None:
         return BundleChanges(collector, lambda digests: doubt.contents).text_here(member)
     folder = collector.modules.folder(doubt.row.module.rpartition(".")[0])
     try:
-        return folder.joinpath(member.name).read_bytes().decode() if folder else None
+        return read_file(folder.joinpath(member.name)).decode() if folder else None
     except (OSError, UnicodeDecodeError):
         return None
 

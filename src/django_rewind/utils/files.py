@@ -1,13 +1,54 @@
-"""Files that are written whole, and all of them or none."""
+"""Files: read if they are files, written whole, and all of them or none."""
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
+import stat
 import uuid
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
+
+
+class NotAFile(OSError):
+    """Something is there, and is a folder, a FIFO, a socket or a device."""
+
+
+def read_file(path: str | os.PathLike[str], longest: int | None = None) -> bytes:
+    """
+    Return what a file holds, up to a number of bytes. Raise OSError if it is anything but a file.
+
+    A FIFO would keep whoever reads it waiting, and some devices never end.
+    """
+    descriptor = os.open(path, os.O_RDONLY | _AT_ONCE)
+    try:
+        return read_open(descriptor, longest)
+    finally:
+        os.close(descriptor)
+
+
+def read_open(descriptor: int, longest: int | None = None) -> bytes:
+    """Return what an open file holds from its beginning. Raise OSError if it is anything but a file."""
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        raise NotAFile(errno.EINVAL, "It is not a regular file")
+    with open(descriptor, "rb", closefd=False) as file:
+        file.seek(0)
+        return file.read(-1 if longest is None else longest)
+
+
+def is_special(path: str | os.PathLike[str]) -> bool:
+    """Return whether something is there that is neither a file nor a folder."""
+    try:
+        mode = os.stat(path).st_mode  # noqa: PTH116 (may be a text)
+    except (OSError, ValueError):
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+# To open a FIFO waits for whoever writes into it; a terminal is not made this process's own.
+_AT_ONCE = sum(getattr(os, name, 0) for name in ("O_BINARY", "O_CLOEXEC", "O_NOCTTY", "O_NONBLOCK"))
 
 
 def write_all(contents: Mapping[Path, bytes], *, executable: bool = False) -> None:
@@ -18,8 +59,12 @@ def write_all(contents: Mapping[Path, bytes], *, executable: bool = False) -> No
     half of one. A file that is replaced keeps its mode; a new one can be executed on demand.
     """
     with ExitStack() as undo:
+        new = [path for path in contents if not os.path.lexists(path)]
         ready = {path: _written_beside(path, data, executable, undo) for path, data in contents.items()}
         for path, temporary in ready.items():
+            if path in new and os.path.lexists(path):
+                # Upper and lower case may be the same here, or somebody has been quicker.
+                raise FileExistsError(errno.EEXIST, "Another file has come in its place", str(path))
             _put_in_place(path, temporary, undo)
         undo.pop_all()
 

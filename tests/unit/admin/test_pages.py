@@ -121,6 +121,24 @@ def test_without_permission_there_is_nothing_to_see(staff, stored):
     assert staff.get(page(stored)).status_code == 403
 
 
+@pytest.mark.parametrize("what", ["change", "history", "delete", "graph"])
+def test_without_permission_nothing_is_looked_up(staff, stored, what):
+    """The same answer, from the same queries, whether something is there or not."""
+    present, absent = (
+        (f"{LIST}graph/shop/", f"{LIST}graph/nothing/")
+        if what == "graph"
+        else (f"{LIST}{pk}/{what}/" for pk in (stored.pk, stored.pk + 1000))
+    )
+    seen = []
+    for address in (present, absent):
+        with CaptureQueriesContext(connection) as queries:
+            answer = staff.get(address)
+        assert answer.status_code == 403
+        assert "django_migrations" not in str(queries.captured_queries)
+        seen.append(answer.content)
+    assert seen[0] == seen[1]
+
+
 def test_without_a_login_there_is_a_login(client, stored):
     """As everywhere in the admin."""
     for address in (LIST, page(stored)):

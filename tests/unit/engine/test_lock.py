@@ -135,9 +135,9 @@ def test_another_alias(database):
         assert isinstance(attempt(database), LockTimeout)
 
 
-@pytest.mark.parametrize("value, expected", [(True, None), (0, 0.0), (2.5, 2.5)])
+@pytest.mark.parametrize("value, expected", [(True, 600.0), (0, 0.0), (2.5, 2.5)])
 def test_how_long_a_migrate_waits(value, expected):
-    """Without end, not at all, or so many seconds."""
+    """As long as a rollback does, not at all, or so many seconds."""
     with override_settings(DJANGO_REWIND_LOCK_MIGRATE=value):
         assert conf.locks_migrate()
         assert conf.lock_migrate_timeout() == expected
@@ -151,6 +151,25 @@ def test_what_is_no_time(value):
         pytest.raises(ImproperlyConfigured, match="DJANGO_REWIND_LOCK_MIGRATE"),
     ):
         conf.lock_migrate_timeout()
+
+
+@pytest.mark.parametrize("value, expected", [(None, None), (0, 0.0), (2.5, 2.5)])
+def test_how_long_a_rollback_waits(value, expected):
+    """Ten minutes, without end, not at all, or so many seconds; so does a migrate that waits its turn."""
+    assert conf.lock_timeout() == 600.0
+    with override_settings(DJANGO_REWIND_LOCK_TIMEOUT=value, DJANGO_REWIND_LOCK_MIGRATE=True):
+        assert conf.lock_timeout() == expected
+        assert conf.lock_migrate_timeout() == expected
+
+
+@pytest.mark.parametrize("value", ["60", -1, True, float("nan")])
+def test_what_is_no_timeout(value):
+    """It is an error that shows it."""
+    with (
+        override_settings(DJANGO_REWIND_LOCK_TIMEOUT=value),
+        pytest.raises(ImproperlyConfigured, match="DJANGO_REWIND_LOCK_TIMEOUT"),
+    ):
+        conf.lock_timeout()
 
 
 def test_a_migrate_does_not_wait_by_default():

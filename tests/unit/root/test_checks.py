@@ -193,6 +193,14 @@ def test_a_string_in_the_place_of_keys_is_an_error():
     assert error.is_serious()
 
 
+@pytest.mark.parametrize("keys", [[], [""], ()])
+def test_empty_list_of_keys_is_an_error(keys):
+    """Nothing is signed with SECRET_KEY instead; the hint says how to have that."""
+    with override_settings(DJANGO_REWIND_SIGNING_KEYS=keys):
+        (error,) = [one for one in ours() if one.id == "django_rewind.E001"]
+        assert "DJANGO_REWIND_SIGNING_KEYS" in error.hint
+
+
 @override_settings(DJANGO_REWIND_SIGNING_KEYS="a long secret", DJANGO_REWIND_ENABLED=False)
 def test_switched_off_nobody_signs():
     """Then the setting is of no account."""

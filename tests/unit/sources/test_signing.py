@@ -92,9 +92,11 @@ def test_with_keys_of_our_own_the_secret_key_does_not_count(signed):
     assert signing.verify(PAYLOAD, *signed) is Verdict.UNKNOWN_KEY
 
 
-@pytest.mark.parametrize("keys", ["a long secret", b"bytes", {"a": "b"}, ["", "old"]])
+@pytest.mark.parametrize(
+    "keys", ["a long secret", b"bytes", {"a": "b"}, ["", "old"], [], (), "", [""], [" "], 0]
+)
 def test_what_is_no_list_of_keys_signs_nothing(signed, keys):
-    """A string would have signed with its first letter."""
+    """A string would have signed with its first letter, an empty list with SECRET_KEY."""
     with override_settings(DJANGO_REWIND_SIGNING_KEYS=keys):
         assert "DJANGO_REWIND_SIGNING_KEYS" in signing.problem_with_keys()
         with pytest.raises(ImproperlyConfigured, match="DJANGO_REWIND_SIGNING_KEYS"):

@@ -9,6 +9,7 @@ from django.apps import apps
 from django.core.management.base import CommandError, no_translations
 from django.core.management.commands.migrate import Command as MigrateCommand
 
+from django_rewind import conf
 from django_rewind.actions.rewind import Rewind
 from django_rewind.actions.sql import sql_of
 from django_rewind.actions.transition import Transition, Wishes
@@ -64,7 +65,8 @@ class Command(ReportingCommand):
         try:
             (connection,) = self.connections(options)
             self.whole = Whole(connection) if options["atomic"] else None
-            self.lock = Lock(connection, self._say, options["lock_timeout"])
+            seconds = options["lock_timeout"]
+            self.lock = Lock(connection, self._say, conf.lock_timeout() if seconds is None else seconds)
             # Before anything is read: what another process does meanwhile changes all of it.
             with self.lock if is_run else nullcontext():
                 self._work(options)

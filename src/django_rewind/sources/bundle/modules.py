@@ -15,6 +15,7 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...utils.files import is_special, read_file
 from .archives import content_of, files_of
 
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ class Modules:
     def content(self, path: Path) -> bytes:
         package = None if path.is_file() else self._package_around(path)
         if package is None:
-            return path.read_bytes()
+            return read_file(path)
         with suppress(OSError):
             if path in self._archived(package):
                 content: bytes = self._archived(package)[path].read_bytes()
@@ -226,7 +227,7 @@ def decode(path: str, loader: Any = None) -> str:
     get_data = getattr(loader, "get_data", None)
     try:
         # A loader that knows archives (zipimport) reads what a path cannot.
-        data = get_data(path) if get_data else Path(path).read_bytes()
+        data = get_data(path) if get_data and not is_special(path) else read_file(path)
     except OSError as error:
         raise SourceUnavailable(f"the file {path} cannot be read ({error})") from error
     return decode_content(data, path)
@@ -280,8 +281,14 @@ def _owner_of(name: str, place: str) -> Owner:
     module = path.parent if path.name == "__init__.py" else path
     records = module.parents[name.count(".")].glob("*.dist-info/RECORD")
     brings = _in_record(name)
-    texts = (record.read_text(encoding="utf-8", errors="replace") for record in records)
+    texts = map(_text_of, records)
     return Owner.INSTALLED if any(map(brings.search, texts)) else Owner.PROJECT
+
+
+def _text_of(record: Path) -> str:
+    with suppress(OSError):
+        return read_file(record).decode("utf-8", "replace")
+    return ""
 
 
 def _in_record(name: str) -> re.Pattern[str]:
