@@ -40,6 +40,7 @@ __all__ = [
     "PlanOutdated",
     "PromptCancelled",
     "PruneRefused",
+    "RecordPruned",
     "RedoNotPossible",
     "RewindError",
     "RewindInterrupted",
@@ -360,6 +361,26 @@ class AppliedUnderAnotherName(RewindError):
             "but has no file in this checkout: it would be done twice.",
             "Run 'manage.py rewind --adopt --migrate' to have it count as applied under its new name, or "
             f"'manage.py rewind --include-renamed' to undo {label(missing)} first.",
+        )
+
+
+class RecordPruned(RewindError):
+    """
+    An original of a squashed migration has no record, and is applied because that is.
+
+    Args:
+        squash: is applied, and has no file in this checkout.
+    """
+
+    def __init__(self, key: Key, squash: Key) -> None:
+        self.key = key
+        self.squash = squash
+        again = " ".join(map(printable_name, key))
+        super().__init__(
+            f"Migration {label(key)} is applied, though its record was pruned: {label(squash)}, which is applied but "
+            "has no file in this checkout, stands for it.",
+            f"Run 'manage.py verify_migrations --record-again {again}' to record it again, with all that "
+            f"{label(squash)} stands for. Then try again.",
         )
 
 

@@ -22,7 +22,7 @@ from ..engine import hooks
 from ..engine.loader import RewindLoader
 from ..engine.plan import Lost, Plan
 from ..engine.planner import modified_rows, rows_that_differ, with_way_out
-from ..engine.preflight import check_reversible, losses_of
+from ..engine.preflight import check_reversible, losses_of, pruned_original
 from ..engine.progress import how_far_back
 from ..engine.transactions import STOPS, check_atomic
 from ..exceptions import (
@@ -166,6 +166,9 @@ class Rewind:
         is_zero = name == "zero" or self._is_below_all_of(app_label, name)
         target = (app_label, None if is_zero else self.find(app_label, name))
         if target[1] is not None and target not in self.loader.applied_migrations:
+            pruned = pruned_original(self.loader, [(app_label, target[1])])
+            if pruned is not None:
+                raise pruned
             raise CommandError(
                 f"{app_label}.{target[1]} is not applied, and rewind only goes back: use "
                 f"'manage.py migrate {app_label} {target[1]}'."

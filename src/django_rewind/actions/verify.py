@@ -24,6 +24,7 @@ from ..inventory.loader import loader_of
 from ..inventory.status import Status, statuses, with_comparisons, with_unrecorded
 from ..inventory.unrecorded import Unrecorded
 from ..models import Event
+from ..schema.graph import in_applied_order
 from ..sources.bundle.collector import Collector
 from ..sources.bundle.importer import StoredImporter
 from ..sources.compare import same_operations
@@ -201,22 +202,13 @@ def record_again(connection: Any, status: Status, **options: Any) -> str:
     """
     Record a migration whose record is gone, with what it depends on, and return what came of it.
 
-    Each gets the record that it had, for which what is stored is signed.
+    Each gets the record that it had, for which what is stored is signed. An original of a squashed migration
+    gets one even if its source is not stored.
     """
-    name = label(status.key)
-    if status.is_applied or status.on_disk:
-        what = "applied" if status.is_applied else "on disk"
-        raise CommandError(
-            f"{name} is {what}: only a migration without record and file can be recorded again."
-        )
     snapshot = loader_of(connection).snapshot
     unrecorded = Unrecorded(snapshot, connection)
-    if status.key not in unrecorded.records:
-        raise CommandError(
-            f"{name} has no stored source of which it is known that it was applied. {UNCHANGED}"
-        )
-    if unrecorded.places(status.key) and not unrecorded.left([status.key]):
-        raise CommandError(f"Nothing of what {name} made is in the database. {UNCHANGED}")
+    if status.key not in unrecorded.pruned_originals():
+        _refuse_to_record(status, unrecorded)
     keys = unrecorded.with_parents(status.key)
     for key in keys:
         for parent in snapshot.dependencies(key):
@@ -224,20 +216,39 @@ def record_again(connection: Any, status: Status, **options: Any) -> str:
                 raise CommandError(
                     f"{label(key)} depends on {label(parent)}, which is not applied. {UNCHANGED}"
                 )
-    changed = not_as_signed(connection, {key: snapshot.stored[key] for key in keys})
+    changed = not_as_signed(
+        connection, {key: snapshot.stored[key] for key in keys & unrecorded.records.keys()}
+    )
     for key, reason in changed.items():
         raise NotRecoverable(key, f"{reason}.", how_to_replace(key))
-    _record(connection, {key: unrecorded.records[key] for key in keys})
-    return f"Recorded again: {names_of(sorted(keys, key=unrecorded.records.__getitem__))}."
+    in_order = in_applied_order(keys, {key: snapshot.dependencies(key) for key in keys}, unrecorded.records)
+    _record(connection, {key: unrecorded.records.get(key) for key in in_order})
+    return f"Recorded again: {names_of(in_order)}."
 
 
-def _record(connection: Any, wanted: Mapping[Key, int]) -> None:
+def _refuse_to_record(status: Status, unrecorded: Unrecorded) -> None:
+    """Refuse what has no trace of having been applied."""
+    name = label(status.key)
+    if status.is_applied or status.on_disk:
+        what = "applied" if status.is_applied else "on disk"
+        raise CommandError(
+            f"{name} is {what}: only a migration without record and file can be recorded again."
+        )
+    if status.key not in unrecorded.records:
+        raise CommandError(
+            f"{name} has no stored source of which it is known that it was applied. {UNCHANGED}"
+        )
+    if unrecorded.places(status.key) and not unrecorded.left([status.key]):
+        raise CommandError(f"Nothing of what {name} made is in the database. {UNCHANGED}")
+
+
+def _record(connection: Any, wanted: Mapping[Key, int | None]) -> None:
     store, audit_log = Store(connection), AuditLog(connection)
     with transaction.atomic(using=connection.alias):
         entries = []
-        for key in sorted(wanted, key=wanted.__getitem__):
-            record_id = records.record_again(connection, key, wanted[key])
-            if record_id != wanted[key]:
+        for key, noted in wanted.items():
+            record_id = records.record_again(connection, key, noted)
+            if noted is not None and record_id != noted:
                 store.bind(key)
             entries.append(AuditEntry(Event.MARKED_APPLIED, key, record_id, detail="recorded again"))
         if audit_log.is_kept():

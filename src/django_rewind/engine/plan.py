@@ -142,6 +142,8 @@ class Plan:
     losses: Sequence[Lost] = ()
     # What stands in the way of a run that is not a fake one; raised when it begins.
     problem: RewindError | None = None
+    # The part of that which stands in the way of everything but a fake run.
+    obstacle: RewindError | None = None
 
     # Missing migrations with stored source, and the applied versions of modified ones.
     recovered: dict[Key, RecoveredMigration] = field(default_factory=dict)

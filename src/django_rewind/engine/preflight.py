@@ -19,10 +19,12 @@ from ..exceptions import (
     IrreversibleRewind,
     NotRecoverable,
     PruneRefused,
+    RecordPruned,
     RewindError,
     UnknownColumns,
 )
 from ..inventory.snapshot import FileStatus, Snapshot
+from ..inventory.unrecorded import Unrecorded
 from ..schema.effects import effects_of, is_reversible, operations_in
 from ..schema.graph import children_in
 from ..schema.lineage import Made, conflict, describe_place, touched_by
@@ -120,10 +122,31 @@ def what_is_in_the_way(
     _refuse_what_is_out_of_reach(loader, targets, undone)
     _refuse_to_leave_stale_apps_behind(loader, snapshot, undone)
     return (
-        _missing_before_install(loader, snapshot, targets, undone)
+        pruned_original(loader, _originals_above(loader, snapshot, targets))
+        or _missing_before_install(loader, snapshot, targets, undone)
         or _left_behind(loader, snapshot, undone)
         or _only_copies(snapshot, undone)
     )
+
+
+def pruned_original(loader: RewindLoader, keys: Iterable[Key]) -> RecordPruned | None:
+    """Return the error for the first original of a squash that is applied, though its record was pruned."""
+    unrecorded = Unrecorded(loader.snapshot, loader.connection)
+    found = [key for key in keys if key in unrecorded.originals]
+    pruned = unrecorded.pruned_originals() if found else {}
+    return next((RecordPruned(key, pruned[key]) for key in found if key in pruned), None)
+
+
+def _originals_above(loader: RewindLoader, snapshot: Snapshot, targets: Sequence[Target]) -> list[Key]:
+    """Return the originals without a record that a run to these targets would unapply if it knew of them."""
+    originals = snapshot.squashed_by.without_record(snapshot.applied)
+    above: set[Key] = set()
+    for app_label, name in targets:
+        if name is None:
+            above.update(key for key in originals if key[0] == app_label)
+        elif (app_label, name) in originals and (app_label, name) in loader.asked:
+            above.add((app_label, name))
+    return sorted(above)
 
 
 def _refuse_what_is_out_of_reach(loader: RewindLoader, targets: Sequence[Target], undone: list[Key]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator
 
 from django.db.migrations.graph import MigrationGraph
 
-from ..exceptions import NotRecoverable
+from ..exceptions import NotRecoverable, RecordPruned
 from ..inventory.snapshot import FileStatus, Snapshot
 from ..schema.graph import closure, parents_in
 from ..sources.recovered import RecoveredMigration
@@ -138,6 +138,7 @@ class Recovery:
 
         It would break rendering and trip `check_consistent_history`. A child that is no node would be a hole.
         """
+        pruned = self.snapshot.squashed_by.without_record(self.snapshot.applied)
         while orphans := {
             key: parent
             for key, migration in self.recovered.items()
@@ -147,7 +148,9 @@ class Recovery:
             for key, parent in orphans.items():
                 del self.recovered[key]
                 why = f"it depends on {label(parent)}, which is {self._why_no_node(parent)}."
-                self._note(NotRecoverable(key, why))
+                squash = pruned.get(parent)
+                next_step = RecordPruned(parent, squash).next_step if squash else ""
+                self._note(NotRecoverable(key, why, next_step))
         nodes = {*self.recovered, *self.files}
         for migration in self.recovered.values():
             migration.limit_run_before(nodes)

@@ -90,11 +90,25 @@ class Runner:
         from .planner import survey
 
         self.plan = survey(self.loader, steps, self.messages.warn, self.by_file)
-        self.plan.problem = problem
+        self.plan.obstacle = problem
+        self.plan.problem = problem or self._pruned_original(steps)
         if self.plan.stored_steps and self._is_looked_through():
             for migration in self.plan.stored_steps:
                 migration.load()
         return self.plan.migrations
+
+    def _pruned_original(self, steps: Steps, *, fake_initial: bool = False) -> RewindError | None:
+        """Return the error for applying once more what is applied, and has lost its record to a squash."""
+        if not self.loader.has_missing:
+            return None
+        from .preflight import pruned_original
+
+        applied = (migration for migration, backwards in steps if not backwards)
+        # An initial migration may turn out to be there already; Django will look.
+        return pruned_original(
+            self.loader,
+            (key_of(migration) for migration in applied if not (fake_initial and migration.initial)),
+        )
 
     def _is_looked_through(self) -> bool:
         """
@@ -224,6 +238,8 @@ class Runner:
         if fake or fake_initial:
             # Prepared before anybody knew that; more is allowed now.
             plan.problem, plan.order, plan.order_to_show = None, None, None
+            if not fake:
+                plan.problem = plan.obstacle or self._pruned_original(plan.migrations, fake_initial=True)
         self._prepare(plan)
         self._raise_problem(plan)
         for migration in (*plan.recovered.values(), *plan.applied_versions.values()):

@@ -27,7 +27,7 @@ from ..sources.stored import StoredMigration, why_unusable
 from ..storage.records import is_bound
 from ..utils.types import Applied, Effect, Key, label
 from .recreated import Recreated
-from .squashes import Squashes, originals_of, stored_originals
+from .squashes import Squashes, originals_of, stored_originals, through_pruned
 
 if TYPE_CHECKING:
     from ..storage.facts import Verification
@@ -189,7 +189,7 @@ class Snapshot:
     @cached_property
     def squashed_by(self) -> Squashes:
         rows = self.stored if self.stored_squashes is None else self.stored_squashes
-        by_store = stored_originals(rows, lambda row: row.key in self.applied and why_unusable(row) is None)
+        by_store = through_pruned(stored_originals(rows, lambda row: why_unusable(row) is None), self.applied)
         by_file = originals_of({key: self.files[key] for key in self.squashes})
         return Squashes(by_file, by_store, self.files, self.renamed_from)
 

@@ -57,6 +57,20 @@ class Squashes:
         standing = (replaces for key, replaces in self.by_store.items() if not self.follows_originals(key))
         return set().union(*self.by_file.values(), *standing)
 
+    def without_record(self, applied: Collection[Key]) -> dict[Key, Key]:
+        """
+        Return the originals that have no record, each with the squashed migration because of which it is applied.
+
+        Somebody has pruned their records, and this is a checkout from before that.
+        """
+        return {
+            original: key
+            for key, replaces in self.by_store.items()
+            if self.follows_originals(key)
+            for original in closure(replaces, self.by_store)
+            if original not in applied
+        }
+
     def is_squashed(self, key: Key) -> bool:
         """Say whether another migration stands for this one, be it a squash or the originals of one."""
         return key in self.squashed or self.follows_originals(key)
@@ -131,6 +145,12 @@ def stored_originals(
             with suppress(ValueError):
                 originals[key] = row.metadata.replaces
     return originals
+
+
+def through_pruned(squashes: Replaces, applied: Collection[Key]) -> dict[Key, Collection[Key]]:
+    """Return what applied squashed migrations replace, and what those among that replaced that have no record."""
+    pruned = {key: replaces for key, replaces in squashes.items() if key not in applied}
+    return {key: sorted(closure(squashes[key], pruned)) for key in squashes if key in applied}
 
 
 def standing_together(applied: set[Key], *squashes: Replaces) -> set[Key]:

@@ -88,10 +88,10 @@ def rename_records(connection: Any, record_id: int, old: Key, new: Key) -> bool:
     return bool(record_id in ids and records.update(name=new[1]))
 
 
-def record_again(connection: Any, key: Key, record_id: int) -> int:
+def record_again(connection: Any, key: Key, record_id: int | None) -> int:
     """Record a migration under the id that it had, or a new one where that is taken; return which it is."""
     records = MigrationRecorder.Migration.objects.using(connection.alias)
-    free = {} if records.filter(pk=record_id).exists() else {"pk": record_id}
+    free = {} if record_id is None or records.filter(pk=record_id).exists() else {"pk": record_id}
     made: int = records.create(app=key[0], name=key[1], **free).pk
     return made
 
