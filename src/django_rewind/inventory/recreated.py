@@ -59,7 +59,7 @@ class Recreated:
         recreated = {}
         for key, lost in self._losses.items():
             losses = [loss for loss in lost if loss in self._needed]
-            losses = [loss for loss in losses if loss not in self._made_anew.get(key, ())]
+            losses = [loss for loss in losses if loss not in self._made_anew]
             if losses:
                 needed, maker = self._made_by_files(without=self._descendants(key))
                 taken = next((loss for loss in losses if loss in needed), None)
@@ -85,8 +85,7 @@ class Recreated:
         return (together - of_its_own) | found
 
     def _has_something_of_its_own(self, key: Key) -> bool:
-        made_anew = self._made_anew.get(key, ())
-        return any(loss not in self._needed or loss in made_anew for loss in self._losses.get(key, ()))
+        return any(loss not in self._needed or loss in self._made_anew for loss in self._losses.get(key, ()))
 
     def _ties(self, keys: Iterable[Key]) -> dict[Key, set[Key]]:
         """Return dependencies in both directions among the keys, within their apps."""
@@ -106,7 +105,7 @@ class Recreated:
             key
             for key in missing
             if any(
-                column is None and table in in_use and (table, column) not in self._made_anew.get(key, ())
+                column is None and table in in_use and (table, column) not in self._made_anew
                 for table, column in self._losses.get(key, ())
             )
         ]
@@ -162,17 +161,18 @@ class Recreated:
                     yield step, key, (table, column)
 
     @cached_property
-    def _made_anew(self) -> dict[Key, set[Place]]:
+    def _made_anew(self) -> set[Place]:
         """
-        What a migration without a file made in the place of what a file had made.
+        What migrations without a file have put in the place of what a file had made.
 
-        It, or another one, has removed or renamed that before: rolling back brings that back, and so takes
-        nothing that the file needs.
+        They have removed or renamed that before: rolling them back brings that back, and so takes
+        nothing that the file needs. What has the name by now may be a column that an earlier one
+        of them made under another.
         """
         names = Names()
         of_files: set[Place] = set()
         taken: set[Place] = set()
-        made_anew: dict[Key, set[Place]] = {}
+        made_anew: set[Place] = set()
         files = self.snapshot.files
         for key, effects in self.snapshot.history.items():
             applied = self._outline_of_applied_version(key)
@@ -180,14 +180,13 @@ class Recreated:
                 gone, made = names.step(key[0], effect)
                 if key not in files:
                     taken |= gone & of_files
-                    made_anew.setdefault(key, set()).update(made & taken)
+                    made_anew |= made & taken
                 elif applied is None or outline(effect) in applied:
                     of_files |= made
                 if key in files:
                     # From here on it is the file's.
                     taken -= made
-                    for anew in made_anew.values():
-                        anew -= made
+                    made_anew -= made
                 of_files -= gone
         return made_anew
 

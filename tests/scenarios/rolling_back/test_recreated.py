@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.helpers import add, alter, create, python
+from tests.support.helpers import add, alter, create, python, rename_field
 
 PRICE = add("product", "price", "IntegerField(default=7)")
 STOCK = add("product", "stock", "IntegerField(default=3)")
@@ -203,3 +203,26 @@ def test_what_was_made_by_both_with_more_on_each_side(shop, args):
     assert shop.rows("SELECT note, count FROM shop_return") == [("late", 5)]
     assert shop.columns("shop_return") == {"id", "note", "count"}
     assert shop.applied("shop") == ["0001_initial", "0002_main", "0003_main", "0002_feature"]
+
+
+@pytest.mark.parametrize("in_one", [True, False])
+def test_a_column_that_got_the_name_of_one_that_was_renamed(shop, in_one):
+    """Rolled back, the file's column has its name again: neither was recreated."""
+    add_and_rename = add("product", "label", NOTE), rename_field("product", "label", "name")
+    with shop.on_branch("feature"):
+        first = (add_and_rename[0], rename_field("product", "name", "title"))
+        if in_one:
+            shop.migration("shop.0002_label", *first, add_and_rename[1], after="0001_initial")
+        else:
+            shop.migration("shop.0002_label", *first, after="0001_initial")
+            shop.migration("shop.0003_label", add_and_rename[1], after="0002_label")
+        shop.manage("migrate")
+        shop.execute("INSERT INTO shop_product (title, name) VALUES ('Tea', 'green')")
+    alter_name = alter("product", "name", "CharField(max_length=60)")
+    shop.migration("shop.0002_alter", alter_name, after="0001_initial")
+
+    shop.manage("rewind", "--migrate", "--noinput", "--allow-data-loss")
+
+    assert shop.columns("shop_product") == {"id", "name"}
+    assert shop.rows("SELECT name FROM shop_product") == [("Tea",)]
+    assert shop.applied("shop") == ["0001_initial", "0002_alter"]
