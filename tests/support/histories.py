@@ -174,12 +174,30 @@ class Branch:
 
 
 def _check(state: ProjectState, app: str, op: Op) -> None:
-    """Refuse what states take and databases do not: a field that an index or a constraint still names."""
+    """Refuse what states take and databases do not: a field that something still names, a name that is taken."""
+    operation = op.load()
+    for one in (operation, *getattr(operation, "state_operations", ())):
+        if _gives_taken_name(state, app, one):
+            raise Unfit(op.text)
     found = re.match(r"migrations\.(Remove|Rename)Field\('(\w+)', '(\w+)'", op.text)
     if found:
         model = state.models[app, found[2].lower()]
         if found[3] in (_named(model) if found[1] == "Remove" else _named(model, "indexes", "constraints")):
             raise Unfit(op.text)
+
+
+def _gives_taken_name(state: ProjectState, app: str, operation: migrations.operations.base.Operation) -> bool:
+    """
+    Say whether a model or a field gets the name of another one.
+
+    Django's state forgets the other then, and the database keeps it or not, as it happens.
+    """
+    if isinstance(operation, (migrations.CreateModel, migrations.RenameModel)):
+        return (app, getattr(operation, "new_name_lower", operation.name_lower)) in state.models
+    if isinstance(operation, (migrations.AddField, migrations.RenameField)):
+        model = state.models[app, operation.model_name_lower]
+        return getattr(operation, "new_name", operation.name) in model.fields
+    return False
 
 
 def _named(model: ModelState, *keys: str) -> set[str]:
@@ -657,6 +675,19 @@ def state_of(steps: tuple[Step, ...]) -> ProjectState:
             for op in step.ops:
                 op.load().state_forwards(step.app, state)
     return state
+
+
+def makes_sense(steps: tuple[Step, ...]) -> bool:
+    """Say whether nobody but Django's state would forget anything with these migrations."""
+    replaced = {key for step in steps for key in step.replaces}
+    branch = Branch()
+    try:
+        for step in steps:
+            for op in step.ops if step.key not in replaced else ():
+                branch.state = branch.takes(step.app, op)
+    except Unfit:
+        return False
+    return True
 
 
 # Smaller histories ---------------------------------------------------------------

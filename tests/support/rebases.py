@@ -18,7 +18,7 @@ from django.db.utils import ConnectionHandler
 
 from tests.support.databases import Database, make_database
 from tests.support.helpers import MANAGE, Project, Result
-from tests.support.histories import History, Step, models_of, state_of
+from tests.support.histories import History, Step, makes_sense, models_of, state_of
 
 #: What the documentation recommends for a staging database that branches share.
 STAGING = ("rewind", "--adopt", "--redo-modified", "--migrate", "--noinput", "--allow-data-loss")
@@ -279,6 +279,9 @@ class Trial:
         One that rolls nothing back, as `migrate`, may refuse and may leave something: the one for
         a staging database is to finish what is left.
         """
+        for steps in (self.history.old, self.history.rebased):
+            if not makes_sense(steps):
+                return Outcome(INVALID, "a name that is given twice")
         oracle = self._oracle()
         if oracle is None:
             return Outcome(INVALID, "the new files")
