@@ -17,13 +17,13 @@ from django.db.migrations import Migration
 from ..backends import backend_for
 from ..exceptions import ConflictsWithMissing
 from ..schema.blueprint import BROKEN, Blueprint, Column, Draughtsman, describe_thing
-from ..schema.effects import effects_of, operations_in
+from ..schema.code import is_named, words_in_code
+from ..schema.effects import effects_of
 from ..schema.graph import closure
-from ..schema.lineage import Name, taken_by
-from ..schema.operations import ORDER, code_of, targets, unrendered
+from ..schema.lineage import taken_by
+from ..schema.operations import ORDER, unrendered
 from ..utils.printable import why
 from ..utils.types import Key, key_of
-from ..utils.words import Words, words_of
 from .states import look_for_fields, look_for_models, mutated
 
 Migrations = Sequence[Migration]
@@ -194,10 +194,10 @@ class _Question:
         return _Answer(reason=f"that {what}, which the code of this one names") if what else None
 
     def _taken(self, takers: Migrations, users: Migrations, state: Any, *, backwards: bool) -> str | None:
-        named = [words for step in users for words in _words(step, backwards=backwards)]
+        named = [words for step in users for words in words_in_code(step, backwards=backwards)]
         taken = taken_by((step.app_label, effects_of(step)) for step in takers) if named else {}
         return next(
-            (what for name, what in taken.items() if any(_is_named(name, words, state) for words in named)),
+            (what for name, what in taken.items() if any(is_named(name, words, state) for words in named)),
             None,
         )
 
@@ -214,36 +214,3 @@ def _refuse_to_overwrite(migration: Migration, state: Any) -> None:
             if made in models:
                 raise ValueError(f"there is a model '{made[1]}' already")
             models.add(made)
-
-
-def _words(step: Migration, *, backwards: bool) -> Iterator[Words]:
-    for operation in operations_in(step, database=True):
-        code = code_of(operation, backwards=backwards)
-        if code is not None:
-            yield words_of(code)
-
-
-def _is_named(name: Name, words: Words, state: Any) -> bool:
-    """Say whether code can be about a model, or about a field of a model that it comes to."""
-    if len(name) == 2:
-        return name[1] in words.in_strings
-    if name[2] not in words.all:
-        return False
-    start = [key for key in state.models if key[1] in words.in_strings]
-    return name[:2] in closure(start, _ways(words.all, state))
-
-
-def _ways(words: Collection[str], state: Any) -> dict[Key, list[Key]]:
-    """Return the models that can be come to from each one by fields, or back by them, that are among the words."""
-    ways: dict[Key, list[Key]] = {}
-    for key, model_state in state.models.items():
-        bases = (base.lower().partition(".") for base in model_state.bases if isinstance(base, str))
-        ways.setdefault(key, []).extend((app_label, name) for app_label, _, name in bases)
-        for name, field in model_state.fields.items():
-            back = {key[1], f"{key[1]}_set", str(getattr(field.remote_field, "related_name", None)).lower()}
-            for target in targets(field, key[0]):
-                if name.lower() in words:
-                    ways[key].append(target)
-                if not back.isdisjoint(words):
-                    ways.setdefault(target, []).append(key)
-    return ways

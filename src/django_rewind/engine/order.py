@@ -18,6 +18,7 @@ from django.db.migrations import Migration
 from django.db.models import Field
 
 from ..exceptions import StateNotBuilt
+from ..schema.code import executes_code, lacking
 from ..schema.graph import apps_by_setting, closure, inverted
 from ..schema.operations import table_of
 from ..utils import compat
@@ -95,6 +96,8 @@ class Order:
         except StateNotBuilt:
             # Django says so when it applies them.
             return set()
+        if blamed := self._lacking_for_code(early, stays, applies):
+            return blamed
         try:
             models = differing(as_files_say, self._models([*stays, *applies]))
             blamed = self.blamed(early, models)
@@ -107,6 +110,24 @@ class Order:
         enough = (key for key in stays if key in blamed and self._is_right({*unapplied, key}, as_files_say))
         one = next(enough, None) if len(blamed) > 1 else None
         return {one} if one else blamed
+
+    def _lacking_for_code(self, early: list[Key], stays: list[Key], applies: list[Key]) -> set[Key]:
+        """Return which of those that are early have taken away what the code of a file names that comes before them."""
+        in_order = list(self.files)
+        for place, key in enumerate(applies):
+            step = self.files[key]
+            if not early or not executes_code(step):
+                continue
+            before = in_order[: in_order.index(key)]
+            try:
+                meant = self.simulation.after([self.files[one] for one in before])
+                actual = self.simulation.after([self.files[one] for one in (*stays, *applies[:place])])
+            except StateNotBuilt:
+                # It is looked for why.
+                return set()
+            if blamed := self.about(early, lacking(step, meant, actual)).difference(before):
+                return blamed
+        return set()
 
     def _divided(self, unapplied: Collection[Key]) -> tuple[list[Key], list[Key]]:
         """Return what stays applied, in the order in which it was, and what is applied, in that of the graph."""

@@ -230,6 +230,54 @@ def test_the_name_of_what_was_built_on_it_is_given_to_it(shop, case):
     settles(shop, "--redo-modified")
 
 
+FILLS = """
+def forward(apps, schema_editor):
+    apps.get_model("shop", "Product").objects.using(schema_editor.connection.alias).update({}="Tea")
+"""
+NAMES_WHAT_IS_TAKEN = {
+    "renamed": (rename_field("product", "name", "title"), FILLS.format("name"), ""),
+    "renamed by SQL": (rename_field("product", "name", "title"), "", "UPDATE shop_product SET name = 'Tea'"),
+    "removed": (remove("product", "name"), FILLS.format("name"), ""),
+    "renamed model": (rename_model("Product", "Thing"), FILLS.format("name"), ""),
+    "another table": (table("product", "wasps"), "", "UPDATE shop_product SET name = 'Tea'"),
+}
+
+
+@pytest.mark.parametrize("case", NAMES_WHAT_IS_TAKEN)
+def test_code_that_comes_first_by_now_finds_what_it_names(shop, case):
+    """What is applied has taken it away since: it is unapplied, and applied again behind the code."""
+    taker, header, sql = NAMES_WHAT_IS_TAKEN[case]
+    with shop.on_branch("feature"):
+        shop.migration("shop.0002_taker", taker, after="0001_initial")
+        shop.manage("migrate")
+    code = (
+        f"migrations.RunSQL({sql!r}, '')"
+        if sql
+        else "migrations.RunPython(forward, migrations.RunPython.noop)"
+    )
+    shop.migration("shop.0002_code", code, after="0001_initial", header=header)
+    shop.migration("shop.0003_taker", taker, after="0002_code")
+
+    settles(shop)
+
+
+def test_code_that_names_nothing_of_it(shop):
+    """Then what is applied stays, with its data."""
+    with shop.on_branch("feature"):
+        shop.migration(
+            "shop.0002_gift", create("Gift"), rename_model("Gift", "Present"), after="0001_initial"
+        )
+        shop.manage("migrate")
+        shop.execute("INSERT INTO shop_present (id) VALUES (1)")
+    code = "migrations.RunPython(forward, migrations.RunPython.noop)"
+    shop.migration("shop.0002_code", code, after="0001_initial", header=FILLS.format("name"))
+    shop.migration("shop.0003_gift", create("Gift"), rename_model("Gift", "Present"), after="0002_code")
+
+    settles(shop)
+
+    assert shop.rows("SELECT id FROM shop_present") == [(1,)]
+
+
 def test_parallel_ones_that_do_not_commute(shop):
     """The one that is applied has to come after the other one, as the files have it."""
     with shop.on_branch("feature"):
