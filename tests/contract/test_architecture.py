@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -35,12 +36,16 @@ def place_of(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
+@cache
+def nodes_of(path: Path) -> list[ast.AST]:
+    return list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+
+
 def imported_by(path: Path) -> Iterator[str]:
     """Yield what of ours a module imports, also within functions, but not for its types alone."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
     here = ("django_rewind", *path.relative_to(PACKAGE).parts[:-1])
-    for_types = {id(node) for test in ast.walk(tree) if _is_for_types(test) for node in ast.walk(test)}
-    for node in ast.walk(tree):
+    for_types = {id(node) for test in nodes_of(path) if _is_for_types(test) for node in ast.walk(test)}
+    for node in nodes_of(path):
         if isinstance(node, ast.ImportFrom) and id(node) not in for_types:
             base = here[: len(here) - node.level + 1] if node.level else ()
             names = [*base, *filter(None, (node.module or "").split("."))]
@@ -76,7 +81,7 @@ def nodes_outside(*packages: str) -> Iterator[tuple[str, ast.AST]]:
     """Yield the syntax of every module that is in none of these packages, with the module's name."""
     for path in MODULES:
         if place_of(path) not in packages:
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            for node in nodes_of(path):
                 yield path.relative_to(PACKAGE).as_posix(), node
 
 
@@ -160,11 +165,15 @@ def test_only_storage_touches_the_tables():
     assert touching - REGISTERING == set()
 
 
-def modules_imported_by(path: Path) -> Iterator[Path]:
-    """Yield the files of ours that a module imports, also within functions, but not for its types alone."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    for_types = {id(node) for test in ast.walk(tree) if _is_for_types(test) for node in ast.walk(test)}
-    for node in ast.walk(tree):
+@cache
+def modules_imported_by(path: Path) -> list[Path]:
+    """Return the files of ours that a module imports, also within functions, but not for its types alone."""
+    return list(_modules_imported_by(path))
+
+
+def _modules_imported_by(path: Path) -> Iterator[Path]:
+    for_types = {id(node) for test in nodes_of(path) if _is_for_types(test) for node in ast.walk(test)}
+    for node in nodes_of(path):
         if isinstance(node, ast.ImportFrom) and id(node) not in for_types:
             package = path.parents[node.level - 1] if node.level else PACKAGE.parent
             base = package.joinpath(*(node.module or "").split("."))
