@@ -304,7 +304,9 @@ def _main(text: str, old: str, new: str, flag: str) -> None:
         return
     manage = tree.top / choices.manage
     if manage.is_file():
-        _calls.append(Call(choices, tree.deleted(old, new), _silenced()))
+        changes = tree.changes(old, new) or {}
+        deleted = [path for path, letter in changes.items() if letter == "D" and path.endswith(".py")]
+        _calls.append(Call(choices, deleted, _silenced()))
         _run(manage, choices)
 
 

@@ -8,17 +8,21 @@ is executed: the history holds branches that nobody has reviewed.
 from __future__ import annotations
 
 import ast
+import os
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.machinery import ModuleSpec
 from importlib.util import spec_from_file_location
+from itertools import islice
 from pathlib import Path
 
+from .. import conf
 from ..git.repository import GitUnavailable, Repository, Version
-from ..utils.syntax import parse_text
+from ..utils.syntax import LONGEST_TO_COMPARE, parse_text
 from ..utils.types import Key
 from .bundle.collector import Collector
 from .bundle.modules import (
@@ -35,6 +39,12 @@ from .static import parse
 
 _LFS = b"version https://git-lfs.github.com/spec/"
 
+# In bytes, what is held of the texts that were found: a branch may have any number of them.
+_ROOM = 64 * 1024 * 1024
+
+# How many other contents of a file are shown beside the one that is taken.
+_OTHERS = 3
+
 
 @dataclass(frozen=True)
 class WantedSource:
@@ -50,6 +60,16 @@ class WantedSource:
 
 
 @dataclass(frozen=True)
+class Candidate:
+    """Another content of the same file, of which nobody knows whether it is the one that was applied."""
+
+    version: Version
+    text: str
+    # The branches, tags and stashes whose history has it, as git writes them in full.
+    references: Sequence[str]
+
+
+@dataclass(frozen=True)
 class FoundSource:
     """The source of a migration, and where in the history it was found."""
 
@@ -61,6 +81,9 @@ class FoundSource:
     # How many contents this file has had; one of them was applied.
     contents: int
     collector: Collector
+    references: Sequence[str] = ()
+    # The first few of the other contents.
+    others: Sequence[Candidate] = ()
 
 
 class GitHistory:
@@ -70,10 +93,18 @@ class GitHistory:
     A file is looked for where it would lie now; if it has never been there, wherever
     a file of its name was, as long as that was the same app: its folder may have
     been renamed since. Folders in which migrations lie now are taken by these.
+
+    What is in the history of the commit that is checked out comes first, whatever the dates of others say:
+    an author chooses the date of a commit, and a branch need not have been looked at by anybody.
+
+    Args:
+        revision: the one whose history comes first instead.
     """
 
-    def __init__(self, repository: Repository, taken: Iterable[Path] = ()) -> None:
+    def __init__(self, repository: Repository, taken: Iterable[Path] = (), revision: str = "") -> None:
         self.repository = repository
+        self._revision = revision
+        self._room = _ROOM
         self._taken = {folder.resolve() for folder in taken}
         self._today = Modules()
         self._contents: dict[str, bytes] = {}
@@ -84,23 +115,40 @@ class GitHistory:
         """
         Read every version of the files that are wanted, for `find()`.
 
-        That takes two walks through the history at most.
+        Where there is no such revision, that is a LookupError.
         """
-        paths = {source.key: self.repository.path_of(source.file) for source in wanted if source.file}
+        start = self.repository.commit_of(self._revision or "HEAD")
+        if self._revision and not start:
+            raise LookupError(f"no commit in {self.repository.top} is called '{self._revision}'")
+        paths = {source.key: self._path_of(source) for source in wanted}
         by_path: dict[str, list[Version]] = {}
-        for version in self.repository.versions(f":(literal){path}" for path in paths.values()):
+        literally = (f":(literal){path}" for path in paths.values() if path)
+        for version in self.repository.versions(literally, start):
             by_path.setdefault(version.path, []).append(version)
-        versions = {source.key: by_path.get(paths.get(source.key, ""), []) for source in wanted}
-        names = {f"{key[1]}.py" for key, own in versions.items() if not own}
+        versions = {key: by_path.get(path, []) for key, path in paths.items()}
+        names = {
+            f"{key[1]}.py"
+            for key, own in versions.items()
+            if _can_be_a_name(key[1]) and not any(version.is_reachable for version in own)
+        }
         elsewhere = [
-            version for version in self.repository.versions(_anywhere(names)) if version.name in names
+            version for version in self.repository.versions(_anywhere(names), start) if version.name in names
         ]
         self._read(elsewhere)
         for source in wanted:
-            if not versions[source.key]:
-                versions[source.key] = [version for version in elsewhere if self._may_be(source, version)]
+            own = versions[source.key]
+            if not any(version.is_reachable for version in own):
+                found = [version for version in elsewhere if self._may_be(source, version)]
+                # A file that lay elsewhere is taken where none lay here, or where it alone can be trusted.
+                versions[source.key] = own + [one for one in found if one.is_reachable or not own]
         self._versions = versions
         self._read(version for own in versions.values() for version in own)
+
+    def _path_of(self, wanted: WantedSource) -> str:
+        """Return where its file would lie in this work tree; nothing where no file can have its name."""
+        if wanted.file is None or not _can_be_a_name(wanted.key[1]):
+            return ""
+        return self.repository.path_of(wanted.file)
 
     def _may_be(self, wanted: WantedSource, version: Version) -> bool:
         """Say whether a file that lay elsewhere was of the app that is looked for."""
@@ -120,14 +168,29 @@ class GitHistory:
         return is_own or version.folder.split("/")[-2:-1] == [app_label]
 
     def _read(self, versions: Iterable[Version]) -> None:
-        blobs = {version.blob for version in versions}
-        self._contents.update(self.repository.read(blobs - set(self._contents)))
+        """Read what can be a migration, of what is in the history that comes first at first."""
+        ordered = sorted(versions, key=lambda version: not version.is_reachable)
+        blobs = dict.fromkeys(version.blob for version in ordered if version.blob not in self._contents)
+        sizes = self.repository.sizes(blobs)
+        wanted = []
+        for blob in blobs:
+            size = sizes.get(blob)
+            if size is not None and size <= min(LONGEST_TO_COMPARE, self._room):
+                self._room -= size
+                wanted.append(blob)
+        self._contents.update(self.repository.read(wanted))
 
     def _text(self, version: Version) -> str:
         content = self._contents.get(version.blob)
-        if content is None:
-            raise SourceUnavailable(f"this clone does not hold the content of {version.path}")
-        return decode_content(content, version.path)
+        if content is not None:
+            return decode_content(content, version.path)
+        size = self.repository.sizes([version.blob]).get(version.blob)
+        if size is None:
+            raise SourceUnavailable(
+                f"this clone does not hold the content of {version.path}; "
+                f"'git show {version.commit[:10]}:{version.path}' fetches it"
+            )
+        raise SourceUnavailable(f"{version.path} has {size:,} bytes, which is more than is read")
 
     # Choosing ---------------------------------------------------------------
 
@@ -135,7 +198,7 @@ class GitHistory:
         """Return the version that was applied, as far as dates tell, or a LookupError that says why not."""
         versions = self._versions[wanted.key]
         if not versions:
-            where = self.repository.path_of(wanted.file) if wanted.file else f"{wanted.key[1]}.py"
+            where = self._path_of(wanted) or f"{wanted.key[1]}.py"
             cut = ""
             if self.repository.is_shallow:
                 cut = "; its history is cut, 'git fetch --unshallow' brings the rest"
@@ -154,8 +217,26 @@ class GitHistory:
         module, root = self._place(wanted, version)
         contents = len({version.blob for version in versions})
         return FoundSource(
-            wanted, text, metadata, module, version, contents, self._collector(version.commit, root)
+            wanted,
+            text,
+            metadata,
+            module,
+            version,
+            contents,
+            self._collector(version.commit, root),
+            self.repository.references_to(version.commit),
+            list(islice(self._others(ordered, version), _OTHERS)),
         )
+
+    def _others(self, versions: list[Version], taken: Version) -> Iterator[Candidate]:
+        """Yield the other contents, each once, the likeliest first."""
+        seen = {taken.blob}
+        for version in versions:
+            if version.blob in seen:
+                continue
+            seen.add(version.blob)
+            with suppress(SourceUnavailable):
+                yield Candidate(version, self._text(version), self.repository.references_to(version.commit))
 
     def _is_migration(self, version: Version) -> bool:
         try:
@@ -171,7 +252,7 @@ class GitHistory:
     def _place(self, wanted: WantedSource, version: Version) -> tuple[str, str]:
         """Return the name of the module that a version was, and the folder that its name starts from."""
         folder = version.folder.split("/")
-        if wanted.file is not None and version.path == self.repository.path_of(wanted.file):
+        if version.path == self._path_of(wanted):
             package = wanted.module.split(".")[:-1]
             if folder[-len(package) :] == package:
                 return wanted.module, "/".join(folder[: -len(package)])
@@ -205,15 +286,26 @@ class GitHistory:
 def _in_order(versions: list[Version], applied: float) -> list[Version]:
     """
     Return the last version before the migration was applied, those before it, and then
-    those after it, the earliest first.
+    those after it, the earliest first; all of them first for what is reachable, and then for the rest.
 
     Git lists what it walks from the newest; within a second that order stays.
     """
+    reachable = [version for version in versions if version.is_reachable]
+    others = [version for version in versions if not version.is_reachable]
+    return _by_time(reachable, applied) + _by_time(others, applied)
+
+
+def _by_time(versions: list[Version], applied: float) -> list[Version]:
     before = [version for version in versions if version.timestamp <= applied]
     after = [version for version in reversed(versions) if version.timestamp > applied]
     return sorted(before, key=lambda version: -version.timestamp) + sorted(
         after, key=lambda version: version.timestamp
     )
+
+
+def _can_be_a_name(name: str) -> bool:
+    """Say whether a file can be called so: records may hold anything."""
+    return not set(name) & {os.sep, *"/\0\n\r"}
 
 
 # As makemigrations names them.
@@ -251,6 +343,7 @@ class ModulesAtCommit(Modules):
         self._roots = roots
         self._today = today
         self._contents: dict[str, bytes] = {}
+        self._sizes: dict[str, int] = {}
 
     @cached_property
     def _files(self) -> Mapping[str, str]:
@@ -325,7 +418,8 @@ class ModulesAtCommit(Modules):
         return sorted(filter(is_data, below))
 
     def size(self, path: Path) -> int:
-        return len(self.content(path))
+        name = self._path_of(path)
+        return super().size(path) if name is None else self._size(name)
 
     def content(self, path: Path) -> bytes:
         name = self._path_of(path)
@@ -335,8 +429,11 @@ class ModulesAtCommit(Modules):
         return content
 
     def _content(self, path: str) -> bytes:
-        blob = self._files[path]
+        blob = self._blob(path)
         if blob not in self._contents:
+            size, limit = self._size(path), conf.size_limit()
+            if size > limit:
+                raise OSError(f"its {size:,} bytes are more than DJANGO_REWIND_SIZE_LIMIT allows")
             try:
                 self._contents.update(self.repository.read([blob]))
             except GitUnavailable as error:
@@ -344,6 +441,23 @@ class ModulesAtCommit(Modules):
         if blob not in self._contents:
             raise OSError("this clone does not hold its content")
         return self._contents[blob]
+
+    def _blob(self, path: str) -> str:
+        try:
+            return self._files[path]
+        except KeyError:
+            raise FileNotFoundError(f"the commit has no file {path}") from None
+
+    def _size(self, path: str) -> int:
+        blob = self._blob(path)
+        if blob not in self._sizes:
+            try:
+                self._sizes.update(self.repository.sizes([blob]))
+            except GitUnavailable as error:
+                raise OSError(str(error)) from None
+        if blob not in self._sizes:
+            raise OSError("this clone does not hold its content")
+        return self._sizes[blob]
 
 
 def _joined(folder: str, name: str) -> str:

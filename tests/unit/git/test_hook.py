@@ -73,8 +73,8 @@ def test_what_git_leaves_while_it_is_busy(tree, trace):
     assert tree.is_busy
 
 
-def test_deleted_files(tree):
-    """Of Python, between two commits; moved ones are gone from where they were."""
+def test_changed_files(tree):
+    """Between two commits; moved ones are gone from where they were."""
     for name in ("a.py", "ü b.py", "c.txt"):
         (tree.top / name).write_text(name)
     git(tree.top, "add", "--all")
@@ -82,9 +82,9 @@ def test_deleted_files(tree):
     git(tree.top, "rm", "--quiet", "a.py", "c.txt")
     git(tree.top, "mv", "ü b.py", "d.py")
     git(tree.top, "commit", "--quiet", "--message", "two")
-    assert tree.deleted("HEAD~1", "HEAD") == ["a.py", "ü b.py"]
-    assert tree.deleted("HEAD", "HEAD~1") == ["d.py"]
-    assert tree.deleted(NOTHING, "HEAD") == []
+    assert tree.changes("HEAD~1", "HEAD") == {"a.py": "D", "c.txt": "D", "d.py": "A", "ü b.py": "D"}
+    assert tree.changes("HEAD", "HEAD~1") == {"a.py": "A", "c.txt": "A", "d.py": "D", "ü b.py": "A"}
+    assert tree.changes(NOTHING, "HEAD") is None
 
 
 # Its text

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from django_rewind.git.repository import GitUnavailable, Repository
+from django_rewind.git.repository import Repository
+from django_rewind.sources import git_history
 from django_rewind.sources.bundle.modules import Modules, Owner, SourceUnavailable
 from django_rewind.sources.git_history import FoundSource, GitHistory, ModulesAtCommit, WantedSource
 from tests.support.helpers import MIGRATION
@@ -49,8 +50,10 @@ def wanted(work: WorkDir, applied: float = ALWAYS, *, root: str = "", key=("shop
     return WantedSource(key, applied, file, f"{key[0]}.migrations.{key[1]}")
 
 
-def find(work: WorkDir, one: WantedSource | None = None, taken: list[Path] | None = None) -> FoundSource:
-    past = GitHistory(Repository.around(work.path), taken or [])
+def find(
+    work: WorkDir, one: WantedSource | None = None, taken: list[Path] | None = None, revision: str = ""
+) -> FoundSource:
+    past = GitHistory(Repository.around(work.path), taken or [], revision)
     one = one or wanted(work)
     past.look_for([one])
     return past.find(one)
@@ -129,8 +132,139 @@ def test_content_that_this_clone_does_not_hold(work, tmp_path):
     clone = tmp_path / "clone"
     work.git("clone", "--quiet", "--filter=blob:none", f"file://{work.path}", str(clone))
     work.path.rename(tmp_path / "gone")
-    with pytest.raises((GitUnavailable, LookupError), match=r"does not hold|git says: fatal"):
+    with pytest.raises(LookupError, match=rf"does not hold .*'git show \w+:{FILE}' fetches it"):
         find(WorkDir(clone, start=False))
+
+
+# Which history
+
+
+@pytest.fixture
+def forged(work: WorkDir) -> WorkDir:
+    """A work tree whose main had the file, and a branch `evil` that says to have changed it just in time."""
+    work.commit(**{FILE: migration("NUMBER = 1")})
+    work.branch("evil")
+    at, work.at = work.at, ALWAYS - 120
+    work.commit(**{FILE: migration("NUMBER = 666")})
+    work.switch("main")
+    work.at = at
+    remove(work)
+    return work
+
+
+def test_dates_are_chosen_by_their_authors(forged):
+    """What is in the history of the commit that is checked out comes first, whatever others say."""
+    found = find(forged)
+    assert "NUMBER = 1\n" in found.text
+    assert found.version.is_reachable
+    assert found.references == ["refs/heads/evil", "refs/heads/main"]
+    (other,) = found.others
+    assert "NUMBER = 666" in other.text
+    assert not other.version.is_reachable
+    assert other.references == ["refs/heads/evil"]
+    assert other.version.author == "Test <test@example.com>"
+
+
+def test_a_revision_that_is_named(forged):
+    """It stands for the commit that is checked out."""
+    found = find(forged, revision="evil")
+    assert "NUMBER = 666" in found.text
+    assert found.version.is_reachable
+    with pytest.raises(LookupError, match=r"no commit in .* is called 'nowhere'"):
+        find(forged, revision="nowhere")
+
+
+def test_what_only_another_branch_has(work):
+    """It is found, and known for what it is."""
+    work.branch("evil")
+    work.commit(**{FILE: migration()})
+    work.switch("main")
+    found = find(work)
+    assert not found.version.is_reachable
+    assert found.references == ["refs/heads/evil"]
+
+
+def test_a_file_here_that_hides_one_that_lay_elsewhere(work):
+    """The one that can be trusted comes first, wherever it lay."""
+    work.commit(**{f"old/{FILE}": migration("NUMBER = 1"), "old/shop/__init__.py": ""})
+    remove(work, f"old/{FILE}")
+    work.branch("evil")
+    work.commit(**{FILE: migration("NUMBER = 666")})
+    work.switch("main")
+    found = find(work)
+    assert (found.version.is_reachable, found.version.path) == (True, f"old/{FILE}")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../../../../etc/passwd", "/etc/passwd", "0002\0x", "0002\nx", "..", "", "0002\n*", "-n1", "\udcff"],
+)
+def test_names_that_no_file_has(work, name):
+    """A record may hold anything: it is not found, and others are."""
+    work.commit(**{FILE: migration()})
+    remove(work)
+    past = GitHistory(Repository.around(work.path))
+    both = [wanted(work), wanted(work, key=("shop", name))]
+    past.look_for(both)
+    assert past.find(both[0]).version.path == FILE
+    with pytest.raises(LookupError, match="no commit in"):
+        past.find(both[1])
+
+
+def test_contents_without_end(work, monkeypatch):
+    """A text that is too long is not read, and what all of them take is bounded; what can be trusted is read first."""
+    work.commit(**{FILE: migration("NUMBER = 1")})
+    remove(work)
+    work.branch("evil")
+    for number in range(10):
+        work.commit(**{FILE: migration(f"NUMBER = {number}666" + "#" * 10_000)})
+    work.commit(**{FILE: b"#" * 300_000})
+    work.switch("main")
+    read: list[int] = []
+    kept = Repository.read
+    monkeypatch.setattr(git_history, "_ROOM", 25_000)
+    monkeypatch.setattr(
+        Repository,
+        "read",
+        lambda self, blobs: read.extend(map(len, (got := kept(self, blobs)).values())) or got,
+    )
+    found = find(work)
+    assert "NUMBER = 1\n" in found.text
+    assert found.contents == 12
+    assert sum(read) <= 25_000
+
+
+def test_a_text_that_is_too_long(work):
+    """It is named with its size."""
+    work.commit(**{FILE: b"#" * 300_000})
+    remove(work)
+    with pytest.raises(LookupError, match="has 300,000 bytes, which is more than is read"):
+        find(work)
+
+
+def test_modules_and_files_that_are_too_large(work):
+    """They are left out with the reason, and not read for that."""
+    large = b"#" * (1024 * 1024 + 1)
+    header = "from ..tones import TONE\nimport os\nTEXT = os.path.join(__file__, '0002_price.csv')"
+    work.commit(
+        **{FILE: migration(header), "shop/tones.py": large, f"shop/migrations/{NAME}.csv": large},
+    )
+    remove(work)
+    found = find(work)
+    missed = found.collector.collect(found.module, found.text).bundle.left_out
+    assert "DJANGO_REWIND_SIZE_LIMIT" in missed["shop.tones"]
+    assert "DJANGO_REWIND_SIZE_LIMIT" in missed[f"{NAME}.csv"]
+
+
+def test_links_in_a_tree(work):
+    """A module that was a link is none, and its target is not read."""
+    work.commit(**{FILE: migration("from ..tones import TONE")})
+    (work.path / "shop" / "tones.py").symlink_to("/etc/passwd")
+    work.commit()
+    remove(work)
+    found = find(work)
+    assert "root:" not in str(found.collector.collect(found.module, found.text).contents)
+    assert "shop.tones" not in collected(found)
 
 
 # Where
