@@ -23,6 +23,7 @@ from ..engine.preflight import check_reversible
 from ..exceptions import RewindError, RewindInterrupted
 from ..git.hook import Choices
 from ..inventory.snapshot import FileStatus, Snapshot
+from ..sources.stored import why_unusable
 from ..utils.advice import on_database
 from ..utils.types import Key, some_names_of
 from .rewind import Rewind
@@ -124,7 +125,7 @@ def look(connection: Any, deleted: Sequence[str] = ()) -> Lacking | None:
 def _is_among(snapshot: Snapshot, key: Key, deleted: Iterable[str]) -> bool:
     """Apps are also removed on purpose; it is worth a word only when it has just happened."""
     stored = snapshot.stored.get(key)
-    module = stored.module if stored else f"{key[0]}.migrations.{key[1]}"
+    module = stored.module if stored and why_unusable(stored) is None else f"{key[0]}.migrations.{key[1]}"
     path = f"/{module.replace('.', '/')}.py"
     return any(f"/{file}".endswith(path) for file in deleted)
 

@@ -10,7 +10,7 @@ from ..engine.plan import Plan
 from ..exceptions import RedoNotPossible
 from ..models import Origin
 from ..schema.graph import children_in, closure, parents_in
-from ..sources.stored import StoredMigration
+from ..sources.stored import StoredMigration, why_unusable
 from ..utils.types import APP_LABEL, Key, label
 from .rewind import Rewind
 
@@ -103,7 +103,9 @@ class LeftBehind:
         self.waiting = {
             key: row
             for key, row in rewind.snapshot.stored.items()
-            if key in self.loader.graph and key not in self.loader.applied_migrations
+            if key in self.loader.graph
+            and key not in self.loader.applied_migrations
+            and why_unusable(row) is None
         }
 
     def anywhere(self) -> list[Key]:

@@ -164,9 +164,9 @@ class Detail:
 
     @cached_property
     def metadata(self) -> Metadata | None:
-        """What stands beside the text; None where that cannot be read."""
+        """What stands beside the text, whoever has written it; None where that cannot be read."""
         try:
-            return self.known.stored.metadata
+            return self.known.stored.claimed_metadata
         except ValueError:
             return None
 

@@ -15,6 +15,7 @@ from django_rewind.inventory.snapshot import FileStatus
 from django_rewind.schema.graph import in_applied_order
 from django_rewind.sources.description import Metadata
 from django_rewind.sources.static import parse
+from django_rewind.sources.stored import why_unusable
 from django_rewind.utils.printable import in_short, printable_name
 from django_rewind.utils.types import Key, label
 
@@ -99,10 +100,12 @@ class AppGraph:
         stored = survey.store.of_apps([self.app_label]) if survey.has_store else {}
         metadata = {}
         for key in self.keys:
+            row = stored.get(key)
             # A file that is not applied yet is what will be, whatever is stored.
-            is_file = key not in stored or (key in survey.disk.keys and not survey.is_applied(key))
+            is_file = key in survey.disk.keys and not survey.is_applied(key)
+            is_stored = row is not None and why_unusable(row) is None and not is_file
             with suppress(ValueError):
-                metadata[key] = parse(survey.disk.text(key) or "") if is_file else stored[key].metadata
+                metadata[key] = row.metadata if row and is_stored else parse(survey.disk.text(key) or "")
         return metadata
 
     @cached_property

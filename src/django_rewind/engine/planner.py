@@ -130,24 +130,23 @@ def _applied_versions(
 ) -> dict[Key, RecoveredMigration]:
     """Return modified migrations as they were applied, each at the place of its file."""
     versions: dict[Key, RecoveredMigration] = {}
+    refused: list[NotRecoverable] = []
     for row in rows_that_differ(loader, apps):
         if row.key in by_file:
             continue
-        try:
-            migration = RecoveredMigration(row, Store(loader.connection), loader.importer)
-        except ValueError as damage:
-            error = NotRecoverable(
-                row.key,
-                f"it differs from its file, and its stored {damage}.",
-                f"Have it undone by its file: 'manage.py rewind' takes '--use-file {label(row.key)}'.",
-            )
+        error = why_unusable(row)
+        if error is not None:
             if row.key in plan.unapplied:
-                raise error from None
-            warn(f"{error.problem} Its file is used instead.")
+                refused.append(with_way_out(error))
+            else:
+                warn(f"{error.problem} Its file is used instead. {error.next_step}")
             continue
+        migration = RecoveredMigration(row, Store(loader.connection), loader.importer)
         on_disk: Any = loader.disk_migrations[row.key]
         migration.take_place_of(on_disk)
         versions[row.key] = migration
+    if refused:
+        plan.obstacle = NotRecoverable.of_all(refused)
     # Those of a plan of ours: by now they may hold operations of others.
     versions.update(
         (migration.key, migration)

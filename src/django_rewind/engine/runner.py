@@ -90,8 +90,11 @@ class Runner:
         from .planner import survey
 
         self.plan = survey(self.loader, steps, self.messages.warn, self.by_file)
-        self.plan.obstacle = problem
-        self.plan.problem = problem or self._pruned_original(steps)
+        obstacle = self.plan.obstacle = problem or self.plan.obstacle
+        self.plan.problem = obstacle or self._pruned_original(steps)
+        if obstacle is not None and self.messages.is_question and not self.is_rewind:
+            # What is shown could not be run.
+            self.messages.warn(f"{obstacle.problem} {obstacle.next_step}")
         if self.plan.stored_steps and self._is_looked_through():
             for migration in self.plan.stored_steps:
                 migration.load()

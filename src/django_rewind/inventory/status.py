@@ -107,9 +107,9 @@ class Status:
 
     @property
     def bundle(self) -> Bundle:
-        """What goes with the stored source; nothing where that cannot be read."""
+        """What goes with the stored source, as its row says; nothing where that cannot be read."""
         try:
-            return self.stored.metadata.bundle if self.stored else EMPTY_BUNDLE
+            return self.stored.claimed_metadata.bundle if self.stored else EMPTY_BUNDLE
         except ValueError:
             return EMPTY_BUNDLE
 
@@ -191,7 +191,7 @@ class Status:
 def _origin(stored: StoredMigration) -> str:
     """Return where a source came from; of one that was found in Git, the commit."""
     try:
-        commit = stored.metadata.commit[:10] if stored.origin == Origin.GIT else ""
+        commit = stored.claimed_metadata.commit[:10] if stored.origin == Origin.GIT else ""
     except ValueError:
         commit = ""
     return printable_name(f"{stored.origin} {commit}".rstrip())

@@ -133,7 +133,7 @@ def plainly(line: str) -> str:
 
 def _lines(doubt: Doubt) -> Iterator[str]:
     """Yield the lines that show a stored migration which a person is asked to trust."""
-    row, metadata = doubt.row, doubt.row.metadata
+    row, metadata = doubt.row, doubt.row.claimed_metadata
     yield f"{label(doubt.key)}:"
     if row.strict_verdict is Verdict.UNSIGNED:
         yield "  It is not signed."

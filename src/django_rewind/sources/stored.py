@@ -149,7 +149,20 @@ class StoredMigration:
 
     @cached_property
     def metadata(self) -> Metadata:
-        """The metadata as data, or a ValueError. Look at `verdict` first."""
+        """
+        The metadata as data.
+
+        Raises:
+            ValueError: they cannot be read, or nobody we know has signed them.
+        """
+        if self.verdict is not Verdict.VERIFIED:
+            # Whatever they say, nothing is decided by it.
+            raise ValueError(f"metadata are not used, for {self.verdict.value}")
+        return self.claimed_metadata
+
+    @cached_property
+    def claimed_metadata(self) -> Metadata:
+        """What the row says of itself, whoever wrote it: to be shown and to be looked at, and for nothing else."""
         return Metadata.from_text(self.metadata_text)
 
 

@@ -37,7 +37,7 @@ def why_not_as_signed(row: StoredMigration, text: str | None, contents: Mapping[
     if text is None or signing.digest(text) != row.digest:
         return Verdict.SIGNATURE_MISMATCH.value
     try:
-        intact(row.metadata.bundle.members, contents)
+        intact(row.claimed_metadata.bundle.members, contents)
     except ContentDamaged as damage:
         return str(damage)
     except ValueError as error:
@@ -47,6 +47,6 @@ def why_not_as_signed(row: StoredMigration, text: str | None, contents: Mapping[
 
 def _bundled(row: StoredMigration) -> list[str]:
     try:
-        return [member.digest for member in row.metadata.bundle.members]
+        return [member.digest for member in row.claimed_metadata.bundle.members]
     except ValueError:
         return []

@@ -547,7 +547,7 @@ def _acts_differently(stored: StoredMigration, row: MigrationCode) -> bool:
     if stored.digest != row.digest:
         return True
     try:
-        return stored.metadata.bundle.members != Metadata.from_text(row.metadata).bundle.members
+        return stored.claimed_metadata.bundle.members != Metadata.from_text(row.metadata).bundle.members
     except ValueError:
         return True
 

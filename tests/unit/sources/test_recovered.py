@@ -15,6 +15,7 @@ from django_rewind.exceptions import NotRecoverable
 from django_rewind.sources import signing
 from django_rewind.sources.bundle.importer import StoredImporter
 from django_rewind.sources.recovered import RecoveredMigration
+from django_rewind.sources.stored import why_unusable
 from django_rewind.utils.types import Key
 from tests.support.fixtures import in_memory, stored
 
@@ -178,10 +179,13 @@ def test_what_nobody_signed_is_never_executed(executed):
 def test_what_another_key_signed_says_what_to_do(executed, settings):
     """The setting is named."""
     settings.DJANGO_REWIND_SIGNING_KEYS = ["of somebody else"]
-    migration = store(MARK + BEGIN + CLASS)
+    stored = replace(store(MARK + BEGIN + CLASS).stored)
     del settings.DJANGO_REWIND_SIGNING_KEYS
-    error = refused(migration, "signed with another key")
+    error = why_unusable(stored)
+    assert "signed with another key" in error.reason
     assert "DJANGO_REWIND_SIGNING_KEYS" in error.next_step
+    with pytest.raises(ValueError, match="signed with another key"):
+        RecoveredMigration(stored, Reader(None), StoredImporter())
     assert executed == []
 
 

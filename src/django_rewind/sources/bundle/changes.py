@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ...schema.graph import closure
 from ..compare import same_text
-from ..signing import digest, digest_of
+from ..signing import Verdict, digest, digest_of
 from .collector import Collector, reads_beside
 from .imports import EVERYTHING
 from .manifest import Bundle, BundleMember
@@ -55,7 +55,13 @@ class BundleChanges:
         return not is_same or self.is_bundle_modified(stored)
 
     def is_bundle_modified(self, stored: StoredMigration) -> bool:
-        """Say whether what goes with a file has changed; nobody knows where what is stored is damaged."""
+        """
+        Say whether what goes with a file has changed; nobody knows where what is stored is damaged.
+
+        Of a row that does not verify, nothing is known to go with its file.
+        """
+        if stored.verdict is not Verdict.VERIFIED:
+            return False
         try:
             return self.has_changed(stored.metadata.bundle, stored.module.rpartition(".")[0])
         except (ContentDamaged, ValueError):
