@@ -73,15 +73,11 @@ os.environ["UV_COMPILE_BYTECODE"] = "1"
 @nox.session(python=NEWEST[0])
 def build(session: nox.Session) -> None:
     """Build the wheel, once for all the sessions that test it."""
-    session.install(
-        *PYPROJECT["build-system"]["requires"], *nox.project.dependency_groups(PYPROJECT, "build")
-    )
-    session.run("python", "scripts/messages.py")
+    session.install(*PYPROJECT["build-system"]["requires"])
     folder = session.cache_dir / "dist"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    program = "import sys, uv_build; uv_build.build_wheel(sys.argv[1])"
-    session.run("python", "-c", program, str(folder))
+    session.run("hatchling", "build", "--target", "wheel", "--directory", str(folder))
 
 
 def _install(session: nox.Session, *groups: str) -> None:

@@ -48,8 +48,7 @@ def main() -> int:
 def install_subject(folder: Path) -> Path:
     """Build the wheel of this checkout and install it, alone, below *folder*."""
     python = make_environment(ROOT / ".venv-test")
-    pip(python, "install", "uv", "--group", "build")
-    subprocess.run([str(python), str(ROOT / "scripts" / "messages.py")], check=True)
+    pip(python, "install", "uv")
     subject = folder / "subject"
     pip(python, "install", "--no-deps", "--target", str(subject), ".")
     return subject

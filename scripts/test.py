@@ -33,9 +33,7 @@ def main(args: list[str]) -> int:
 
 
 def install(python: Path) -> None:
-    pip(python, "install", "--group", "test", "--group", "django", "--group", "build")
-    # The wheel takes along what lies in the package.
-    subprocess.run([str(python), str(ROOT / "scripts" / "messages.py")], check=True)
+    pip(python, "install", "--group", "test", "--group", "django")
     with tempfile.TemporaryDirectory() as folder:
         pip(python, "wheel", "--no-deps", "--wheel-dir", folder, ".")
         (wheel,) = Path(folder).glob("*.whl")

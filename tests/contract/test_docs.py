@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from importlib.metadata import metadata
 from pathlib import Path
 
 import pytest
@@ -117,6 +118,13 @@ def test_links_lead_somewhere(path):
         file = path.parent / target if target else path
         assert file.is_file(), target
         assert not anchor or anchor in anchors_of(file), (target, anchor)
+
+
+def test_a_package_index_shows_no_dead_links():
+    """The files that the README names in its links are in the repository alone."""
+    shown = str(metadata("django-rewind").get_payload())
+    assert "# django-rewind" in shown
+    assert re.findall(r"\]\((?!https?://)[^)]+\)", shown) == []
 
 
 def test_every_page_is_in_the_table_of_contents():
