@@ -15,7 +15,7 @@ from django.db import router
 
 from .utils.causes import root_cause
 from .utils.printable import printable, printable_name, why
-from .utils.types import APP_LABEL, Key, label, names_of
+from .utils.types import APP_LABEL, Key, label, names_of, some_names_of
 
 __all__ = [
     "AppliedUnderAnotherName",
@@ -48,6 +48,7 @@ __all__ = [
     "StateConflict",
     "StateNotBuilt",
     "SwappedIn",
+    "TablesNotComplete",
     "UnknownColumns",
 ]
 
@@ -97,6 +98,17 @@ class NotInitialized(CommandError):
                 f"'manage.py migrate --database {alias}'."
             )
         super().__init__(problem)
+
+
+class TablesNotComplete(RewindError):
+    """Something is missing, and django-rewind's own migrations have to be applied before it can be rolled back."""
+
+    def __init__(self, missing: Sequence[Key]) -> None:
+        super().__init__(
+            f"Cannot roll back: {some_names_of(missing)} {'has' if len(missing) == 1 else 'have'} no file, and "
+            "the tables of django-rewind are not complete, so no stored source can be read.",
+            f"Run 'manage.py migrate {APP_LABEL}' first.",
+        )
 
 
 class NotRecoverable(MigrationError):

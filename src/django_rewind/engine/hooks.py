@@ -151,7 +151,12 @@ def _migrate(
     if plan is None:
         with runner.noting_refusals():
             plan = runner.executor.migration_plan(targets)
-    with runner.turn(targets, plan, state) as (plan, state):  # noqa: PLR1704 (what is left of it)
+    own = [] if fake else runner.own_steps_ahead(plan)
+    if own:
+        _migrate(runner, call, [], own, state)
+        with runner.noting_refusals():
+            plan, state = runner.planned_anew(targets, plan), None
+    with runner.turn(targets, plan, state) as (plan, state):
         with runner.noting_refusals():
             plan = runner.begin(plan, fake=fake, fake_initial=fake_initial)
         try:

@@ -24,7 +24,7 @@ from ..storage.audit_log import AuditEntry, AuditLog
 from ..storage.records import newest_record_id
 from ..storage.tables import all_of_ours
 from ..utils.causes import root_cause
-from ..utils.types import Key, key_of, label
+from ..utils.types import APP_LABEL, Key, key_of, label
 from .lock import check_held
 from .messages import Messages
 from .plan import Plan
@@ -242,9 +242,11 @@ class Journal:
         # Our own migrations may have been applied by this very run.
         gone = {key for key, is_applied in changes.items() if not is_applied}
         applied = {*self.loader.applied_migrations, *changes} - gone
-        if not all_of_ours(self.loader.disk_migrations, applied):
-            return
         forwards = [step for step, backwards in self.plan.migrations if not backwards] if self.plan else []
+        has_own = any(step.app_label == APP_LABEL for step in forwards)
+        is_ready = all_of_ours(self.loader.files, applied)
+        if not (is_ready or (self.loader.store_is_ready and not has_own)):
+            return
         self._has_captured = bool(forwards)
         from . import capture
 

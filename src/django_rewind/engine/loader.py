@@ -105,7 +105,7 @@ class RewindLoader(InventoryLoader):
 
     def build_graph(self) -> None:
         self.__dict__.pop("importer", None)
-        for name in ("described", "snapshot", "renamed"):
+        for name in ("described", "snapshot", "renamed", "_tables_are_there"):
             self.__dict__.pop(name, None)
         self.recovered, self.unusable, self.skipped, self.has_missing = {}, {}, (), False
         self._disk = self._disk_graph = None
@@ -118,7 +118,7 @@ class RewindLoader(InventoryLoader):
         if self.connection is not None and conf.in_force():
             if self.store_is_ready:
                 broken = self._look_for_missing(broken)
-            elif broken is None:
+            if broken is None and not self.has_all_of_ours:
                 self._run_ours_first()
         if broken is not None:
             raise self._because_of_what_is_missing(broken) or broken

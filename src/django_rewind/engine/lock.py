@@ -244,12 +244,7 @@ class Turn:
         The plan itself is shortened, too: it is what `post_migrate` tells of.
         """
         loader.build_graph()
-        for migration, _ in steps:
-            # The migrations of the plan: others have added operations to them.
-            key = key_of(migration)
-            if type(loader.graph.nodes.get(key)) is type(migration) and key not in loader.recovered:
-                loader.graph.nodes[key] = loader.disk_migrations[key] = migration
-        left = _left(loader, steps)
+        left = left_of(loader, steps)
         if steps and not left:
             self._say(
                 "Nothing to unapply: another process has unapplied it."
@@ -261,7 +256,18 @@ class Turn:
         return left
 
 
-def _left(loader: Any, steps: Steps) -> Steps:
+def left_of(loader: Any, steps: Steps) -> Steps:
+    """
+    Return what is left of a plan in a graph that was built again.
+
+    Raises:
+        PlanOutdated: a step does not fit any more.
+    """
+    for migration, _ in steps:
+        # The migrations of the plan: others have added operations to them.
+        key = key_of(migration)
+        if type(loader.graph.nodes.get(key)) is type(migration) and key not in loader.recovered:
+            loader.graph.nodes[key] = loader.disk_migrations[key] = migration
     graph, applied = loader.graph, loader.applied_migrations
     keys = [
         (key, backwards)

@@ -24,7 +24,9 @@ def missing_in_words(loader: RewindLoader, changes: Mapping[Key, bool]) -> str:
     is_one = len(missing) == 1
     them = "it" if is_one else "them"
     if any(key in loader.unusable for key in missing):
-        what_helps = f"'manage.py verify_migrations' says why {them} cannot be rolled back."
+        what_helps = (
+            f"'manage.py verify_migrations' says why {'it' if is_one else 'they'} cannot be rolled back."
+        )
     elif renamed:
         what_helps = (
             f"'manage.py rewind --adopt --migrate' gives {some_names_of(renamed)} the name of its file."

@@ -30,7 +30,7 @@ def reconcile(connection: Any, *, warn: Callable[[str], None] = logger.debug) ->
     One query where there is nothing to do.
     """
     outcome = outcome_of(connection)
-    if not all_of_ours(outcome.disk, outcome.applied):
+    if not (all_of_ours(outcome.disk, outcome.applied) or _tables_are_there(connection)):
         return
     known = StoredFacts(connection).known()
     on_disk = {key: record_id for key, record_id in outcome.applied.items() if key in outcome.disk}
@@ -43,6 +43,13 @@ def reconcile(connection: Any, *, warn: Callable[[str], None] = logger.debug) ->
 
         stored = fill_in(connection, outcome.disk, found, undescribed, warn=warn)
         _say_what_is_new(outcome, known, stored)
+
+
+def _tables_are_there(connection: Any) -> bool:
+    """Return whether the tables are complete all the same; a record that is gone proves nothing."""
+    from ..storage.store import Store
+
+    return Store(connection).is_usable
 
 
 def _say_what_is_new(outcome: Outcome, known: Collection[Key], stored: set[Key]) -> None:

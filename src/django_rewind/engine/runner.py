@@ -10,7 +10,7 @@ from django.db.migrations import Migration
 from django.db.migrations.executor import MigrationExecutor
 
 from .. import conf
-from ..exceptions import RewindError
+from ..exceptions import RewindError, TablesNotComplete
 from ..schema.graph import children_in, closure, parents_in
 from ..utils.causes import root_cause
 from ..utils.printable import why
@@ -75,6 +75,7 @@ class Runner:
         for a run of which somebody else decides by its operations.
         """
         self.plan = None
+        self._refuse_what_cannot_be_known(targets, steps)
         problem: RewindError | None = None
         if self.loader.has_missing:
             skipped = self.loader.skipped
@@ -112,6 +113,49 @@ class Runner:
             self.loader,
             (key_of(migration) for migration in applied if not (fake_initial and migration.initial)),
         )
+
+    def _refuse_what_cannot_be_known(self, targets: Sequence[Target], steps: Steps) -> None:
+        """
+        Refuse to go back past what is missing as long as django-rewind's tables are not complete.
+
+        Django would skip it without a word.
+        """
+        undone = {migration.app_label for migration, backwards in steps if backwards}
+        if not steps:
+            undone = {app_label for app_label, name in targets if (app_label, name) in self.loader.asked}
+        undone.discard(APP_LABEL)
+        if undone and self._is_blind:
+            snapshot = self.loader.snapshot_without_store()
+            missing = [key for key in snapshot.absent if steps or key[0] in undone]
+            if missing:
+                raise TablesNotComplete(missing)
+
+    @property
+    def _is_blind(self) -> bool:
+        """Whether something may be missing, and django-rewind's tables are not complete enough to tell."""
+        if self.loader.store_is_ready or not self.loader.snapshot_without_store().may_lack_something:
+            return False
+        from ..storage.store import Store
+
+        return Store(self.connection).exists()
+
+    def own_steps_ahead(self, steps: Steps) -> Steps:
+        """
+        Return the steps of django-rewind's own that have to run before the others can be planned.
+
+        So it is after an upgrade of the package, where something is missing: until then nobody knows of it,
+        and SQLite would make a table anew without its columns.
+        """
+        own = [step for step in steps if step[0].app_label == APP_LABEL]
+        is_mixed = 0 < len(own) < len(steps) and not steps[0][1]
+        return own if is_mixed and self._is_blind else []
+
+    def planned_anew(self, targets: Sequence[Target], steps: Steps) -> Steps:
+        """Plan what is left of a plan once django-rewind's own steps have run."""
+        from .lock import left_of
+
+        self.loader.build_graph()
+        return self.planned(targets, left_of(self.loader, steps))
 
     def _is_looked_through(self) -> bool:
         """

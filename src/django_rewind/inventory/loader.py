@@ -52,8 +52,23 @@ class InventoryLoader(MigrationLoader):
 
     @property
     def store_is_ready(self) -> bool:
-        """Whether all of our own migrations are recorded. It costs no query."""
-        return all_of_ours(self.disk_migrations or (), self.applied_migrations)
+        """
+        Whether django-rewind's tables are there. It costs no query where all of its migrations are recorded.
+
+        A record that is gone proves nothing: who has deleted it would have what is missing skipped.
+        """
+        return self.has_all_of_ours or self._tables_are_there
+
+    @property
+    def has_all_of_ours(self) -> bool:
+        """Whether all of django-rewind's own migrations are recorded."""
+        return all_of_ours(self.files, self.applied_migrations or ())
+
+    @cached_property
+    def _tables_are_there(self) -> bool:
+        from ..storage.store import Store
+
+        return self.connection is not None and Store(self.connection).is_usable
 
     @cached_property
     def snapshot(self) -> Snapshot:

@@ -53,6 +53,11 @@ class Store(StoredFacts):
         """Whether all tables of django-rewind are there, with all of their columns."""
         return all(map(self._has_columns, MigrationCode._meta.app_config.get_models()))
 
+    @property
+    def is_usable(self) -> bool:
+        """Whether the routers let the tables exist here, and they are complete, whatever the records say."""
+        return self.is_allowed and self.is_complete
+
     def _has_columns(self, model: type[Model]) -> bool:
         if not self.exists(model):
             return False

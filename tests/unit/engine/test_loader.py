@@ -247,7 +247,7 @@ def test_while_ours_are_not_applied_the_rest_waits_for_them():
         newest = found.graph.leaf_nodes(APP_LABEL)[0]
         waiting = {child.key for child in found.graph.node_map[newest].children}
         assert waiting == {("auth", "0012_alter_user_first_name_max_length")}
-        assert not found.store_is_ready
+        assert not found.has_all_of_ours
     finally:
         MigrationRecorder(connection).record_applied("auth", "0012_alter_user_first_name_max_length")
         for values in ours:
