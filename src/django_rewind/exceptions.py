@@ -30,6 +30,7 @@ __all__ = [
     "LockTimeout",
     "LockUnavailable",
     "LockWaitCancelled",
+    "MadeAlready",
     "MigrationError",
     "NameReused",
     "NeverApplied",
@@ -467,6 +468,19 @@ class NeverApplied(RewindError):
         super().__init__(
             f"Migration {label(key)} works on {what}, which {label(by)} makes as it is on disk. {label(by)} "
             "was applied with other content, and has not made it.",
+            _REDO,
+        )
+
+
+class MadeAlready(RewindError):
+    """A step to be applied makes again what the applied version of a migration has made, and its file does not."""
+
+    def __init__(self, key: Key, by: Key, what: str) -> None:
+        self.key = key
+        self.by = by
+        super().__init__(
+            f"Migration {label(key)} makes {what} again, which {label(by)} has made. {label(by)} was applied with "
+            "other content than its file has now.",
             _REDO,
         )
 

@@ -1,6 +1,8 @@
 """
 Whether steps can be applied on top of missing migrations, and those be rolled back from under them.
 
+And whether they can be on top of what was applied where a file says something else by now.
+
 Neither branch knows of the other, so they have to commute. What the database will hold is
 compared with what the states will say when the missing ones are rolled back, thing by thing.
 Of code it is asked whether it names what the other branch takes away.
@@ -15,7 +17,7 @@ from typing import Any, NamedTuple
 from django.db.migrations import Migration
 
 from ..backends import backend_for
-from ..exceptions import ConflictsWithMissing
+from ..exceptions import ConflictsWithMissing, MadeAlready
 from ..schema.blueprint import BROKEN, Blueprint, Column, Draughtsman, describe_thing
 from ..schema.code import is_named, words_in_code
 from ..schema.effects import effects_of
@@ -67,6 +69,67 @@ def check_branches(
         if answer:
             key = missing[count - 1]
             raise ConflictsWithMissing(key_of(steps[-1]), key, answer.what, way_out(key), answer.reason)
+
+
+def check_versions(
+    connection: Any,
+    empty: Callable[[], Any],
+    applied: Migrations,
+    versions: Mapping[Key, Migration],
+    *,
+    steps: Migrations,
+) -> None:
+    """
+    Refuse the first step that makes again what the applied version of a modified file has made.
+
+    Args:
+        empty: returns a state without any migration.
+        applied: the files, in the order in which the states are built.
+        versions: what was applied of those that were modified since, in that order.
+
+    Raises:
+        MadeAlready: it names the step, and the first of those that have made it.
+    """
+
+    def made_again(steps: Migrations, versions: Mapping[Key, Migration]) -> str | None:
+        with_versions = [versions.get(key_of(migration), migration) for migration in applied]
+        try:
+            states = [_in_one(empty(), order) for order in (applied, with_versions, [*applied, *steps])]
+        except Exception:  # noqa: BLE001 (whatever an operation raises: other states are looked for then)
+            return None
+        meant, there, here = _draw(connection, *states)
+        made = sorted(here.keys() & there.keys() - meant.keys())
+        return describe_thing(made[0]) if made else None
+
+    if not steps or not made_again(steps, versions):
+        return
+    count = next(count for count in range(1, len(steps) + 1) if made_again(steps[:count], versions))
+    for key, version in versions.items():
+        what = made_again(steps[:count], {key: version})
+        if what:
+            raise MadeAlready(key_of(steps[count - 1]), key, what)
+
+
+def _in_one(state: Any, migrations: Migrations) -> Any:
+    """Return a state behind migrations, rendered as a whole."""
+    for migration in migrations:
+        state = mutated(migration, state)
+    state.apps  # noqa: B018 (rendered here)
+    return state
+
+
+def _draw(connection: Any, *states: Any) -> list[Blueprint]:
+    """Return what each of some rendered states says of the database."""
+    backend = backend_for(connection)
+    editor = connection.schema_editor(collect_sql=True)
+    # Django makes it where a with statement begins.
+    editor.deferred_sql = []
+    draughtsman = Draughtsman(
+        editor,
+        index_names_are_global=backend.index_names_are_global,
+        constraints_are_indexes=backend.constraints_are_indexes,
+    )
+    return [draughtsman.draw(state.apps) for state in states]
 
 
 class _Answer(NamedTuple):
@@ -135,15 +198,7 @@ class _Question:
     # What states say --------------------------------------------------------
 
     def _said_by_states(self, *states: Any) -> _Answer | None:
-        editor = self.connection.schema_editor(collect_sql=True)
-        # Django makes it where a with statement begins.
-        editor.deferred_sql = []
-        draughtsman = Draughtsman(
-            editor,
-            index_names_are_global=self.backend.index_names_are_global,
-            constraints_are_indexes=self.backend.constraints_are_indexes,
-        )
-        what = next(self._differences(*(draughtsman.draw(state.apps) for state in states)), None)
+        what = next(self._differences(*_draw(self.connection, *states)), None)
         return _Answer(what) if what else None
 
     def _differences(

@@ -34,7 +34,7 @@ from ..storage.store import Store
 from ..utils import compat
 from ..utils.types import Applied, Effect, Key, Steps, key_of, label
 from . import preflight
-from .conflicts import check_branches
+from .conflicts import check_branches, check_versions
 from .loader import RewindLoader
 from .plan import Plan
 from .rows import check_rows
@@ -424,6 +424,7 @@ class Preparation:
             self._refuse_what_is_renamed(really)
             self._refuse_conflicts(full_plan, really)
         self._refuse_what_is_taken_away(really)
+        self._refuse_what_is_made_already(full_plan, really)
         order, now = self._simulate_forwards(full_plan, steps)
         self._check_columns(steps, now)
         return order
@@ -491,6 +492,20 @@ class Preparation:
         for step, by, what in taken_away(steps, applied, {*not_in_state, *as_applied}):
             command = "" if by in as_applied else self._way_out(by)
             raise StateConflict(step, by, what, command)
+
+    def _refuse_what_is_made_already(self, full_plan: Steps, steps: list[Migration]) -> None:
+        """Refuse steps that make again what was applied under a name whose file does not say so any more."""
+        versions = self.plan.applied_versions
+        if versions:
+            keys = set(self.plan.keys)
+            applied = [key for key in self._applied(self._in_order(full_plan)) if key not in keys]
+            check_versions(
+                self.connection,
+                partial(compat.project_state, self.executor),
+                [self.loader.graph.nodes[key] for key in applied],
+                {key: versions[key] for key in applied if key in versions},
+                steps=steps,
+            )
 
     def _refuse_what_was_never_made(self, steps: list[Migration], files: Iterable[Key]) -> None:
         """Refuse steps for which a file would be used that claims to have made what it has not."""

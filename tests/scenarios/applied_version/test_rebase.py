@@ -208,6 +208,20 @@ def test_the_name_of_an_applied_one_is_given_to_another(shop):
     settles(shop, "--redo-modified")
 
 
+def test_what_was_renumbered_stood_on_what_is_redone(shop):
+    """Unapplied with that, it has the place that it had under its old name."""
+    text = add("thing", "text", "TextField(default='')")
+    with shop.on_branch("feature"):
+        shop.migration("shop.0002_thing", rename_model("Product", "Thing"), after="0001_initial")
+        shop.migration("shop.0003_x", text, after="0002_thing")
+        shop.manage("migrate")
+    shop.migration("shop.0002_price", PRICE, after="0001_initial")
+    shop.migration("shop.0003_x", STOCK, after="0002_price")
+    shop.migration("shop.0004_thing", rename_model("Product", "Thing"), after="0003_x")
+
+    settles(shop, "--redo-modified")
+
+
 BUILT_ON_COST = {
     "altered": alter("product", "cost", "IntegerField(default=9, db_index=True)"),
     "renamed": rename_field("product", "cost", "expense"),
@@ -325,6 +339,50 @@ def test_the_same_name_with_other_content(shop):
     shop.refused(*STAGING, naming=("shop.0002_x", "--redo-modified"))
 
     settles(shop, "--redo-modified")
+
+
+SQL = "migrations.RunSQL('ALTER TABLE shop_product ADD COLUMN stock integer NULL', 'ALTER TABLE shop_product DROP COLUMN stock', "
+MOVED = {
+    "column": STOCK,
+    "column by SQL": SQL + f"state_operations=[{add('product', 'stock', 'IntegerField(null=True)')}])",
+    "table": create("Gift"),
+    "renamed table": rename_model("Product", "Thing"),
+    "renamed column": rename_field("product", "name", "title"),
+    "index": "migrations.AddIndex('product', models.Index(fields=['name'], name='by_name'))",
+    "constraint": "migrations.AddConstraint('product', models.UniqueConstraint(fields=['name'], name='one_name'))",
+    "join table": add("product", "others", "ManyToManyField('shop.Product')"),
+}
+
+
+@pytest.mark.parametrize("case", MOVED)
+def test_a_part_of_it_was_moved_to_a_new_file(shop, case):
+    """That would be made twice: it is refused before the first statement, and the command that is named helps."""
+    with shop.on_branch("feature"):
+        shop.migration("shop.0002_x", PRICE, MOVED[case], after="0001_initial")
+        shop.manage("migrate")
+    shop.migration("shop.0002_x", PRICE, after="0001_initial")
+    shop.migration("shop.0003_m", create("Before"), after="0002_x")
+    shop.migration("shop.0004_y", MOVED[case], after="0003_m")
+
+    shop.refused("migrate", naming=("shop.0002_x", "shop.0004_y", "--redo-modified"))
+
+    settles(shop, "--redo-modified")
+
+
+def test_what_was_made_is_gone_by_now(shop):
+    """Then it is made anew."""
+    shop.migration("shop.0002_x", PRICE, STOCK, after="0001_initial")
+    shop.manage("migrate")
+    shop.migration("shop.0003_tidy", remove("product", "stock"), after="0002_x")
+    shop.manage("migrate")
+    shop.migration(
+        "shop.0002_x", add("product", "price", "IntegerField(default=8)"), STOCK, after="0001_initial"
+    )
+    shop.migration("shop.0004_y", STOCK, after="0003_tidy")
+
+    shop.manage("migrate")
+
+    assert shop.columns("shop_product") == {"id", "name", "price", "stock"}
 
 
 def test_a_redo_and_then_migrate(shop):
