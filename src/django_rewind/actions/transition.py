@@ -136,6 +136,11 @@ class Transition:
         """Return what cannot stay where it is, as far as files tell."""
         if self.wishes.fake or not (self.wishes.adopts or self.wishes.migrates):
             return set()
+        if unapplied := self.plan.unapplied.intersection(
+            self.renamed.values() if self.wishes.migrates else ()
+        ):
+            # Its place among what was applied is that of its old name.
+            return unapplied
         order = self._order()
         for key, parent in order.swapped_in(self.plan.unapplied):
             raise SwappedIn(key, parent)
