@@ -62,7 +62,7 @@ def reconcile_after_migrate(*, sender: Any, using: str, **kwargs: Any) -> None:
 
         # What cannot be stored was said when it was applied; once is enough.
         warn = _to_stderr if kwargs["plan"] or kwargs.get("verbosity", 1) >= 2 else _to_nowhere
-        reconcile(connections[using], warn=warn)
+        reconcile(connections[using], warn=warn, ask=_to_stderr)
 
 
 def _is_ours(sender: Any) -> bool:

@@ -12,7 +12,7 @@ import pytest
 
 from tests.beside.conftest import PRICE
 from tests.scenarios.conftest import copied, open_shop
-from tests.support.helpers import Project, add, create, python
+from tests.support.helpers import Project, Result, add, create, python
 
 OF_0_1_0 = {"id", "app_label", "migration_name", "source_code", "stored_at"}
 FILL = """
@@ -84,25 +84,29 @@ def times(project: Project) -> list[tuple[object, ...]]:
     return sorted(project.rows(sql))
 
 
-def upgrade(project: Project) -> None:
+def upgrade(project: Project) -> Result:
     """Put this version in the place of 0.1.0, and do what its documentation says."""
     project.package, project.forks = None, True
-    project.manage("migrate")
+    return project.manage("migrate")
 
 
 def test_taken_over(old, never_old):
-    """0.1.0 cannot take back what it has stored; after the upgrade every row is there, and all is undone."""
+    """0.1.0 cannot take back what it has stored; every row is there after the upgrade, and undone once it is agreed to."""
     texts, when = files(old), times(old)
     assert old.columns("django_migrations_code") == OF_0_1_0
     assert stored(old) == texts
     old.manage("migrate", "shop", "0001")
     assert old.applied("shop") == [*texts]
 
-    upgrade(old)
+    assert "verify_migrations --sign" in upgrade(old).stderr
 
     assert stored(old) == texts
     assert times(old) == when
     assert all(name in old.manage("show_stored_migrations", "shop").stdout for name in texts)
+    old.refused(
+        "migrate", "shop", "0001", naming=("shop.0004_cart", "verify_migrations --sign shop 0004_cart")
+    )
+    old.manage("verify_migrations", "--sign", "shop", answer="y\ny\ny")
     old.manage("migrate", "shop", "0001")
     assert old.applied("shop") == ["0001_initial"]
     assert old.rows("SELECT name FROM shop_product") == []
@@ -110,9 +114,9 @@ def test_taken_over(old, never_old):
 
 
 def test_taken_over_with_its_files(old):
-    """On feature nothing differs from what 0.1.0 has stored, and later captures are ours."""
+    """On feature all of it is stored from its files and signed, and later captures are ours."""
     old.switch("feature")
-    upgrade(old)
+    assert "--sign" not in upgrade(old).output
 
     old.manage("verify_migrations")
     assert old.attempt("rewind", "--check").returncode == 0

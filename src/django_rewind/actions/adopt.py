@@ -38,14 +38,13 @@ def adopt(loader: RewindLoader, renamed: Mapping[Key, Key], *, warn: capture.War
             store.retire(old)
         store.redirect(renamed)
         files = {applied[old]: loader.files[new] for old, new in renamed.items()}
-        capture.adopt(connection, files, warn=warn)
+        stored = capture.adopt(connection, files, warn=warn)
         audit_log = AuditLog(connection)
         if renamed and audit_log.is_kept():
-            digests = {key: row.digest for key, row in store.rows().items()}
             audit_log.note(
                 entry
                 for old, new in renamed.items()
-                for entry in _entries(old, new, applied[old], digests.get(new, ""))
+                for entry in _entries(old, new, applied[old], stored[new].digest if new in stored else "")
             )
 
 

@@ -210,7 +210,7 @@ class Backfill:
     def store(self) -> None:
         """Store what was found, but for what the database refuses."""
         entries = [source.entry for source in self.found]
-        for entry, error in self._store.put_each(entries, replacing=self.damaged):
+        for entry, error in self._store.put_each(entries, replacing=self.damaged).refused:
             self.refused.append(entry.key)
             self.notes.append(f"The source of {label(entry.key)} cannot be stored: {error}")
         self.found = [source for source in self.found if source.key not in self.refused]

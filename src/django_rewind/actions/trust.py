@@ -113,7 +113,7 @@ class Trust:
             texts = self.store.texts(doubt.key for doubt in agreed)
             for doubt in agreed:
                 if texts.get(doubt.key) != doubt.text:
-                    raise _changed(doubt.key)
+                    raise changed_meanwhile(doubt.key)
                 serial = next_serial(doubt.row.serial, doubt.row.newest)
                 by_whom = f"it was signed with the key {doubt.row.key_fingerprint or 'of nobody'}"
                 entries.append(self._sign(doubt.row, serial, doubt.record_id, by_whom))
@@ -126,7 +126,7 @@ class Trust:
 
     def _sign(self, row: StoredMigration, serial: int, record_id: int | None, detail: str) -> AuditEntry:
         if not self.store.sign(row, serial=serial, record_id=record_id):
-            raise _changed(row.key)
+            raise changed_meanwhile(row.key)
         return AuditEntry(
             Event.SIGNED, row.key, record_id=record_id, digest=row.digest, serial=serial, detail=detail
         )
@@ -145,7 +145,8 @@ def _doubt(status: Status, text: str, contents: Mapping[str, bytes]) -> Doubt:
     return Doubt(status, text, contents, reason)
 
 
-def _changed(key: Key) -> RewindError:
+def changed_meanwhile(key: Key) -> RewindError:
+    """Return the error about a row that is another one than what was looked at."""
     return RewindError(
         f"What is stored of {label(key)} has changed while it was looked at.", "Look at it again."
     )

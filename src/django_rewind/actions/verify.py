@@ -38,6 +38,7 @@ from ..storage.store import Store
 from ..storage.tables import in_batches
 from ..utils.advice import on_database
 from ..utils.types import Key, label, names_of
+from .trust import changed_meanwhile
 
 
 @dataclass(frozen=True)
@@ -216,13 +217,11 @@ def record_again(connection: Any, status: Status, **options: Any) -> str:
                 raise CommandError(
                     f"{label(key)} depends on {label(parent)}, which is not applied. {UNCHANGED}"
                 )
-    changed = not_as_signed(
-        connection, {key: snapshot.stored[key] for key in keys & unrecorded.records.keys()}
-    )
-    for key, reason in changed.items():
+    rows = {key: snapshot.stored[key] for key in keys & unrecorded.records.keys()}
+    for key, reason in not_as_signed(connection, rows).items():
         raise NotRecoverable(key, f"{reason}.", how_to_replace(key))
     in_order = in_applied_order(keys, {key: snapshot.dependencies(key) for key in keys}, unrecorded.records)
-    _record(connection, {key: unrecorded.records.get(key) for key in in_order})
+    _record(connection, {key: unrecorded.records.get(key) for key in in_order}, rows)
     return f"Recorded again: {names_of(in_order)}."
 
 
@@ -242,14 +241,24 @@ def _refuse_to_record(status: Status, unrecorded: Unrecorded) -> None:
         raise CommandError(f"Nothing of what {name} made is in the database. {UNCHANGED}")
 
 
-def _record(connection: Any, wanted: Mapping[Key, int | None]) -> None:
+def _record(connection: Any, wanted: Mapping[Key, int | None], rows: Mapping[Key, StoredMigration]) -> None:
+    """
+    Make records again, and bind what has another one now: as it was verified, not as it is stored by now.
+
+    Args:
+        wanted: the record that each had, where that is known.
+
+    Raises:
+        RewindError: a row is another one by now; nothing is recorded.
+    """
     store, audit_log = Store(connection), AuditLog(connection)
     with transaction.atomic(using=connection.alias):
         entries = []
         for key, noted in wanted.items():
             record_id = records.record_again(connection, key, noted)
-            if noted is not None and record_id != noted:
-                store.bind(key)
+            is_moved = noted is not None and record_id != noted
+            if is_moved and store.bind(key, rows[key].revision) is None:
+                raise changed_meanwhile(key)
             entries.append(AuditEntry(Event.MARKED_APPLIED, key, record_id, detail="recorded again"))
         if audit_log.is_kept():
             audit_log.note(entries)

@@ -8,15 +8,14 @@ from typing import Any
 from django.db.migrations import Migration
 
 from .. import conf
-from ..inventory.files import text_on_disk
+from ..inventory.contradictions import contradictions
 from ..models import Origin
 from ..sources import signing
 from ..sources.bundle.collector import Collector
 from ..sources.bundle.manifest import Bundle
 from ..sources.bundle.modules import SourceUnavailable
-from ..sources.compare import same_text
 from ..sources.description import Metadata, describe, module_of, read_text
-from ..sources.stored import NewSource
+from ..sources.stored import NewSource, StoredRevision
 from ..storage.records import record_ids
 from ..storage.store import Store
 from ..utils.types import Key, key_of, label, some_names_of
@@ -31,7 +30,9 @@ _NO_TABLE = (
 Warn = Callable[[str], None]
 
 
-def capture(connection: Any, migrations: Iterable[Migration], *, fake: bool = False, warn: Warn) -> set[Key]:
+def capture(
+    connection: Any, migrations: Iterable[Migration], *, fake: bool = False, warn: Warn
+) -> dict[Key, StoredRevision]:
     """
     Store the sources of migrations that are about to be applied, in one go.
 
@@ -39,10 +40,10 @@ def capture(connection: Any, migrations: Iterable[Migration], *, fake: bool = Fa
     filled in from disk.
 
     Returns:
-        the keys that are stored now, to be bound to their records when these are made.
+        what is stored now, as it was signed, to be bound to its records when these are made.
     """
     origin = Origin.BACKFILLED if fake else Origin.CAPTURED
-    return _store(connection, origin, [(migration, None, None) for migration in migrations], warn=warn)
+    return _store(connection, origin, [(migration, None) for migration in migrations], warn=warn)
 
 
 def accept(connection: Any, migration: Migration, record_id: int, *, warn: Warn) -> bool:
@@ -55,78 +56,74 @@ def accept(connection: Any, migration: Migration, record_id: int, *, warn: Warn)
     Returns:
         whether it could be stored.
     """
-    return bool(_store(connection, Origin.ACCEPTED, [(migration, record_id, None)], warn=warn))
+    return bool(_store(connection, Origin.ACCEPTED, [(migration, record_id)], warn=warn))
 
 
-def adopt(connection: Any, migrations: Mapping[int, Migration], *, warn: Warn) -> set[Key]:
+def adopt(connection: Any, migrations: Mapping[int, Migration], *, warn: Warn) -> dict[Key, StoredRevision]:
     """Store files that have taken over the records of missing migrations, by the ids of these."""
-    files = [(migration, record_id, None) for record_id, migration in migrations.items()]
+    files = [(migration, record_id) for record_id, migration in migrations.items()]
     return _store(connection, Origin.ADOPTED, files, warn=warn)
 
 
 def fill_in(
-    connection: Any,
-    disk: Mapping[Key, Migration],
-    unstored: Iterable[Key],
-    undescribed: set[Key],
-    *,
-    warn: Warn,
+    connection: Any, disk: Mapping[Key, Migration], wanted: Iterable[Key], *, warn: Warn, ask: Warn
 ) -> set[Key]:
     """
-    Store from disk what is applied and unstored, and describe what was imported from 0.1.0.
+    Store from their files what is applied and has no applied version, or is not signed.
+
+    It is the file that is stored. What contradicts what is known to have been applied waits
+    for a person.
 
     Args:
         disk: the migrations that have a file.
-        undescribed: of which there is nothing but the text; described if their files are
-            the same programs.
+        ask: takes a line about what a person has to decide.
 
     Returns:
-        the keys that are stored now and were not before.
+        the keys that are stored now.
     """
     if not _can_sign(connection, warn):
         return set()
     records = record_ids(connection)
-    files = [(disk[key], records.get(key), None) for key in unstored]
-    stored = _store(connection, Origin.BACKFILLED, files, warn=warn)
-    texts = Store(connection).texts(undescribed)
-    imported = [
-        (disk[key], records.get(key), text)
-        for key, text in sorted(texts.items())
-        if same_text(text, text_on_disk(key) or "")
-    ]
-    _store(connection, Origin.INHERITED, imported, warn=warn)
-    return stored
+
+    def without_contradictions(entries: list[NewSource]) -> list[NewSource]:
+        found = contradictions(connection, {entry.key: entry.text for entry in entries}, records)
+        for contradiction in found.values():
+            ask(contradiction.warning)
+        return [entry for entry in entries if entry.key not in found or found[entry.key].is_of_before]
+
+    files = [(disk[key], records.get(key)) for key in wanted]
+    return {*_store(connection, Origin.BACKFILLED, files, warn=warn, choose=without_contradictions)}
 
 
 def _store(
     connection: Any,
     origin: str,
-    migrations: Iterable[tuple[Migration, int | None, str | None]],
+    migrations: Iterable[tuple[Migration, int | None]],
     *,
     warn: Warn,
-) -> set[Key]:
-    """Store migrations, each with its record and its text where these are known, and return what could be."""
+    choose: Callable[[list[NewSource]], list[NewSource]] = list,
+) -> dict[Key, StoredRevision]:
+    """Store the files of migrations, each with its record where that is known, and return what could be."""
     if not _can_sign(connection, warn):
-        return set()
+        return {}
     store, packing = Store(connection), Packing(origin)
-    for migration, record_id, text in migrations:
-        packing.add(migration, record_id, text)
+    for migration, record_id in migrations:
+        packing.add(migration, record_id)
     for key, reason in packing.failed.items():
         warn(f"The source of {label(key)} cannot be stored: {reason}.")
     for line in packing.left_out():
         warn(line)
     if not packing.entries or not store.is_allowed:
-        return set()
+        return {}
     if not store.exists():
         if is_told_first(connection):
             warn(_NO_TABLE)
-        return set()
-    keys = {entry.key for entry in packing.entries}
-    for entry, error in store.put_each(packing.entries):
+        return {}
+    stored, refused = store.put_each(choose(packing.entries))
+    for entry, error in refused:
         # Not a reason to keep somebody from migrating.
         warn(f"The source of {label(entry.key)} cannot be stored: {error}")
-        keys.discard(entry.key)
-    return keys
+    return stored
 
 
 def _can_sign(connection: Any, warn: Warn) -> bool:
@@ -150,14 +147,14 @@ class Packing:
         # (module or file, why) -> who would have needed it.
         self._missed: dict[tuple[str, str], list[Key]] = {}
 
-    def add(self, migration: Migration, record_id: int | None = None, text: str | None = None) -> None:
-        """Read a migration from its file, unless a text is given, with what it needs."""
+    def add(self, migration: Migration, record_id: int | None = None) -> None:
+        """Read a migration from its file, with what it needs."""
         key = key_of(migration)
         if key[0] in self._excluded:
             return
         try:
             module = module_of(key)
-            text = read_text(module) if text is None else text
+            text = read_text(module)
         except LookupError:
             # Made in memory for an app that does not exist: there is no source.
             return

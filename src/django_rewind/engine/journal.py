@@ -24,6 +24,7 @@ from ..storage.audit_log import AuditEntry, AuditLog
 from ..storage.records import newest_record_id
 from ..storage.tables import all_of_ours
 from ..utils.causes import root_cause
+from ..utils.printable import printable_name
 from ..utils.types import APP_LABEL, Key, key_of, label
 from .lock import check_held
 from .messages import Messages
@@ -153,6 +154,7 @@ class Journal:
             self.recorder.step = None
             self.recorder.checks_constraints = False
         self.progress = None
+        self._warn_of_unbound()
         if self.whole is not None:
             self.whole.at = None
         if backwards and self.is_ours and not fake:
@@ -191,6 +193,17 @@ class Journal:
             return Event.MARKED_UNAPPLIED
         by_us = self.is_rewind or isinstance(migration, RecoveredMigration)
         return Event.ROLLED_BACK if by_us else Event.UNAPPLIED
+
+    def _warn_of_unbound(self) -> None:
+        """Name what somebody else has changed between capture and record."""
+        for key in self.recorder.unbound:
+            self.messages.warn(
+                f"The row that this run had stored for {label(key)} is another one by now, and is not bound to its "
+                "record. What has taken its place is never used, and is kept as an earlier revision when the file is "
+                "stored again at the end of this run. To see both, run "
+                f"'manage.py show_stored_migrations --history {' '.join(map(printable_name, key))}'."
+            )
+        self.recorder.unbound.clear()
 
     def _note_failure(self, entry: AuditEntry) -> None:
         """Note it now, or once the transaction around everything has been taken back."""
@@ -257,7 +270,7 @@ class Journal:
         for key in keys:
             announce(pre_capture, key, using=alias, source="file")
         stored = capture.capture(self.connection, migrations, fake=fake, warn=self.messages.warn)
-        self.recorder.captured |= stored
+        self.recorder.captured.update(stored)
         for key in keys:
             if key in stored:
                 report(post_capture, key, using=alias, source="file")

@@ -8,27 +8,41 @@ there is something to store.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from ..storage.facts import StoredFacts, unstored_among
+from ..storage.facts import StoredFact, StoredFacts, unstored_among
 from ..storage.records import with_ids_as_noted
 from ..storage.tables import all_of_ours
-from ..utils.types import Key
+from ..utils.advice import on_database
+from ..utils.types import APP_LABEL, Key, some_names_of
 from .handover import Outcome, outcome_of
 
 logger = logging.getLogger("django_rewind")
 
 
-def reconcile(connection: Any, *, warn: Callable[[str], None] = logger.debug) -> None:
+def reconcile(
+    connection: Any,
+    *,
+    warn: Callable[[str], None] = logger.debug,
+    ask: Callable[[str], None] = logger.warning,
+) -> None:
     """
     Store whatever is applied, on disk and still unstored or bound to no record.
 
     That is everything at the first installation, later squashed migrations that
     were recorded on the side, and what a process without us has applied since.
-    What version 0.1.0 stored is described from its file if that is the same program.
+    What is not signed, as what version 0.1.0 stored, is stored from its file if that is the same program.
     One query where there is nothing to do.
+
+    Args:
+        warn: takes a line about what cannot be stored.
+        ask: takes a line about what a person has to decide.
     """
+
+    def ask_here(line: str) -> None:
+        ask(on_database(line, connection.alias))
+
     outcome = outcome_of(connection)
     if not (all_of_ours(outcome.disk, outcome.applied) or _tables_are_there(connection)):
         return
@@ -36,13 +50,30 @@ def reconcile(connection: Any, *, warn: Callable[[str], None] = logger.debug) ->
     on_disk = {key: record_id for key, record_id in outcome.applied.items() if key in outcome.disk}
     bound = ((key, fact.record_id) for key, fact in known.items() if on_disk.get(key))
     on_disk = with_ids_as_noted(connection, on_disk, bound)
-    found = unstored_among(known, on_disk)
-    undescribed = {key for key in on_disk if key in known and not known[key].is_described} - set(found)
-    if found or undescribed:
+    awaiting = {key for key in on_disk if key in known and known[key].awaits_file}
+    found = sorted({*unstored_among(known, on_disk), *awaiting})
+    if found:
         from .capture import fill_in
 
-        stored = fill_in(connection, outcome.disk, found, undescribed, warn=warn)
-        _say_what_is_new(outcome, known, stored)
+        stored = fill_in(connection, outcome.disk, found, warn=warn, ask=ask_here)
+        _say_what_is_new(outcome, known.keys() - awaiting, stored)
+    _say_what_waits(outcome, known, ask_here)
+
+
+def _say_what_waits(outcome: Outcome, known: Mapping[Key, StoredFact], ask: Callable[[str], None]) -> None:
+    """Say after an upgrade what waits for a person, since there is no file that it could be compared with."""
+    if not any(app_label == APP_LABEL for app_label, _ in outcome.recorded):
+        return
+    waiting = [
+        key
+        for key, fact in known.items()
+        if fact.awaits_file and key in outcome.applied and key not in outcome.disk
+    ]
+    if waiting:
+        ask(
+            f"What is stored of {some_names_of(sorted(waiting))} is not signed, and has no file here. It is refused "
+            "until somebody has looked at it: run 'manage.py verify_migrations --sign'."
+        )
 
 
 def _tables_are_there(connection: Any) -> bool:

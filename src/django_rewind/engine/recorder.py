@@ -36,8 +36,10 @@ class RewindRecorder(MigrationRecorder):
 
     def __init__(self, connection: Any) -> None:
         super().__init__(connection)
-        # What this run has captured and not recorded yet.
-        self.captured: set[Key] = set()
+        # What this run has captured and not recorded yet, as it has signed it.
+        self.captured: dict[Key, StoredRevision] = {}
+        # What it has recorded and not bound, for the row was another one by then.
+        self.unbound: list[Key] = []
         # What was recorded (True) or unrecorded (False) since the loader has read the records.
         self.changes: dict[Key, bool] = {}
         self._read: Any = None
@@ -62,6 +64,7 @@ class RewindRecorder(MigrationRecorder):
             self.changes.clear()
         self._read = applied
         self.captured.clear()
+        self.unbound.clear()
 
     @cached_property
     def audit_log(self) -> AuditLog:
@@ -76,11 +79,15 @@ class RewindRecorder(MigrationRecorder):
         keeps_audit_log = self.keeps_audit_log(key)
         with self._together(keeps_audit_log or key in self.captured):
             super().record_applied(app, name)
-            stored = Store(self.connection).bind(key) if key in self.captured else None
+            captured = self.captured.get(key)
+            bound = captured and Store(self.connection).bind(key, captured)
             if keeps_audit_log:
-                self.audit_log.note_newest(self._applied(key, stored))
+                # What was captured is what ran, whatever the row holds.
+                self.audit_log.note_newest(self._applied(key, bound or captured))
             self._check_constraints()
-        self.captured.discard(key)
+        if captured and not bound:
+            self.unbound.append(key)
+        self.captured.pop(key, None)
         self.changes[key] = True
 
     def record_unapplied(self, app: str, name: str) -> None:

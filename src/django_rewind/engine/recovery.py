@@ -70,7 +70,8 @@ class Recovery:
     def _note(self, error: NotRecoverable) -> None:
         """Keep why one is no node, where it would be rolled back."""
         before_install = self.snapshot.without_file[error.key] is FileStatus.MISSING_BEFORE_INSTALL
-        if not before_install and not self._is_skipped(error.key):
+        is_known = before_install and error.key not in self.snapshot.stored
+        if not is_known and not self._is_skipped(error.key):
             self.unusable[error.key] = error
 
     def leave_out(self, misfit: Key, error: Exception) -> None:

@@ -1,5 +1,5 @@
 """
-Make the audit log, and bind each stored source to its record.
+Make the audit log, and the columns that bind each stored source to its record.
 
 Schema operations on an unmanaged model are silent no-ops: `managed` is set around
 what changes a table of ours.
@@ -42,34 +42,18 @@ def tied_to_its_record(model: str, names: dict[str, Any]) -> list[Any]:
     ]
 
 
-def look(apps: Any, schema_editor: Any) -> None:
-    """Look whether what is stored can be tied to records"""
+def unsign(apps: Any, schema_editor: Any) -> None:
+    """Take away signatures that know of no serial number and no record"""
     # Imported here: a migration is imported by every command, this is run once.
-    from django_rewind.storage.upgrade import refuse_without_a_key
+    from django_rewind.storage.upgrade import unsign
 
-    refuse_without_a_key(apps, schema_editor.connection)
-
-
-def prove(apps: Any, schema_editor: Any) -> None:
-    """Tie what is stored to the records that it names"""
-    from django_rewind.storage.upgrade import bind_recorded
-
-    bind_recorded(apps, schema_editor.connection)
-
-
-def forget(apps: Any, schema_editor: Any) -> None:
-    """Sign what is stored as it was signed before"""
-    from django_rewind.storage.upgrade import drop_serials
-
-    drop_serials(apps, schema_editor.connection)
+    unsign(apps, schema_editor.connection)
 
 
 class Migration(migrations.Migration):
     dependencies = [("django_rewind", "0005_verification")]
 
     operations = [
-        # Not at the end, where a database without transactional DDL would be left half-way.
-        migrations.RunPython(look, migrations.RunPython.noop, elidable=False),
         *tied_to_its_record("migrationcode", CODE),
         *tied_to_its_record("migrationcodehistory", HISTORY),
         migrations.CreateModel(
@@ -123,5 +107,5 @@ class Migration(migrations.Migration):
                 verbose_name_plural="audit log entries",
             ),
         ),
-        migrations.RunPython(prove, forget, elidable=False),
+        migrations.RunPython(unsign, unsign, elidable=False),
     ]

@@ -68,13 +68,19 @@ class StoredSummary:
 
 @dataclass(frozen=True)
 class StoredRevision:
-    """Which revision the store holds of a migration by now, as the audit log notes it."""
+    """
+    A revision that this process has signed, as it was signed: it stays in memory.
+
+    What the row holds later may be something else.
+    """
 
     # Of the text.
     digest: str
     serial: int
     # The row of django_migrations that it is bound to.
     record_id: int | None = None
+    signature: str = field(default="", repr=False)
+    key_fingerprint: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True)
@@ -135,6 +141,11 @@ class StoredMigration:
             origin=self.origin,
             serial=self.serial,
         )
+
+    @property
+    def revision(self) -> StoredRevision:
+        """The row as it was read. Look at `verdict` first."""
+        return StoredRevision(self.digest, self.serial, self.record_id, self.signature, self.key_fingerprint)
 
     def is_bound_to(self, record_id: int | None) -> bool:
         """Say whether this is known to be the applied version for a row of django_migrations."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import router, transaction
 from django.db.models import CharField, TextField
@@ -17,7 +18,7 @@ from ..backends.fields import NameField
 from ..models import Event, MigrationEvent
 from ..utils.types import Key
 from .records import newest_record
-from .tables import Tables, cleaned
+from .tables import Tables, cleaned, in_batches
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,15 @@ class AuditEntry:
     # How long it took.
     seconds: float | None = None
     detail: str = ""
+
+
+class LastApplied(NamedTuple):
+    """Which text of a migration was applied last, as far as the audit log knows. Nobody has signed that."""
+
+    digest: str
+    # The row of django_migrations that was made then.
+    record_id: int | None
+    at: datetime
 
 
 class AuditLog(Tables):
@@ -160,6 +170,21 @@ class AuditLog(Tables):
         rows = rows.filter(event=Event.PARTIAL, record_id=record_id, digest=digest)
         return self._read(rows.order_by("id").values_list("detail", flat=True))
 
+    def last_applied(self, keys: Collection[Key]) -> dict[Key, LastApplied]:
+        """Return what is known of the texts of these that were applied last, and not unapplied since."""
+        found: dict[Key, LastApplied] = {}
+        for batch in in_batches(sorted({name for _, name in keys}), 500):
+            rows = self._rows(MigrationEvent).filter(migration_name__in=batch, event__in=(*_TELLING, *_ENDS))
+            columns = ("app_label", "migration_name", "event", "digest", "record_id", "at")
+            for row in self._values(rows.order_by("id"), *columns):
+                key = (row["app_label"], row["migration_name"])
+                if row["event"] in _ENDS or not row["digest"]:
+                    # Another one may have been applied since, of which nothing is known.
+                    found.pop(key, None)
+                elif key in keys:
+                    found[key] = LastApplied(row["digest"], row["record_id"], row["at"])
+        return found
+
     def keys(self, app_label: str) -> set[Key]:
         """Return the migrations of an app to which something happened."""
         rows = self._rows(MigrationEvent).filter(app_label=app_label)
@@ -175,6 +200,12 @@ class AuditLog(Tables):
 
 # With these the record is gone, and the step is over.
 _ENDS = (Event.UNAPPLIED, Event.ROLLED_BACK, Event.MARKED_UNAPPLIED, Event.PRUNED)
+
+# These tell which text is the applied version from then on.
+_TELLING = (
+    *(Event.APPLIED, Event.MARKED_APPLIED, Event.BACKFILLED),
+    *(Event.ACCEPTED, Event.SIGNED, Event.RENAMED),
+)
 
 _FIELDS = [field for field in MigrationEvent._meta.concrete_fields if not field.primary_key]
 

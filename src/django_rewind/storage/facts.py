@@ -24,14 +24,16 @@ class StoredFact(NamedTuple):
 
     # The row of django_migrations that it is bound to.
     record_id: Optional[int]  # noqa: UP045 (Python 3.9 reads it)
-    # Whether more is known than the text that version 0.1.0 stored.
-    is_described: bool
+    # Whether its file knows more: it is not signed, or nothing is known but the text that version 0.1.0 stored.
+    awaits_file: bool
 
 
 # Looked for by the database, which need not send the metadata then.
-_IS_DESCRIBED = Case(
-    When(Q(provenance=Origin.INHERITED, metadata__contains=NOT_DESCRIBED), then=Value(False)),
-    default=Value(True),
+_AWAITS_FILE = Case(
+    When(
+        Q(signature="") | Q(provenance=Origin.INHERITED, metadata__contains=NOT_DESCRIBED), then=Value(True)
+    ),
+    default=Value(False),
     output_field=BooleanField(),
 )
 
@@ -40,10 +42,10 @@ class StoredFacts(Tables):
     """What is stored, in short: one query at the end of every `migrate`."""
 
     def known(self) -> dict[Key, StoredFact]:
-        rows = self._rows(MigrationCode).annotate(is_described=_IS_DESCRIBED)
-        columns = ("app_label", "migration_name", "record_id", "is_described")
+        rows = self._rows(MigrationCode).annotate(awaits_file=_AWAITS_FILE)
+        columns = ("app_label", "migration_name", "record_id", "awaits_file")
         return {
-            (row["app_label"], row["migration_name"]): StoredFact(row["record_id"], bool(row["is_described"]))
+            (row["app_label"], row["migration_name"]): StoredFact(row["record_id"], bool(row["awaits_file"]))
             for row in self._values(rows, *columns)
         }
 

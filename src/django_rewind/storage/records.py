@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
 
 from django.db.migrations.recorder import MigrationRecorder
@@ -79,6 +80,13 @@ def with_ids_as_noted(connection: Any, applied: Applied, noted: Iterable[tuple[K
             if others[record.pk] == (record.app, record.name):
                 found[others[record.pk]] = record.pk
     return {**applied, **found}
+
+
+def time_of(connection: Any, record_id: int) -> datetime | None:
+    """Return when a record says that its migration was applied; None where it is gone or says nothing."""
+    records = MigrationRecorder.Migration.objects.using(connection.alias).filter(pk=record_id)
+    moment = next(iter(records.values_list("applied", flat=True)), None)
+    return moment if isinstance(moment, datetime) else None
 
 
 def rename_records(connection: Any, record_id: int, old: Key, new: Key) -> bool:

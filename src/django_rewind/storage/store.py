@@ -6,7 +6,7 @@ import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import DatabaseError, DataError, IntegrityError, router, transaction
 from django.db.models import Max, Model, Q, QuerySet
@@ -33,6 +33,13 @@ from .audit_log import AuditEntry, AuditLog
 from .facts import StoredFacts
 from .records import newest_record
 from .tables import Unreadable, cleaned, in_batches
+
+
+class Put(NamedTuple):
+    """What came of storing several sources: the revisions, and what the database refused, with its error."""
+
+    stored: dict[Key, StoredRevision]
+    refused: list[tuple[NewSource, Exception]]
 
 
 class Store(StoredFacts):
@@ -170,6 +177,11 @@ class Store(StoredFacts):
                 found[row["app_label"], row["migration_name"]] = row["source_code"]
         return {key: text for key, text in found.items() if key in wanted}
 
+    def unsigned_texts(self, keys: Iterable[Key]) -> dict[Key, str]:
+        """Return the texts of those of some stored migrations that have no signature."""
+        unsigned = self._values(self._rows(MigrationCode).filter(signature=""), "app_label", "migration_name")
+        return self.texts({(row["app_label"], row["migration_name"]) for row in unsigned} & {*keys})
+
     def contents(self, digests: Iterable[str]) -> dict[str, bytes]:
         """
         Return what is stored under these digests; it may be something else by now.
@@ -220,23 +232,22 @@ class Store(StoredFacts):
                 self._write_contents({digest: wanted[digest] for digest in contents})
                 self._write(fresh, stored, replacing)
                 self._hold(wanted)
-        return {key: _revision(fresh.get(key) or stored[key]) for key in by_key}
+        return {key: _revision(fresh[key]) if key in fresh else stored[key].revision for key in by_key}
 
-    def put_each(
-        self, sources: Sequence[NewSource], *, replacing: Collection[Key] = ()
-    ) -> Iterator[tuple[NewSource, Exception]]:
-        """Store as `put` does, but for what the database refuses: yield each of those, and why."""
+    def put_each(self, sources: Sequence[NewSource], *, replacing: Collection[Key] = ()) -> Put:
+        """Store as `put` does, but for what the database refuses."""
         try:
-            self.put(sources, replacing=replacing)
+            return Put(self.put(sources, replacing=replacing), [])
         except (DatabaseError, UnicodeError, ValueError) as error:
             middle = len(sources) // 2
             is_of_one = isinstance(error, ValueError) or self.backend.is_about_data(error)
-            if middle and is_of_one:
-                # One takes all others along: where it is, is found by halves.
-                yield from self.put_each(sources[:middle], replacing=replacing)
-                yield from self.put_each(sources[middle:], replacing=replacing)
-            else:
-                yield from ((source, error) for source in sources)
+            if not (middle and is_of_one):
+                return Put({}, [(source, error) for source in sources])
+        # One takes all others along: where it is, is found by halves.
+        first, second = (
+            self.put_each(half, replacing=replacing) for half in (sources[:middle], sources[middle:])
+        )
+        return Put({**first.stored, **second.stored}, [*first.refused, *second.refused])
 
     def _write(
         self,
@@ -365,8 +376,16 @@ class Store(StoredFacts):
                 serial = next_serial(row.serial, row.newest)
                 self.sign(replace(row, metadata_text=text), serial=serial, record_id=row.record_id)
 
-    def bind(self, key: Key) -> StoredRevision | None:
-        """Bind what is stored of a migration to its newest record; return what is, or None where nothing is."""
+    def bind(self, key: Key, signed: StoredRevision) -> StoredRevision | None:
+        """
+        Bind what this process has signed of a migration to the newest record of that.
+
+        Args:
+            signed: as it was signed here. What the row holds by now is never taken for it.
+
+        Returns:
+            the same with its record; None where the row is another one by now, or gone.
+        """
         table = self.connection.ops.quote_name(MigrationCode._meta.db_table)
         fields: Iterable[Any] = map(MigrationCode._meta.get_field, ("app_label", "migration_name"))
         names = [field.get_db_prep_value(name, self.connection) for field, name in zip(fields, key)]
@@ -376,20 +395,21 @@ class Store(StoredFacts):
         # In plain SQL, once for each migration: to put the query together takes longer than to run it.
         with self.connection.cursor() as cursor:
             cursor.execute(
-                "SELECT app_label, migration_name, id, signature, key_fingerprint, digest, serial, "  # noqa: S608 (names of tables)
-                f"{newest_record(self.connection)} FROM {table} {where}",
+                f"SELECT app_label, migration_name, id, {newest_record(self.connection)} FROM {table} {where}",  # noqa: S608 (names of tables)
                 [*key, *names],
             )
             # A collation may take another name for the same.
             rows = [row for row in cursor.fetchall() if tuple(map(read_out, row[:2])) == key]
             if not rows:
                 return None
-            pk, signature, fingerprint, digest, serial, record_id = rows[0][2:]
+            pk, record_id = rows[0][2:]
+            binding = binding_of(key, signed.signature, signed.key_fingerprint, record_id)
             cursor.execute(
-                f"UPDATE {table} SET record_id = %s, proof = %s WHERE id = %s AND signature = %s",  # noqa: S608
-                [record_id, binding_of(key, signature, fingerprint, record_id), pk, signature],
+                f"UPDATE {table} SET record_id = %s, proof = %s WHERE id = %s AND signature = %s AND digest = %s",  # noqa: S608
+                [record_id, binding, pk, signed.signature, signed.digest],
             )
-        return StoredRevision(digest=digest, serial=serial, record_id=record_id)
+            is_bound = cursor.rowcount == 1
+        return replace(signed, record_id=record_id) if is_bound else None
 
     def _keep_as_history(self, keys: set[Key]) -> None:
         if not keys:
@@ -429,7 +449,6 @@ _STORED_AS = {
     Origin.CAPTURED: (Event.CAPTURED, ""),
     Origin.BACKFILLED: (Event.BACKFILLED, "from its file"),
     Origin.GIT: (Event.BACKFILLED, "found in git"),
-    Origin.INHERITED: (Event.BACKFILLED, "what version 0.1.0 stored is described from its file"),
     Origin.ACCEPTED: (Event.ACCEPTED, ""),
 }
 
@@ -504,8 +523,8 @@ def _row(entry: NewSource, serial: int) -> MigrationCode:
     )
 
 
-def _revision(row: MigrationCode | StoredMigration) -> StoredRevision:
-    return StoredRevision(digest=row.digest, serial=row.serial, record_id=row.record_id)
+def _revision(row: MigrationCode) -> StoredRevision:
+    return StoredRevision(row.digest, row.serial, row.record_id, row.signature, row.key_fingerprint)
 
 
 # As much as goes well in one statement.

@@ -1,9 +1,8 @@
 """
 What happens once in a database, when migrations of django-rewind are applied to it.
 
-It works on the models as those migrations know them, not on those of today.
-Someone who can delete the records of these migrations could have rows signed or bound
-by having them applied again. SECURITY.md says what follows from that.
+It works on the models as those migrations know them, not on those of today. Nothing here signs or binds
+anything: whoever can delete the records of these migrations can have them applied again.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from django.core.management.base import CommandError
 from django.db.migrations.loader import MigrationLoader
 
 from ..backends import backend_for
@@ -21,9 +19,7 @@ from ..models import MigrationCode
 from ..sources import signing
 from ..sources.bundle.modules import SourceUnavailable
 from ..sources.description import module_of, read_text
-from ..sources.signing import Verdict
 from ..sources.static import parse
-from ..sources.stored import binding_of, payload
 from ..utils.types import APP_LABEL, Key
 from .records import record_ids
 from .tables import Tables
@@ -33,18 +29,16 @@ def _rows(apps: Any, connection: Any, model: str = "MigrationCode") -> Any:
     return apps.get_model(APP_LABEL, model)._base_manager.using(connection.alias)
 
 
-def sign_imported(apps: Any, connection: Any) -> None:
+def describe_imported(apps: Any, connection: Any) -> None:
     """
-    Sign the rows of version 0.1.0, which hold nothing but a text.
+    Write down what the texts say that version 0.1.0 has stored, and which records they may stand for.
 
-    A text that cannot be parsed stays unsigned, and is refused by that name
-    should it ever be needed.
+    They stay unsigned. Filling in stores the file in the place of what is the same program. The rest is for
+    a person to look at. A text that cannot be parsed stays as it is.
     """
     _set_aside(apps, connection, _own_of_0_1(apps, connection))
-    unsigned = list(_rows(apps, connection).filter(signature=""))
-    _require_key(unsigned, "What version 0.1.0 has stored cannot be signed.")
     records = record_ids(connection)
-    for row in unsigned:
+    for row in _rows(apps, connection).filter(signature=""):
         key = (row.app_label, row.migration_name)
         try:
             row.metadata = parse(row.source_code, longest=sys.maxsize).as_text()
@@ -54,7 +48,6 @@ def sign_imported(apps: Any, connection: Any) -> None:
         row.provenance = "inherited"
         row.digest = signing.digest(row.source_code)
         row.record_id = records.get(key)
-        row.signature, row.key_fingerprint = signing.sign(_signed(row))
         row.save(using=connection.alias)
 
 
@@ -132,7 +125,10 @@ def note_missing_before_install(apps: Any, connection: Any) -> None:
     known: set[Key] = set(loader.disk_migrations)
     for migration in loader.disk_migrations.values():
         known.update(migration.replaces)
-    _rows(apps, connection, "BaselineMigration").bulk_create(
+    rows = _rows(apps, connection, "BaselineMigration")
+    # Where this migration was applied before, they are noted already.
+    known.update(rows.values_list("app_label", "migration_name"))
+    rows.bulk_create(
         [
             model(app_label=key[0], migration_name=key[1], record_id=record_id)
             for key, record_id in record_ids(connection).items()
@@ -142,61 +138,16 @@ def note_missing_before_install(apps: Any, connection: Any) -> None:
     )
 
 
-def refuse_without_a_key(apps: Any, connection: Any) -> None:
-    """Look, before anything is altered, whether what is stored can be bound to its records."""
-    bound = _recorded(apps, connection)
-    _require_key(bound.exists(), "What is stored cannot be tied to its records.")
-
-
-def bind_recorded(apps: Any, connection: Any) -> None:
+def unsign(apps: Any, connection: Any) -> None:
     """
-    Bind what was stored before there were bindings to the record that it names.
+    Take away signatures of a form that is not verified any more, and the bindings with them.
 
-    What does not verify is left as it is, and refused.
+    What has its file is filled in from that, and signed then. The rest is for a person to look at.
     """
-    for row in _recorded(apps, connection).filter(proof="").defer("source_code"):
-        if _verifies(row):
-            key = (row.app_label, row.migration_name)
-            row.proof = binding_of(key, row.signature, row.key_fingerprint, row.record_id)
-            row.save(using=connection.alias, update_fields=["proof"])
-
-
-def drop_serials(apps: Any, connection: Any) -> None:
-    """Sign without their serial numbers what verifies with them: the column is about to go."""
-    numbered = list(_rows(apps, connection).filter(serial__gt=0).defer("source_code"))
-    _require_key(numbered, "What is stored cannot be signed as it was before.")
-    for row in numbered:
-        if _verifies(row):
-            row.serial = 0
-            row.signature, row.key_fingerprint = signing.sign(_signed(row))
-            row.save(using=connection.alias, update_fields=["serial", "signature", "key_fingerprint"])
-
-
-def _require_key(is_needed: object, problem: str) -> None:
-    """Raise where there is no key: these things are done only once."""
-    problem_with_keys = signing.problem_with_keys()
-    if problem_with_keys and is_needed:
-        raise CommandError(f"{problem} {problem_with_keys}")
-
-
-def _recorded(apps: Any, connection: Any) -> Any:
-    return _rows(apps, connection).filter(record_id__isnull=False).exclude(signature="")
-
-
-def _verifies(row: Any) -> bool:
-    return signing.verify(_signed(row), row.signature, row.key_fingerprint) is Verdict.VERIFIED
-
-
-def _signed(row: Any) -> list[str]:
-    return payload(
-        (row.app_label, row.migration_name),
-        module=row.module,
-        metadata=row.metadata,
-        source_digest=row.digest,
-        origin=row.provenance,
-        # As 0003 knows the model, it has no such column yet.
-        serial=getattr(row, "serial", 0),
-    )
+    model = apps.get_model(APP_LABEL, "MigrationCode")
+    columns = {field.attname for field in model._meta.concrete_fields}
+    emptied = dict.fromkeys({"signature", "key_fingerprint", "proof"} & columns, "")
+    _rows(apps, connection).exclude(signature="").update(**emptied)
 
 
 def _module_of(key: Key) -> str:

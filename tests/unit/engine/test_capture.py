@@ -273,7 +273,7 @@ def test_reconcile_does_not_believe_an_earlier_run(app, texts):
 def test_a_migration_made_in_memory_has_no_source():
     """There is nothing to store, and nothing to warn of."""
     said = []
-    assert capture(connection, [in_memory("of_nothing.0001")], warn=said.append) == set()
+    assert capture(connection, [in_memory("of_nothing.0001")], warn=said.append) == {}
     assert said == []
 
 
@@ -344,7 +344,7 @@ def test_the_recorder_notes_what_it_did(app, texts):
         app.key("0001_initial"): True,
         app.key("0002_more"): True,
     }
-    assert executor.recorder.captured == set()
+    assert executor.recorder.captured == {}
     executor.recorder.record_unapplied(*app.key("0002_more"))
     assert executor.recorder.changes[app.key("0002_more")] is False
     assert app.key("0002_more") not in MigrationRecorder(connection).applied_migrations()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
@@ -193,16 +194,15 @@ def test_a_row_is_bound_by_the_newest_record(store):
     """Applied again, it stands for another record."""
     key = ("auth", "0001_initial")
     MigrationCode.objects.filter(app_label="auth").delete()
-    store.put([entry(key), entry(("auth", "0002"))])
-    store.bind(key)
+    store.bind(key, store.put([entry(key), entry(("auth", "0002"))])[key])
     assert store.known()[key].record_id == record_id(key)
     assert store.known()[("auth", "0002")].record_id is None
 
 
 def test_without_a_record_nothing_is_bound(store):
     """The row stays unbound."""
-    store.put([entry(record_id=5)])
-    assert store.bind(KEY) == StoredRevision(signing.digest(TEXT), serial=1)
+    signed = store.put([entry(record_id=5)])[KEY]
+    assert store.bind(KEY, signed) == replace(signed, record_id=None)
     assert store.known()[KEY].record_id is None
     assert row(KEY).proof == ""
 
@@ -210,16 +210,35 @@ def test_without_a_record_nothing_is_bound(store):
 def test_what_is_bound_is_told(store, django_assert_num_queries):
     """In two statements: it is done for each migration that is applied."""
     key = ("auth", "0001_initial")
-    store.put([entry(key)])
+    signed = store.put([entry(key)])[key]
     with django_assert_num_queries(2):
-        bound = store.bind(key)
-    assert bound == StoredRevision(signing.digest(TEXT), row(key).serial, record_id(key))
+        bound = store.bind(key, signed)
+    assert bound == replace(signed, record_id=record_id(key))
+    assert (bound.digest, bound.serial) == (signing.digest(TEXT), row(key).serial)
     assert store.rows()[key].is_bound_to(record_id(key))
 
 
 def test_of_what_is_not_stored_nothing_is_bound(store):
     """There is nothing that could be."""
-    assert store.bind(("shop", "0009")) is None
+    assert store.bind(("shop", "0009"), StoredRevision("", 1)) is None
+
+
+@pytest.mark.parametrize("swapped", ["by another text", "by an earlier revision", "without a signature"])
+def test_only_what_was_signed_here_is_bound(store, swapped):
+    """What the row holds by now is never bound, whoever has signed it."""
+    key = ("auth", "0001_initial")
+    first = store.put([entry(key, text="a")])[key]
+    earlier = MigrationCode.objects.filter(app_label="auth", migration_name=key[1]).values().get()
+    signed = store.put([entry(key, text="b")])[key]
+    values = {
+        "by another text": {"source_code": "c", "digest": signing.digest("c")},
+        "by an earlier revision": earlier,
+        "without a signature": {"signature": ""},
+    }[swapped]
+    MigrationCode.objects.filter(pk=earlier["id"]).update(**values)
+    assert first.signature != signed.signature
+    assert store.bind(key, signed) is None
+    assert (row(key).record_id, row(key).proof) == (None, "")
 
 
 @pytest.mark.parametrize("values", [{"record_id": 6}, {"proof": ""}, {"proof": "0" * 64}], ids=str)
@@ -238,8 +257,9 @@ def test_a_record_without_a_proof_was_changed(store, values):
 def test_each_text_has_the_next_number(store):
     """And what is put is told with it."""
     for serial, text in enumerate(("a", "b", "a"), 1):
-        assert store.put([entry(text=text)]) == {KEY: StoredRevision(signing.digest(text), serial)}
-    assert store.put([entry(text="a")]) == {KEY: StoredRevision(signing.digest("a"), 3)}
+        stored = store.put([entry(text=text)])[KEY]
+        assert (stored.digest, stored.serial) == (signing.digest(text), serial)
+    assert store.put([entry(text="a")]) == {KEY: stored}
     assert store.rows()[KEY].verdict is Verdict.VERIFIED
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from io import StringIO
 from textwrap import dedent
@@ -16,11 +17,12 @@ from django.db.migrations.recorder import MigrationRecorder
 from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 
+from django_rewind.actions.trust import Trust
 from django_rewind.models import BaselineMigration, MigrationCode, MigrationCodeHistory, Origin
 from django_rewind.sources import signing
 from django_rewind.sources.signing import Verdict
 from django_rewind.storage.store import Store
-from django_rewind.storage.upgrade import sign_imported
+from django_rewind.storage.upgrade import describe_imported
 from django_rewind.utils.types import APP_LABEL
 from tests.support.fixtures import applied, columns, migrate, record_id, row, store_anew
 from tests.support.helpers import add, create
@@ -76,6 +78,12 @@ def insert(app_label: str, name: str, text: str) -> None:
         cursor.execute(sql, [app_label, name, text])
 
 
+def look_and_sign(*words: str) -> None:
+    """Agree to what is shown."""
+    trust = Trust(connection, *words)
+    trust.sign([doubt for doubt in trust.doubts if not doubt.reason])
+
+
 def test_the_first_migration_makes_the_table_of_version_0_1_0(old):
     """The rest comes later."""
     assert applied(APP_LABEL) == OURS[:1]
@@ -83,12 +91,12 @@ def test_the_first_migration_makes_the_table_of_version_0_1_0(old):
     assert columns("django_migrations_code") == expected
 
 
-def test_its_rows_are_signed_once(old):
-    """With the provenance that says where they came from, and proven for the record that is there."""
+def test_its_rows_are_stored_from_their_files(old):
+    """Where the file is there and is the same: signed, bound to the record that is there, and of the same date."""
     migrate()
     stored = Store(connection).rows()[old.key("0002_a")]
     assert stored.verdict is Verdict.VERIFIED
-    assert stored.origin == Origin.INHERITED
+    assert stored.origin == Origin.BACKFILLED
     assert stored.module == old.module("0002_a")
     assert stored.metadata.dependencies == [old.key("0001_initial")]
     assert stored.record_id == record_id(old.key("0002_a"))
@@ -116,19 +124,20 @@ def test_a_history_asks_for_our_tables(old):
         call_command("show_stored_migrations", history=["shop", "0002"], stdout=StringIO())
 
 
-def test_what_it_stored_is_described_from_its_file(old):
-    """Comments apart the file is what was stored; text, date and origin stay as they are."""
+def test_what_it_stored_gives_way_to_its_file(old):
+    """Comments apart the file is what was stored: the text of the file is stored, the other one is kept."""
     path = old.path / "0002_a.py"
     text = path.read_text()
     old.write("0002_a", f"# A remark\n{text}".encode())
     migrate()
     stored = Store(connection).rows()[old.key("0002_a")]
     assert stored.verdict is Verdict.VERIFIED
-    assert stored.origin == Origin.INHERITED
+    assert stored.origin == Origin.BACKFILLED
     assert [one["text"] for one in stored.metadata.operations] == ["Add field a to product"]
     assert [one["effect"] for one in stored.metadata.effects] == ["add_field"]
-    assert (row(old.key("0002_a")).source_code, row(old.key("0002_a")).stored_at.year) == (text, 2020)
-    assert not MigrationCodeHistory.objects.filter(app_label="shop").exists()
+    assert row(old.key("0002_a")).source_code == f"# A remark\n{text}"
+    (earlier,) = MigrationCodeHistory.objects.filter(app_label="shop")
+    assert (earlier.source_code, earlier.stored_at.year) == (text, 2020)
 
 
 def test_once_described_it_costs_no_query_more(old, settings):
@@ -143,15 +152,29 @@ def test_once_described_it_costs_no_query_more(old, settings):
 
 
 def test_what_it_stored_is_not_described_from_an_edited_file(old):
-    """What the file would do is not what ran; back as it was, it tells."""
+    """What the file would do is not what ran: a person is asked. Back as it was, it is stored."""
     text = (old.path / "0002_a.py").read_text()
     old.write("0002_a", text.replace("TextField", "CharField").encode())
-    migrate()
-    assert not Store(connection).rows()[old.key("0002_a")].metadata.was_imported
+    for _ in range(2):
+        with contextlib.redirect_stderr(StringIO()) as said:
+            migrate()
+        assert "verify_migrations --sign shop 0002_a" in said.getvalue()
+        assert "verify_migrations --accept shop 0002_a" in said.getvalue()
+    assert Store(connection).rows()[old.key("0002_a")].verdict is Verdict.UNSIGNED
     assert row(old.key("0002_a")).source_code == text
     old.write("0002_a", text.encode())
     migrate()
-    assert Store(connection).rows()[old.key("0002_a")].metadata.is_described
+    assert Store(connection).rows()[old.key("0002_a")].verdict is Verdict.VERIFIED
+
+
+def test_an_edited_file_is_accepted_in_place_of_what_it_stored(old):
+    """That is what the warning names."""
+    text = (old.path / "0002_a.py").read_text()
+    old.write("0002_a", text.replace("TextField", "CharField").encode())
+    migrate()
+    call_command("verify_migrations", accept=["shop", "0002"], stdout=StringIO())
+    stored = Store(connection).rows()[old.key("0002_a")]
+    assert (stored.verdict, stored.origin) == (Verdict.VERIFIED, Origin.ACCEPTED)
 
 
 def test_what_it_would_lose_is_found_out_before_it_is_undone(old, settings):
@@ -161,6 +184,7 @@ def test_what_it_would_lose_is_found_out_before_it_is_undone(old, settings):
         cursor.execute("INSERT INTO shop_product (a) VALUES ('x')")
     old.delete("0002_a")
     migrate()
+    look_and_sign("shop")
     with pytest.raises(CommandError, match=r"column 'a' of 'shop_product' \(1 row; shop\.0002_a\)"):
         call_command("rewind", "shop", "0001", interactive=False, verbosity=0)
     assert applied("shop") == ["0001_initial", "0002_a"]
@@ -172,6 +196,7 @@ def test_a_plan_says_what_the_text_spells_out(old):
     """Nothing is executed to show a plan."""
     old.delete("0002_a")
     migrate()
+    look_and_sign("shop")
     out = StringIO()
     call_command("rewind", "shop", "0001", plan=True, stdout=out, no_color=True)
     assert "Undo Add field a to product" in out.getvalue()
@@ -183,6 +208,7 @@ def test_nobody_is_asked_about_one_that_cannot_be_undone(old, monkeypatch):
     MigrationRecorder(connection).record_applied("shop", "0003_c")
     old.delete("0003_c")
     migrate()
+    look_and_sign("shop")
     monkeypatch.setattr("builtins.input", pytest.fail)
     with pytest.raises(CommandError, match=r"Cannot roll back shop\.0003_c"):
         call_command("rewind", "shop", "0002", verbosity=0, stdout=StringIO())
@@ -198,12 +224,20 @@ def test_what_it_stored_can_be_undone(old):
 
 
 def test_what_had_no_file_already_is_the_baseline(old):
-    """It is remembered with its record, and is undone when it is named."""
+    """It is remembered with its record, and is undone when it is named, once somebody has looked at it."""
     old.delete("0002_a")
-    migrate()
+    with contextlib.redirect_stderr(StringIO()) as said:
+        migrate()
+    assert "shop.0002_a is not signed" in said.getvalue()
     (baseline,) = BaselineMigration.objects.filter(app_label="shop")
     assert baseline.migration_name == "0002_a"
     assert baseline.record_id == record_id(old.key("0002_a"))
+    for command in (["migrate", "shop", "0001"], ["migrate", "shop", "zero"], ["rewind", "shop", "0001"]):
+        with pytest.raises(CommandError, match=r"shop\.0002_a.* not signed") as error:
+            call_command(*command, interactive=False, verbosity=0)
+        assert "verify_migrations --sign shop 0002_a" in str(error.value)
+    assert applied("shop") == ["0001_initial", "0002_a"]
+    look_and_sign("shop")
     migrate("shop", "0001")
     assert applied("shop") == ["0001_initial"]
 
@@ -212,6 +246,7 @@ def test_a_baseline_above_a_missing_one_is_not_undone_with_it(old):
     """A bare `rewind` says so, and with what both are undone."""
     old.delete("0002_a")
     migrate()
+    look_and_sign("shop")
     old.delete("0001_initial")
     with pytest.raises(CommandError, match=r"shop\.0001_initial.* shop\.0002_a depends on it") as error:
         call_command("rewind", interactive=False, verbosity=0)
@@ -248,11 +283,12 @@ def test_what_cannot_be_parsed_stays_unsigned(old, text):
     assert row(("shop", "0003_c")).source_code == text
 
 
-def test_a_row_of_an_app_that_is_gone_is_signed_too(old):
+def test_a_row_of_an_app_that_is_gone_can_be_signed_too(old):
     """Where its module was is not known any more; by default it was in a package of its label."""
     insert("of_nothing", "0001_initial", "class Migration:\n    pass\n")
     migrate()
     assert applied(APP_LABEL) == OURS
+    look_and_sign("of_nothing")
     stored = Store(connection).rows()["of_nothing", "0001_initial"]
     assert (stored.verdict, stored.module) == (Verdict.VERIFIED, "of_nothing.migrations.0001_initial")
     MigrationCode.objects.filter(app_label="of_nothing").delete()
@@ -262,7 +298,7 @@ def test_what_an_app_that_is_gone_has_left_behind_can_be_undone(old):
     """When it is named; back with its files, its migrations are stored like any other's."""
     with override_settings(INSTALLED_APPS=[one for one in settings.INSTALLED_APPS if one != "shop"]):
         migrate()
-        assert Store(connection).rows()[old.key("0002_a")].verdict is Verdict.VERIFIED
+        look_and_sign("shop")
         call_command("rewind", "shop", "0001", interactive=False, verbosity=0)
     assert applied("shop") == ["0001_initial"]
     assert columns("shop_product") == {"id"}
@@ -281,6 +317,7 @@ def test_an_inherited_one_that_does_not_load_is_refused_by_name(old):
     )
     MigrationRecorder(connection).record_applied("shop", "0003_c")
     migrate()
+    look_and_sign("shop")
     with pytest.raises(CommandError, match=r"shop\.0003_c"):
         migrate("shop", "0001")
     assert applied("shop") == ["0001_initial", "0002_a", "0003_c"]
@@ -314,36 +351,27 @@ def test_to_zero_and_forward_again(app):
     assert applied("shop") == ["0001_initial"]
 
 
-def test_what_was_signed_before_is_proven_once():
-    """What does not verify stays as it is, and is refused."""
-    tampered, signed = ("auth", "0001_initial"), ("auth", "0002_alter_permission_name_max_length")
-    before = row(tampered)
+def test_what_was_signed_before_there_were_bindings_is_stored_anew():
+    """From its file, whatever stands in the row; what has no file waits for a person."""
+    tampered, gone = ("auth", "0001_initial"), ("auth", "0002_alter_permission_name_max_length")
     try:
         migrate(APP_LABEL, "0005")
         with connection.cursor() as cursor:
             cursor.execute(
                 "UPDATE django_migrations_code SET module = 'os' WHERE migration_name = %s", [tampered[1]]
             )
+            cursor.execute(
+                "UPDATE django_migrations_code SET app_label = 'gone' WHERE app_label = 'auth'"
+                " AND migration_name = %s",
+                [gone[1]],
+            )
     finally:
         migrate()
     found = Store(connection).rows()
-    MigrationCode.objects.filter(pk=before.pk).delete()
-    migrate()
-    assert (found[signed].verdict, found[signed].serial) == (Verdict.VERIFIED, 0)
-    assert found[signed].is_bound_to(record_id(signed))
-    assert (found[tampered].verdict, found[tampered].binding) == (Verdict.SIGNATURE_MISMATCH, "")
-
-
-def test_without_a_key_nothing_can_be_proven():
-    """It is done only once, so it is refused."""
-    try:
-        migrate(APP_LABEL, "0005")
-        without = override_settings(SECRET_KEY="")
-        with without, pytest.raises(CommandError, match="cannot be tied to its records"):
-            migrate()
-        assert "proof" not in columns("django_migrations_code")
-    finally:
-        migrate()
+    assert found[tampered].verdict is Verdict.VERIFIED
+    assert found[tampered].is_bound_to(record_id(tampered))
+    assert found["gone", gone[1]].verdict is Verdict.UNSIGNED
+    MigrationCode.objects.filter(app_label="gone").delete()
 
 
 @pytest.mark.parametrize("target", ["0001", "0002"])
@@ -365,7 +393,7 @@ def test_a_step_back_and_forward_again(target):
 def test_a_strange_row_of_0_1_0_keeps_nobody_from_migrating(app, line):
     """It stays unsigned."""
     MigrationCode.objects.create(app_label="shop", migration_name="0001", source_code=CLASS.format(line))
-    sign_imported(django_apps, connection)
+    describe_imported(django_apps, connection)
     assert Store(connection).rows()["shop", "0001"].verdict is Verdict.UNSIGNED
 
 

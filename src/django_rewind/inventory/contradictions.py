@@ -1,0 +1,101 @@
+"""
+Files that contradict what is known to have been applied: a person is asked before they count.
+
+The audit log knows the digest of each text that was applied. What has no signature is
+known by its text alone. Neither is trusted: they can have a person asked, and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..exceptions import NotRecoverable
+from ..sources.compare import same_text
+from ..sources.signing import digest
+from ..storage.audit_log import AuditLog, LastApplied
+from ..storage.records import time_of
+from ..storage.store import Store
+from ..utils.printable import printable_name
+from ..utils.types import Applied, Key, label
+
+_OTHER_TEXT = "its file is not what was applied, as the audit log knows, and what was applied is not stored."
+_UNSIGNED = "its stored source is not signed, and its file is another program."
+
+
+@dataclass(frozen=True)
+class Contradiction:
+    """A file that is another one than what is known to have been applied."""
+
+    key: Key
+    reason: str
+    # Whether its record is of a later time: a process without django-rewind seems to have applied it again.
+    is_of_before: bool = False
+
+    @property
+    def next_step(self) -> str:
+        name = " ".join(map(printable_name, self.key))
+        look = (
+            f"'manage.py verify_migrations --sign {name}' shows what is stored. " if self._is_unsigned else ""
+        )
+        return (
+            f"{look}If the file is what has to be reversed, run 'manage.py verify_migrations --accept {name}'. "
+            "If not, bring back the file that was applied."
+        )
+
+    @property
+    def _is_unsigned(self) -> bool:
+        return self.reason == _UNSIGNED
+
+    @property
+    def error(self) -> NotRecoverable:
+        """What a rollback by this file is refused with."""
+        return NotRecoverable(self.key, self.reason, self.next_step)
+
+    @property
+    def warning(self) -> str:
+        if self.is_of_before:
+            return (
+                f"{label(self.key)} has been applied again since django-rewind has noted what was applied, and its "
+                "file is another one than then. The file counts as what was applied."
+            )
+        return f"{label(self.key)} is not stored from its file: {self.reason} {self.next_step}"
+
+
+def contradictions(connection: Any, files: Mapping[Key, str], applied: Applied) -> dict[Key, Contradiction]:
+    """
+    Return which of these files are known to be other ones than what was applied.
+
+    Args:
+        files: the texts of the files of migrations that have no verified applied version.
+        applied: the ids of their records, 0 for those of this very run.
+    """
+    if not files:
+        return {}
+    store, audit_log = Store(connection), AuditLog(connection)
+    unsigned = store.unsigned_texts(files)
+    found = {
+        key: Contradiction(key, _UNSIGNED)
+        for key, text in unsigned.items()
+        if not same_text(text, files[key])
+    }
+    noted = audit_log.last_applied(files) if audit_log.is_there() else {}
+    others = {key: last for key, last in noted.items() if last.digest != digest(files[key])}
+    if others:
+        texts = store.texts(others)
+        for key, last in others.items():
+            text = texts.get(key, "")
+            if digest(text) != last.digest or not same_text(text, files[key]):
+                found[key] = Contradiction(
+                    key, _OTHER_TEXT, _is_of_before(connection, last, applied.get(key))
+                )
+    return found
+
+
+def _is_of_before(connection: Any, last: LastApplied, record_id: int | None) -> bool:
+    """Say whether the record seems to have been made after what was noted, by somebody else."""
+    if not record_id or record_id == last.record_id:
+        return False
+    applied_at = time_of(connection, record_id)
+    return applied_at is not None and applied_at > last.at

@@ -1,0 +1,216 @@
+"""Nothing gets a signature or a binding that no file, read in this run, and no person vouched for."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from textwrap import dedent
+
+import pytest
+
+from tests.scenarios.trust.test_trust import MARK, PRICE, change, executed
+from tests.support.helpers import Project, add, python
+
+pytestmark = [pytest.mark.deep, pytest.mark.once]
+
+NAME = "0002_price"
+COST = add("product", "cost", "IntegerField(default=7)")
+
+
+def stored(shop: Project, *columns: str, name: str = NAME) -> tuple[object, ...]:
+    sql = f"SELECT {', '.join(columns)} FROM django_migrations_code WHERE migration_name = %s"
+    ((*values,),) = shop.rows(sql, name)
+    return tuple(values)
+
+
+def digest(text: str) -> str:
+    return sha256(text.encode()).hexdigest()
+
+
+@pytest.fixture
+def left(shop):
+    """Feature's 0002, which leaves a mark when it is executed, is applied and missing."""
+    with shop.on_branch("feature"):
+        shop.migration(f"shop.{NAME}", PRICE, after="0001_initial", header=MARK)
+        shop.manage("migrate")
+        shop.delete("executed")
+    return shop
+
+
+# Migrations of django-rewind
+
+
+@pytest.mark.parametrize("target", ["0002", "0005"])
+@pytest.mark.parametrize("text", ["other", "the same"])
+def test_our_migrations_sign_nothing(left, target, text):
+    """Whoever has them applied again gets no signature for what stands in the table."""
+    left.manage("migrate", "django_rewind", target)
+    if text == "other":
+        change(
+            left,
+            source_code=f"from django.db import migrations\n{MARK}class Migration(migrations.Migration): pass\n",
+        )
+
+    said = left.manage("migrate").stderr
+
+    assert "verify_migrations --sign" in said
+    assert stored(left, "signature") == ("",)
+    refused = left.refused(
+        "migrate", "shop", "0001", naming=(f"shop.{NAME}", "verify_migrations --sign shop")
+    )
+    assert "not signed" in refused.stderr
+    left.refused("rewind", "shop", "0001", "--noinput", naming=f"shop.{NAME}")
+    left.manage("migrate")
+    assert stored(left, "signature") == ("",)
+    assert not executed(left)
+
+
+def test_what_has_its_file_is_signed_again(left):
+    """It is read from the file; nobody has to look at it."""
+    left.switch("feature")
+    left.manage("migrate", "django_rewind", "0002")
+    left.manage("migrate")
+    left.switch("main")
+    left.delete("executed")
+
+    left.manage("migrate", "shop", "0001")
+
+    assert left.columns("shop_product") == {"id", "name"}
+
+
+def test_a_person_has_the_rest_signed(left):
+    """That is the way out which the refusal names."""
+    left.manage("migrate", "django_rewind", "0002")
+    left.manage("migrate")
+    shown = left.manage("verify_migrations", "--sign", "shop", NAME, answer="y").stdout
+    assert "open('executed', 'a')" in shown
+
+    left.manage("migrate", "shop", "0001")
+
+    assert left.columns("shop_product") == {"id", "name"}
+
+
+# Filling in
+
+
+@pytest.mark.parametrize("awaiting", ["unsigned", "not described", "both"])
+def test_filling_in_stores_the_text_of_the_file(shop, awaiting):
+    """Docstrings do not count when programs are compared: the one of the row must not get a signature."""
+    sql = "migrations.RunSQL('SELECT 1', __doc__)"
+    file = shop.migration(f"shop.{NAME}", sql, after="0001_initial")
+    file.write_text('"""SELECT 2"""\n' + file.read_text())
+    genuine = file.read_text()
+    shop.manage("migrate")
+    forged = genuine.replace("SELECT 2", "DROP TABLE shop_product")
+    change(shop, source_code=forged, digest=digest(forged))
+    if awaiting != "unsigned":
+        (metadata,) = stored(shop, "metadata")
+        version = str(metadata).partition('"django": "')[2].partition('"')[0]
+        undescribed = str(metadata).replace(f'"django": "{version}"', '"django": ""')
+        change(shop, provenance="inherited", metadata=undescribed)
+    if awaiting != "not described":
+        change(shop, signature="", key_fingerprint="", proof="")
+
+    shop.manage("migrate")
+
+    assert stored(shop, "source_code", "digest") == (genuine, digest(genuine))
+    assert stored(shop, "signature") != ("",)
+    file.unlink()
+    shop.manage("migrate", "shop", "0001")
+    assert "shop_product" in shop.tables()
+    assert shop.applied("shop") == ["0001_initial"]
+
+
+def test_filling_in_takes_nothing_else_of_the_row(shop):
+    """Neither what it says of itself, nor its module, nor where it came from."""
+    shop.migration(f"shop.{NAME}", PRICE, after="0001_initial")
+    shop.manage("migrate")
+    columns = ("module", "metadata", "digest", "source_code")
+    genuine = stored(shop, *columns)
+    (metadata,) = stored(shop, "metadata")
+    forged = str(metadata).replace('"effects": [', '"effects": [], "was": [').partition(', "evaluated"')[0]
+    change(shop, module="os", metadata=forged, provenance="git", signature="", proof="")
+
+    shop.manage("migrate")
+
+    assert stored(shop, *columns) == genuine
+    assert stored(shop, "provenance") == ("backfilled",)
+
+
+# Between capture and record
+
+
+SWAP = """
+def swap(apps, schema_editor):
+    from django.db import connection
+    with connection.cursor() as cursor:
+        cursor.execute({sql!r}, {values!r})
+"""
+
+
+def swapping(shop: Project, **values: object) -> None:
+    """Write 0002, which changes the row of 0003 as another process would in the meantime, and 0003."""
+    columns = ", ".join(f"{column} = %s" for column in values)
+    sql = f"UPDATE django_migrations_code SET {columns} WHERE migration_name = '0003_stock'"
+    header = SWAP.format(sql=sql, values=[*values.values()])
+    shop.migration(
+        f"shop.{NAME}", python("swap", "migrations.RunPython.noop"), after="0001_initial", header=header
+    )
+    shop.migration("shop.0003_stock", add("product", "stock", "IntegerField(default=3)"), after=NAME)
+
+
+def left_unbound(shop: Project, forged: str) -> None:
+    """It is named; what was put there has no binding, and never runs."""
+    result = shop.manage("migrate")
+
+    assert "shop.0003_stock" in result.stderr
+    assert "not bound" in result.stderr
+    assert shop.applied("shop")[-1] == "0003_stock"
+    (file,) = (shop.path / "shop/migrations").glob("0003_stock.py")
+    assert stored(shop, "source_code", name="0003_stock") == (file.read_text(),)
+    assert shop.stored()["shop.0003_stock"] != forged
+    file.unlink()
+    shop.manage("migrate", "shop", "0002")
+    assert shop.columns("shop_product") == {"id", "name"}
+    assert not executed(shop)
+
+
+def test_text_swapped_while_migrate_runs(shop):
+    """A text that never ran gets no binding."""
+    forged = f"import os\n{MARK}"
+    swapping(shop, source_code=forged, digest=digest(forged), signature="0" * 64)
+
+    left_unbound(shop, forged)
+
+
+def test_earlier_revision_put_back_while_migrate_runs(shop):
+    """It was signed here, and it is not what ran: it gets no binding."""
+    shop.migration(f"shop.{NAME}", after="0001_initial")
+    stock = add("product", "stock", "IntegerField(default=3)")
+    shop.migration("shop.0003_stock", stock, after=NAME, header=MARK)
+    shop.manage("migrate")
+    columns = [
+        "source_code",
+        "module",
+        "metadata",
+        "provenance",
+        "digest",
+        "signature",
+        "key_fingerprint",
+        "serial",
+    ]
+    earlier = dict(zip(columns, stored(shop, *columns, name="0003_stock")))
+    shop.manage("migrate", "shop", "0001")
+    swapping(shop, **earlier)
+    shop.delete("executed")
+
+    left_unbound(shop, str(earlier["source_code"]))
+
+
+def test_row_gone_while_migrate_runs(shop):
+    """It is said, and stored from the file again."""
+    swapping(shop, digest="")
+    text = (shop.path / f"shop/migrations/{NAME}.py").read_text()
+    gone = text.replace("UPDATE django_migrations_code SET digest = %s", "DELETE FROM django_migrations_code")
+    shop.write(f"shop/migrations/{NAME}.py", dedent(gone).replace("['']", "[]"))
+
+    left_unbound(shop, "")
