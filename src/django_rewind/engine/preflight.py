@@ -131,10 +131,11 @@ def what_is_in_the_way(
 
 def pruned_original(loader: RewindLoader, keys: Iterable[Key]) -> RecordPruned | None:
     """Return the error for the first original of a squash that is applied, though its record was pruned."""
-    unrecorded = Unrecorded(loader.snapshot, loader.connection)
-    found = [key for key in keys if key in unrecorded.originals]
-    pruned = unrecorded.pruned_originals() if found else {}
-    return next((RecordPruned(key, pruned[key]) for key in found if key in pruned), None)
+    keys, snapshot = list(keys), loader.snapshot
+    if not keys or snapshot.squashed_by.without_record(snapshot.applied).keys().isdisjoint(keys):
+        return None
+    pruned = Unrecorded(snapshot, loader.connection).pruned_originals()
+    return next((RecordPruned(key, pruned[key]) for key in keys if key in pruned), None)
 
 
 def _originals_above(loader: RewindLoader, snapshot: Snapshot, targets: Sequence[Target]) -> list[Key]:
