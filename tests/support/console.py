@@ -164,6 +164,8 @@ class Beginnings:
 
 def on_main(project: Project) -> None:
     """On main the shop has 0001, which is applied; feature has 0002 and 0003, which are not."""
+    project.git("config", "user.name", "Ada")
+    project.git("config", "user.email", "ada@example.com")
     project.app("shop", ORDER)
     project.migration("shop.0001_initial", create("Order", customer="CharField(max_length=100)"))
     project.write(".gitignore", "settings.py\npackages\n*.sqlite3*\n*.rewind-lock\n")

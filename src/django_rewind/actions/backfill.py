@@ -32,6 +32,7 @@ from ..sources.stored import NewSource
 from ..storage.facts import unstored_among
 from ..storage.integrity import not_as_signed
 from ..storage.store import Store
+from ..utils.printable import printable_name
 from ..utils.types import Key, label
 
 # What has no file, and is to be undone neither by itself nor by another that stands for it.
@@ -61,6 +62,8 @@ class Backfill:
         self.found: list[Backfilled] = []
         # Looked for and not found, each with the reason.
         self.lost: dict[Key, str] = {}
+        # Found, and not to be stored without consent, each with the reason.
+        self.declined: dict[Key, str] = {}
         # Found, and not taken by the database.
         self.refused: list[Key] = []
         # What has to be said beside that, a line for each thing.
@@ -122,11 +125,16 @@ class Backfill:
                 packing.add(self.disk[key], record.pk if record is not None else None)
         self._take(packing, {})
 
-    def look_in_git(self) -> None:
-        """Find what has no file, in the work tree that its app is in."""
+    def look_in_git(self, revision: str = "") -> None:
+        """
+        Find what has no file, in the work tree that its app is in.
+
+        Args:
+            revision: the one whose history comes first, in the place of what is checked out.
+        """
         packing = Packing(Origin.GIT)
         found: dict[Key, FoundSource] = {}
-        for history, all_wanted in self._histories():
+        for history, all_wanted in self._histories(revision):
             with self._losing(all_wanted):
                 history.look_for(all_wanted)
                 for wanted in all_wanted:
@@ -141,7 +149,8 @@ class Backfill:
         try:
             yield
         except (GitUnavailable, LookupError) as error:
-            self.lost.update((source.key, str(error)) for source in wanted)
+            # Git's names of files and revisions are in it.
+            self.lost.update((source.key, printable_name(error)) for source in wanted)
 
     def _pack(self, packing: Packing, found: FoundSource) -> None:
         version = found.version
@@ -172,7 +181,7 @@ class Backfill:
             if key in self.damaged
         ]
 
-    def _histories(self) -> list[tuple[GitHistory, list[WantedSource]]]:
+    def _histories(self, revision: str) -> list[tuple[GitHistory, list[WantedSource]]]:
         """Return the work trees, each with what is wanted from it."""
         trees: dict[Path, tuple[GitHistory, list[WantedSource]]] = {}
         taken = [place for place in map(_folder_of, _labels()) if place is not None]
@@ -183,7 +192,7 @@ class Backfill:
                 self.lost[key] = repository
                 continue
             if repository.top not in trees:
-                trees[repository.top] = (GitHistory(repository, taken), [])
+                trees[repository.top] = (GitHistory(repository, taken, revision), [])
                 if repository.is_shallow:
                     self.notes.append(f"The clone in {repository.top} is shallow: its history is cut.")
             trees[repository.top][1].append(wanted)
@@ -206,6 +215,25 @@ class Backfill:
             return WantedSource(key, applied)
         package, _ = MigrationLoader.migrations_module(key[0])
         return WantedSource(key, applied, folder / f"{key[1]}.py", f"{package}.{key[1]}")
+
+    @property
+    def unreachable(self) -> list[Backfilled]:
+        """
+        Return what was found only in commits that are not in the history of what is checked out, or named.
+
+        Whoever can push a branch has written it, and chosen its date.
+        """
+        return [source for source in self.found if source.found and not source.found.version.is_reachable]
+
+    def agree(self, source: Backfilled) -> None:
+        """Note that a person was shown all of it and agreed; that is signed with it."""
+        metadata = replace(source.entry.metadata, agreed=True)
+        self.found[self.found.index(source)] = replace(source, entry=replace(source.entry, metadata=metadata))
+
+    def decline(self, source: Backfilled, reason: str) -> None:
+        """Leave out what nobody has agreed to."""
+        self.found.remove(source)
+        self.declined[source.key] = reason
 
     def store(self) -> None:
         """Store what was found, but for what the database refuses."""

@@ -57,6 +57,8 @@ class Lacking:
     missing: list[Key]
     # Missing, and not part of a bare rewind: the table of an installed model.
     in_use: list[Key]
+    # The same, because its source came from Git: the target that has it unapplied.
+    from_git: dict[Key, str]
     # Of apps that this checkout took away.
     stale: list[Key]
     # On disk under another name.
@@ -70,7 +72,7 @@ class Lacking:
 
     @property
     def keys(self) -> list[Key]:
-        return [*self.missing, *self.in_use, *self.stale, *self.renamed]
+        return [*self.missing, *self.in_use, *self.from_git, *self.stale, *self.renamed]
 
     def in_words(self, database: str) -> str:
         """Return how many they are, which, and what helps."""
@@ -79,6 +81,13 @@ class Lacking:
         where = "" if database == DEFAULT_DB_ALIAS else f" of the database '{database}'"
         has = "has" if count == 1 else "have"
         return f"{count} applied {what}{where} {has} no file here ({some_names_of(self.keys)}): {self._help}"
+
+    @property
+    def commands_for_git(self) -> list[str]:
+        """The commands that undo what came from Git, which nothing does by itself."""
+        return [
+            f"'manage.py rewind {app_label} {target}'" for (app_label, _), target in self.from_git.items()
+        ]
 
     @property
     def _help(self) -> str:
@@ -92,6 +101,7 @@ class Lacking:
             adopt = "'manage.py rewind --adopt --migrate'"
             rest = f" Then {' and '.join(commands)}." if commands else ""
             return f"{adopt} gives {some_names_of(self.renamed)} the name of now.{rest}"
+        commands += self.commands_for_git
         if not commands:
             return "an installed model uses the table, see 'manage.py rewind --plan'."
         them = "it" if len(self.keys) == 1 else "them"
@@ -112,11 +122,15 @@ def look(connection: Any, deleted: Sequence[str] = ()) -> Lacking | None:
         check_reversible(migration for migration, _ in plan.migrations)
     except RewindError as error:
         plan = Plan([], problem=error)
+    absent = [key for key in snapshot.of(FileStatus.MISSING) if key not in rewind.renamed]
+    stale = [key for key in snapshot.of(FileStatus.STALE_APP) if _is_among(snapshot, key, deleted)]
+    from_git = [key for key in (*absent, *stale) if rewind.is_found_in_git(key)]
     return Lacking(
         rewind=rewind,
-        missing=[key for key in snapshot.of(FileStatus.MISSING) if key not in rewind.renamed],
+        missing=[key for key in absent if key not in from_git],
+        from_git={key: rewind.target_of(key) for key in from_git},
         in_use=[key for key in snapshot.of(FileStatus.TABLE_IN_USE) if key not in rewind.renamed],
-        stale=[key for key in snapshot.of(FileStatus.STALE_APP) if _is_among(snapshot, key, deleted)],
+        stale=[key for key in stale if key not in from_git],
         renamed=list(rewind.renamed),
         plan=plan,
     )
@@ -163,7 +177,11 @@ def _undo(lacking: Lacking, choices: Choices) -> str:
     loss = (
         f" This {at_stake(lost, 'lost what was in', 'may have changed values in', most=3)}." if lost else ""
     )
-    return f"undone for this checkout: {some_names_of(lacking.plan.keys)}.{loss}"
+    skipped = ""
+    if lacking.from_git:
+        how = " and ".join(lacking.commands_for_git)
+        skipped = f" Skipped, since Git had the source: {some_names_of(lacking.from_git)}. See {how}."
+    return f"undone for this checkout: {some_names_of(lacking.plan.keys)}.{loss}{skipped}"
 
 
 def _not_undone(lacking: Lacking, error: BaseException) -> str:

@@ -39,6 +39,7 @@ from ..inventory.status import Status, statuses, with_comparisons
 from ..schema.graph import children_in, closure, in_applied_order, parents_in, target_below
 from ..sources.bundle.importer import StoredImporter
 from ..sources.compare import same_operations
+from ..sources.consent import Consent
 from ..sources.recovered import RecoveredMigration
 from ..sources.stored import StoredMigration, how_to_replace
 from ..storage.integrity import not_as_signed
@@ -56,6 +57,7 @@ class Rewind:
         progress: what Django's executor reports to, as `migrate` has it.
         stale_apps: apps that are not installed and may be undone; None for all.
         foreseen: what is done to records before, and taken for done.
+        consent: what may be executed although it was found in Git; nothing without one.
     """
 
     def __init__(
@@ -64,12 +66,14 @@ class Rewind:
         progress: Callable[..., None] | None = None,
         stale_apps: Iterable[str] | None = (),
         foreseen: RecordChanges = NO_CHANGES,
+        consent: Consent | None = None,
     ) -> None:
         self.connection = connection
         self.executor: Any = hooks.make_executor(connection, progress)
         if not isinstance(self.executor.loader, RewindLoader):
             raise CommandError("django-rewind is switched off: set DJANGO_REWIND_ENABLED to True to rewind.")
         self.loader: RewindLoader = self.executor.loader
+        self.loader.set_consent(consent or Consent())
         if not self.loader.store_is_ready:
             raise NotInitialized(connection.alias)
         Store(connection).check_is_there()
@@ -104,6 +108,7 @@ class Rewind:
             for key in self.snapshot.of(FileStatus.MISSING, FileStatus.STALE_APP)
             if app_label in (None, key[0])
             and key not in self.renamed
+            and not self.is_found_in_git(key)
             and (self.snapshot.without_file[key] is FileStatus.MISSING or stale is None or key[0] in stale)
         ]
         unusable = [self.loader.unusable[key] for key in goals if key in self.loader.unusable]
@@ -134,6 +139,11 @@ class Rewind:
         """Return the plan in which the executor has just taken up these steps."""
         return self.runner.plan or Plan(steps)
 
+    def is_found_in_git(self, key: Key) -> bool:
+        """Say of what is stored whether it came from Git: such a migration is unapplied only where a target is named."""
+        stored = self.snapshot.stored.get(key)
+        return stored is not None and stored.is_found_in_git
+
     def _refuse_to_take_along(self, goals: Iterable[Key]) -> None:
         """One of these is unapplied when that is said, and never because of another."""
         children = children_in(self.loader.graph)
@@ -146,15 +156,23 @@ class Rewind:
                         "Run 'manage.py rewind --adopt --migrate', which goes over to the files as a whole, "
                         "or add --include-renamed to undo both.",
                     )
-                if self.snapshot.without_file.get(other) is FileStatus.MISSING_BEFORE_INSTALL:
-                    before = [parent.key for parent in self.loader.graph.node_map[key].parents]
-                    target = target_below(key, before)
+                is_before_install = self.snapshot.without_file.get(other) is FileStatus.MISSING_BEFORE_INSTALL
+                if is_before_install or self.is_found_in_git(other):
+                    why = (
+                        "had no file already when django-rewind was installed"
+                        if is_before_install
+                        else "its source was found in Git"
+                    )
                     raise BlockedRewind(
                         key,
-                        f"{label(other)} depends on it, and had no file already when django-rewind "
-                        "was installed.",
-                        f"Run 'manage.py rewind {key[0]} {target}' to undo both.",
+                        f"{label(other)} depends on it, and {why}.",
+                        f"Run 'manage.py rewind {key[0]} {self.target_of(key)}' to undo both.",
                     )
+
+    def target_of(self, key: Key) -> str:
+        """Return the target that has a migration unapplied."""
+        node = self.loader.graph.node_map.get(key)
+        return target_below(key, [parent.key for parent in node.parents] if node else [])
 
     def plan_to(self, app_label: str, name: str) -> Plan:
         """
@@ -166,7 +184,7 @@ class Rewind:
         is_zero = name == "zero" or self._is_below_all_of(app_label, name)
         target = (app_label, None if is_zero else self.find(app_label, name))
         if target[1] is not None and target not in self.loader.applied_migrations:
-            pruned = pruned_original(self.loader, self.snapshot, [(app_label, target[1])])
+            pruned = pruned_original(self.loader, [(app_label, target[1])])
             if pruned is not None:
                 raise pruned
             raise CommandError(
@@ -242,10 +260,13 @@ class Rewind:
         if key in self.renamed:
             return f"{label(self.renamed[key])} does the same; --adopt gives it that name"
         why = WHY_SKIPPED[status]
+        command = f"'manage.py rewind {key[0]} {self.target_of(key)}'"
+        if status in (FileStatus.MISSING, FileStatus.STALE_APP) and self.is_found_in_git(key):
+            return f"its source was found in Git; name a target to undo it: {command}"
         if status is not FileStatus.MISSING_BEFORE_INSTALL:
             return why
         if key in self.snapshot.stored:
-            return f"{why}; name a target to undo it"
+            return f"{why}; name a target to undo it: {command}"
         return f"{why}; 'backfill_migration_code --from-git' looks for its source"
 
     def losses(self, plan: Plan) -> list[Lost]:

@@ -7,7 +7,7 @@ Nothing is executed. What was changed after it was signed is never trusted, whoe
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from django.core.management.base import CommandError
@@ -50,6 +50,11 @@ class Doubt:
         return self.status.stored
 
     @property
+    def is_of_git(self) -> bool:
+        """Whether a key of ours has signed it, and all that is missing is a person who agrees to what Git had."""
+        return self.row.strict_verdict is Verdict.VERIFIED
+
+    @property
     def record_id(self) -> int | None:
         """The record that it would count as proven for: the one that it names, if that is there."""
         return self.row.record_id if self.row.record_id == self.status.record_id else None
@@ -77,7 +82,9 @@ class Trust:
         doubts = (_doubt(status, texts.get(status.key, ""), contents) for status in self.statuses)
         # Of what we have signed, the row verifies where a text was changed beside it.
         self.doubts = [
-            doubt for doubt in doubts if doubt.reason or doubt.row.strict_verdict is not Verdict.VERIFIED
+            doubt
+            for doubt in doubts
+            if doubt.reason or doubt.row.strict_verdict is not Verdict.VERIFIED or _lacks_consent(doubt.row)
         ]
 
     def _asked_for(self, app_label: str | None, name: str | None) -> list[Status]:
@@ -116,7 +123,8 @@ class Trust:
                     raise changed_meanwhile(doubt.key)
                 serial = next_serial(doubt.row.serial, doubt.row.newest)
                 by_whom = f"it was signed with the key {doubt.row.key_fingerprint or 'of nobody'}"
-                entries.append(self._sign(doubt.row, serial, doubt.record_id, by_whom))
+                detail = "it was found in Git" if doubt.is_of_git else by_whom
+                entries.append(self._sign(doubt.row, serial, doubt.record_id, detail, agreed=True))
             for row in renewed:
                 again = f"signed again, with the first key after {row.key_fingerprint}"
                 entries.append(self._sign(row, row.serial, row.record_id, again))
@@ -124,12 +132,31 @@ class Trust:
             if entries and audit_log.is_there():
                 audit_log.note(entries)
 
-    def _sign(self, row: StoredMigration, serial: int, record_id: int | None, detail: str) -> AuditEntry:
-        if not self.store.sign(row, serial=serial, record_id=record_id):
+    def _sign(
+        self,
+        row: StoredMigration,
+        serial: int,
+        record_id: int | None,
+        detail: str,
+        *,
+        agreed: bool = False,
+    ) -> AuditEntry:
+        if not self.store.sign(row, serial=serial, record_id=record_id, metadata=_as_agreed(row, agreed)):
             raise changed_meanwhile(row.key)
         return AuditEntry(
             Event.SIGNED, row.key, record_id=record_id, digest=row.digest, serial=serial, detail=detail
         )
+
+
+def _lacks_consent(row: StoredMigration) -> bool:
+    return row.is_found_in_git and not row.metadata.agreed
+
+
+def _as_agreed(row: StoredMigration, agreed: bool) -> str:
+    """Return the metadata of a row, which say from then on that a person has agreed to what Git had."""
+    if not (agreed and row.is_found_in_git):
+        return row.metadata_text
+    return replace(row.metadata, agreed=True).as_text()
 
 
 def _doubt(status: Status, text: str, contents: Mapping[str, bytes]) -> Doubt:

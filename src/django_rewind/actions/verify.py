@@ -28,6 +28,7 @@ from ..schema.graph import in_applied_order
 from ..sources.bundle.collector import Collector
 from ..sources.bundle.importer import StoredImporter
 from ..sources.compare import same_operations
+from ..sources.consent import Consent
 from ..sources.recovered import RecoveredMigration
 from ..sources.stored import StoredMigration, how_to_replace, why_unusable
 from ..storage import records
@@ -90,7 +91,7 @@ class Verifier:
         self.files = loader.files
         self.snapshot = with_unrecorded(with_comparisons(loader), connection)
         self.statuses = [status for status in statuses(self.snapshot) if status.stored or status.is_applied]
-        self._isolation = StoredImporter(Collector())
+        self._isolation = StoredImporter(Collector(), Consent(counts_agreed=True))
 
     def findings(self) -> Iterator[Finding]:
         """Load one after the other, yield what came of each, and note it."""

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     # Executed by the few processes that have something to recover, not by every one
     # in which we are installed.
     from ..sources.bundle.importer import StoredImporter
+    from ..sources.consent import Consent
     from ..sources.recovered import RecoveredMigration
 
 
@@ -76,12 +77,23 @@ class RewindLoader(InventoryLoader):
     # The targets that were asked for by name or prefix.
     asked: frozenset[Key] = frozenset()
 
+    # What may be executed although it was found in Git.
+    @cached_property
+    def consent(self) -> Consent:
+        from ..sources.consent import Consent
+
+        return Consent(counts_agreed=True)
+
+    def set_consent(self, consent: Consent) -> None:
+        """Have another consent count, for what is recovered already, too."""
+        self.consent = self.importer.consent = consent
+
     # What recovered migrations share of what they were executed with.
     @cached_property
     def importer(self) -> StoredImporter:
         from ..sources.bundle.importer import StoredImporter
 
-        return StoredImporter()
+        return StoredImporter(consent=self.consent)
 
     def close_importer(self) -> None:
         """Put away what stored code was executed with, if any was."""

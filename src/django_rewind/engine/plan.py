@@ -98,6 +98,12 @@ class PlanStep:
         return [_describe(operation, backwards=self.backwards) for operation in self.migration.operations]
 
     @property
+    def commit(self) -> str:
+        """The commit in which its code was found, if it came from Git."""
+        migration = self.migration
+        return migration.stored.metadata.commit if isinstance(migration, RecoveredMigration) else ""
+
+    @property
     def is_reversible(self) -> bool:
         return all(map(is_reversible, self.migration.operations))
 
@@ -111,6 +117,7 @@ class PlanStep:
         return {
             **_named(self.key),
             "origin": self.origin,
+            "commit": self.commit,
             "operations": [text for text, _ in self.description],
             "reversible": self.is_reversible,
             "losses": [lost.as_data() for lost in self.losses],
@@ -171,6 +178,11 @@ class Plan:
     @property
     def stored_steps(self) -> list[RecoveredMigration]:
         return [migration for migration, _ in self.migrations if isinstance(migration, RecoveredMigration)]
+
+    @property
+    def stored_code(self) -> list[RecoveredMigration]:
+        """All the stored code in reach, whether it is among the steps or not."""
+        return [*self.applied_versions.values(), *self.recovered.values()]
 
     @cached_property
     def has_stored_steps(self) -> bool:

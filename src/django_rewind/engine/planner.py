@@ -279,7 +279,7 @@ class Preparation:
 
     @property
     def _stored(self) -> list[RecoveredMigration]:
-        return [*self.plan.applied_versions.values(), *self.plan.recovered.values()]
+        return self.plan.stored_code
 
     def _load(self) -> None:
         """

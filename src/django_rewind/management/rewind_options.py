@@ -18,6 +18,7 @@ _FLAGS = {
     "--include-renamed": "Undo also missing migrations that are on disk under another name.",
     "--include-stale-apps": "Also undo missing migrations of apps that are not installed any more.",
     "--allow-data-loss": "With --noinput: rows may be lost or changed, and that is meant.",
+    "--allow-found-in-git": "With a target: execute also stored source that was found in Git and that nobody has agreed to.",
     "--atomic": "All of it or nothing: everything that is undone, and applied again, in one transaction.",
     "--migrate": "Run 'migrate' when the rewind is done.",
 }
@@ -90,6 +91,8 @@ def parse(options: dict[str, Any]) -> None:
         )
     if options["redo_modified"] and name:
         problems.append("--redo-modified takes no name of a migration; --redo does.")
+    if options["allow_found_in_git"] and not name:
+        problems.append("--allow-found-in-git takes a target: 'rewind app_label migration_name'.")
     if options["lock_timeout"] is not None and not options["lock_timeout"] >= 0:
         problems.append("--lock-timeout takes a number of seconds, 0 or more.")
     if problems:

@@ -37,6 +37,8 @@ def lines(plan: Plan) -> Iterator[_Line]:
 
 def _lines_of_step(step: PlanStep, *, fake: bool) -> Iterator[_Line]:
     where = "only marked as unapplied" if fake else _ORIGINS[step.origin]
+    if step.commit and not fake:
+        where += f", found in Git in commit {step.commit[:10]}"
     yield f"{label(step.key)} ({where})", "MIGRATE_HEADING"
     for text, is_error in [] if fake else step.description:
         yield f"    {text}", "WARNING" if is_error else ""

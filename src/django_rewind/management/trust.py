@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import wraps
 from typing import Any
 
@@ -31,7 +31,7 @@ from django_rewind.sources.bundle.manifest import BundleMember
 from django_rewind.sources.signing import Verdict
 from django_rewind.utils.files import read_file
 from django_rewind.utils.printable import with_zone
-from django_rewind.utils.types import label, names_of
+from django_rewind.utils.types import Key, label, names_of
 
 # Controls, invisible and overriding characters, surrogates, private and unassigned
 # ones, and what ends a line or paragraph beside the line feed.
@@ -86,7 +86,9 @@ def asking_for_trust(handle: Callable[..., None]) -> Callable[..., None]:
 
 def _is_trusted_now(command: Any, error: NotRecoverable, alias: str) -> bool:
     trust = Trust(connections[alias], error.key[0])
-    doubts = [doubt for doubt in trust.doubts if doubt.key == error.key and not doubt.reason]
+    doubts = [
+        doubt for doubt in trust.doubts if doubt.key == error.key and not doubt.reason and not doubt.is_of_git
+    ]
     try:
         agreed = [doubt for doubt in doubts if _agrees(command, doubt)]
     except PromptCancelled:
@@ -107,12 +109,25 @@ def _sign(command: Any, trust: Trust, agreed: list[Doubt], renewed: Any = ()) ->
         command.stdout.write(f"{plainly(label(row.key))} is signed with the first key.")
 
 
-def _agrees(command: Any, doubt: Doubt) -> bool:
+def confirm_execution(command: Any, connection: Any, keys: Collection[Key]) -> None:
+    """
+    Show what was found in Git, and go on only after a yes to each.
+
+    Raises:
+        CommandError: a no, or nobody can answer.
+    """
+    trusts = [Trust(connection, app_label) for app_label in sorted({app_label for app_label, _ in keys})]
+    for doubt in (doubt for trust in trusts for doubt in trust.doubts):
+        if doubt.key in keys and not doubt.reason and not _agrees(command, doubt, "Execute it?"):
+            raise PromptCancelled
+
+
+def _agrees(command: Any, doubt: Doubt, question: str = "Sign it?") -> bool:
     for line in _lines(doubt):
         command.stdout.write(plainly(line))
     command.stdout.flush()
     return agrees(
-        "Sign it?",
+        question,
         f"There is nobody to ask whether {_name(doubt)} can be trusted: run it at a terminal.",
     )
 
@@ -135,10 +150,7 @@ def _lines(doubt: Doubt) -> Iterator[str]:
     """Yield the lines that show a stored migration which a person is asked to trust."""
     row, metadata = doubt.row, doubt.row.claimed_metadata
     yield f"{label(doubt.key)}:"
-    if row.strict_verdict is Verdict.UNSIGNED:
-        yield "  It is not signed."
-    else:
-        yield f"  It was signed with a key that is not known here, with the fingerprint {row.key_fingerprint}."
+    yield from _lines_of_signature(doubt)
     when = f", stored {with_zone(row.stored_at)}" if row.stored_at else ""
     # As the rest of it, in one language.
     with override(None):
@@ -186,6 +198,19 @@ def _here(doubt: Doubt, member: BundleMember) -> str | None:
         return read_file(folder.joinpath(member.name)).decode() if folder else None
     except (OSError, UnicodeDecodeError):
         return None
+
+
+def _lines_of_signature(doubt: Doubt) -> Iterator[str]:
+    """Yield whose word there is for it."""
+    row = doubt.row
+    if row.is_found_in_git:
+        yield f"  It was found in Git, in commit {row.metadata.commit} of {row.metadata.committed}."
+    if doubt.is_of_git:
+        yield "  Nobody has agreed to execute it."
+    elif row.strict_verdict is Verdict.UNSIGNED:
+        yield "  It is not signed."
+    else:
+        yield f"  It was signed with a key that is not known here, with the fingerprint {row.key_fingerprint}."
 
 
 def _compared(what: str, stored: str, here: str | None) -> Iterator[str]:

@@ -60,6 +60,8 @@ class Metadata:
     # Of a text that was found in git: the commit, and when that was.
     commit: str = ""
     committed: str = ""
+    # Whether a person was shown all of that text, with its bundle, and agreed to it.
+    agreed: bool = False
     # What the operations came to, as code, where the text does not spell them out.
     evaluated: list[str] | None = None
     # The DEFAULT_AUTO_FIELD of that time, where a model was made without a key.
@@ -71,6 +73,8 @@ class Metadata:
         if not self.commit:
             # As earlier versions wrote it, and can read it.
             del data["commit"], data["committed"]
+        if not self.agreed:
+            del data["agreed"]
         if self.evaluated is None:
             del data["evaluated"]
         if not self.auto_field:
@@ -84,10 +88,6 @@ class Metadata:
             dependencies=[moved.get(key, key) for key in self.dependencies],
             run_before=[moved.get(key, key) for key in self.run_before],
         )
-
-    def as_applied(self, applied: Metadata) -> Metadata:
-        """Return the same with what was noted of the operations when the migration was applied."""
-        return replace(self, **{name: getattr(applied, name) for name in _OF_OPERATIONS})
 
     @property
     def is_described(self) -> bool:
@@ -126,10 +126,6 @@ class Metadata:
             if not is_valid(data.get(name)):
                 raise ValueError(f"metadata cannot be read ({name} is not what it should be)")
         return metadata
-
-
-# What hangs on where a migration was executed, and is not told by its text alone.
-_OF_OPERATIONS = ("operations", "effects", "evaluated", "auto_field", "django", "python")
 
 
 def _series(version: str) -> str:
@@ -183,6 +179,7 @@ _VALID: dict[str, Callable[[Any], bool]] = {
     "auto_field": _is_text,
     "commit": _is_text,
     "committed": _is_text,
+    "agreed": lambda value: value is None or isinstance(value, bool),
 }
 
 

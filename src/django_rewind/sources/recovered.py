@@ -143,7 +143,7 @@ class RecoveredMigration(Migration):
 
     def _verified(self, text: str | None) -> str:
         stored = self.stored
-        unusable = why_unusable(stored)
+        unusable = why_unusable(stored) or self._importer.consent.why_not(stored)
         if unusable is not None:
             raise unusable
         text = self._reader.texts([stored.key]).get(stored.key) if text is None else text

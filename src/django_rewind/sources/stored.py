@@ -109,6 +109,15 @@ class StoredMigration:
         return replace(self, has_other_text=signing.digest(text) != self.digest)
 
     @property
+    def is_found_in_git(self) -> bool:
+        """Whether its metadata say that the text came from Git, and not from a file."""
+        try:
+            return bool(self.metadata.commit)
+        except ValueError:
+            # It is never used.
+            return False
+
+    @property
     def verdict(self) -> Verdict:
         """
         What the row is worth. The text has to match `digest` as well: see `with_text`.

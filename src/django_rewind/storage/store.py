@@ -327,14 +327,23 @@ class Store(StoredFacts):
         )
         return wanted in set(present)
 
-    def sign(self, row: StoredMigration, *, serial: int, record_id: int | None) -> bool:
-        """Sign a row with the first key if it is still as it was read, and return whether it was."""
-        signed = replace(row, serial=serial, record_id=record_id)
+    def sign(
+        self, row: StoredMigration, *, serial: int, record_id: int | None, metadata: str | None = None
+    ) -> bool:
+        """
+        Sign a row with the first key if it is still as it was read, and return whether it was.
+
+        Args:
+            metadata: what takes the place of its metadata.
+        """
+        metadata = row.metadata_text if metadata is None else metadata
+        signed = replace(row, serial=serial, record_id=record_id, metadata_text=metadata)
         signature, fingerprint = signing.sign(signed.signed)
         as_it_was_read = self._row_of(row.key).filter(
             **{column: getattr(row, name) for column, name in _AS_READ.items()}
         )
         updated = as_it_was_read.update(
+            metadata=metadata,
             signature=signature,
             key_fingerprint=fingerprint,
             serial=serial,

@@ -43,7 +43,7 @@ def test_files_come_and_go(shop):
         shop.configure(DJANGO_REWIND_ENABLED=False)
         shop.manage("migrate")
         shop.configure(DJANGO_REWIND_ENABLED=True)
-    shop.manage("backfill_migration_code", "--from-git")
+    shop.manage("backfill_migration_code", "--from-git", answer="yes")
     shop.manage("restore_migrations", "shop", "0002")
     assert "stock" in shop.read("shop/migrations/0002_stock.py")
 

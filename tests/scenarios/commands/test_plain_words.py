@@ -76,6 +76,6 @@ def test_changed_source_without_a_file(left):
     result = left.refused("rewind", "--noinput", naming=f"'{command} --from-git'")
     assert "takes the file" not in result.stderr
 
-    left.manage(*command.split()[1:], "--from-git")
+    left.manage(*command.split()[1:], "--from-git", answer="yes")
     left.manage("rewind", "shop", "0001", "--noinput")
     assert left.applied("shop") == ["0001_initial"]

@@ -412,7 +412,8 @@ def test_replaced(left, columns, from_git):
     if not from_git:
         left.switch("feature")
 
-    done = left.manage("backfill_migration_code", "shop", *(["--from-git"] if from_git else []))
+    options = {"answer": "yes"} if from_git else {}
+    done = left.manage("backfill_migration_code", "shop", *(["--from-git"] if from_git else []), **options)
 
     left.switch("main")
     assert f"Of shop.{NAME}, its stored source" in done.stderr
@@ -562,7 +563,7 @@ def test_names_of_any_alphabet(shop):
     shop.execute("UPDATE django_migrations_code SET proof = '' WHERE migration_name = %s", name)
     shop.refused("migrate", "shop", "0001", naming=name)
     assert not executed(shop)
-    shop.manage("backfill_migration_code", "shop", "--from-git")
+    shop.manage("backfill_migration_code", "shop", "--from-git", answer="yes")
 
     shop.manage("migrate", "shop", "0001")
 

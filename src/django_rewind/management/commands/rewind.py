@@ -25,7 +25,8 @@ from django_rewind.management.migrating import migrate
 from django_rewind.management.reporting import ReportingCommand
 from django_rewind.management.rewind_options import add_arguments, in_words, only_shows, parse
 from django_rewind.management.rewind_text import lines, lines_of_renames, question, remarks
-from django_rewind.management.trust import asking_for_trust
+from django_rewind.management.trust import asking_for_trust, confirm_execution
+from django_rewind.sources.consent import Consent
 from django_rewind.utils.advice import on_database
 from django_rewind.utils.compat import is_called_from_command_line
 from django_rewind.utils.types import APP_LABEL, NO_CHANGES, RecordChanges
@@ -58,6 +59,8 @@ class Command(ReportingCommand):
     def handle(self, **options: Any) -> None:
         parse(options)
         self.options = options
+        #: What was found in Git is executed only where a target is named.
+        self.consent = Consent(counts_agreed=bool(options["migration_name"]))
         self.verbosity: int = options["verbosity"]
         is_run = not (only_shows(options) or options["sql"])
         #: Where everything goes that is not what was asked for.
@@ -87,6 +90,8 @@ class Command(ReportingCommand):
         plan = transition.plan
         plan.fake = options["fake"]
         self.rewind = transition.rewind
+        if not only_shows(options):
+            self._agree_to_what_git_had(plan)
         self.rewind.check_use_of_files(plan, load=not only_shows(options))
         if options["sql"]:
             lines = sql_of(self.rewind, plan) if plan else ["-- Nothing to rewind."]
@@ -129,7 +134,7 @@ class Command(ReportingCommand):
             stale_apps = None
         elif app_label and app_label not in {config.label for config in apps.get_app_configs()}:
             stale_apps = [app_label]
-        rewind = Rewind(connection, self.migration_progress_callback, stale_apps, foreseen)
+        rewind = Rewind(connection, self.migration_progress_callback, stale_apps, foreseen, self.consent)
         rewind.includes_renamed = self.options["include_renamed"]
         rewind.runner.whole = self.whole
         # Whoever waits for this run can read in the audit log whose it is.
@@ -193,6 +198,18 @@ class Command(ReportingCommand):
                 self.stdout.write(on_database(line, self.options["database"]))
         if plan.losses and self.verbosity >= 1:
             self.stdout.write(f"This {at_stake(plan.losses, 'loses what is in')}.", self.style.WARNING)
+
+    def _agree_to_what_git_had(self, plan: Plan) -> None:
+        """Have a person, or an option, agree to what was found in Git, before any of it is executed."""
+        found = {row.key for row in plan.stored_code if not self.consent.covers(row.stored)}
+        if plan.fake or not found or not self.options["migration_name"]:
+            return
+        if self.options["interactive"] and not (self.options["sql"] or self.options["allow_found_in_git"]):
+            (connection,) = self.connections(self.options)
+            confirm_execution(self, connection, found)
+            self.consent.keys |= found
+        elif self.options["allow_found_in_git"]:
+            self.consent.keys |= found
 
     def _confirm(self, question: str) -> None:
         confirm(question, "There is nobody to ask. Use --noinput to rewind without a question.")

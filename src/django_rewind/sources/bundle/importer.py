@@ -28,6 +28,7 @@ from typing import Any
 
 from ...schema.graph import closure
 from ...utils.syntax import dotted_names
+from ..consent import Consent
 from ..signing import digest
 from .changes import BundleChanges, Contents, StoredModule
 from .collector import Collector
@@ -46,7 +47,9 @@ class StoredImporter:
     ran with different versions of it each get theirs.
     """
 
-    def __init__(self, collector: Collector | None = None) -> None:
+    def __init__(self, collector: Collector | None = None, consent: Consent | None = None) -> None:
+        # Without one, nothing that was found in Git is executed.
+        self.consent = consent or Consent()
         self.executed: dict[tuple[Any, ...], ModuleType] = {}
         # Modules under way, with what stood in sys.modules in their place.
         self._shown: dict[str, ModuleType | None] = {}
