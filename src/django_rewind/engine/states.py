@@ -242,13 +242,18 @@ class Simulation:
         return before
 
     def after(self, steps: Iterable[Migration]) -> Any:
-        """Return the state, not rendered, that migrations leave behind that are applied one after the other."""
+        """
+        Return the state, not rendered, that migrations leave behind that are applied one after the other.
+
+        Its indexes and constraints name the fields as they are called in the end.
+        """
         state = self.empty()
         migration = None
         try:
             for migration in steps:
                 look_for_fields(migration, state)
                 look_for_models(migration, state, backwards=False, rebuilds=self.rebuilds)
+                rename_in_indexes(migration, state)
                 state = mutated(migration, state)
         except Exception as error:
             assert migration is not None
@@ -364,6 +369,39 @@ def mutated(migration: Migration, state: Any) -> Any:
     if any(effect["effect"] == "rename_field" for effect in effects_of(migration)):
         copy_relations(state)
     return migration.mutate_state(state, preserve=False)
+
+
+def rename_in_indexes(migration: Migration, state: Any) -> None:
+    """
+    Have indexes and constraints of a state name fields as a migration renames them.
+
+    Those of the database follow the column. Django's state leaves their fields as they were, so that
+    another field of that name would count as theirs.
+    """
+    now = {key: key for key in state.models}
+    for effect in effects_of(migration):
+        if not effect["state"] or effect["effect"] not in ("rename_model", "rename_field"):
+            continue
+        key = (migration.app_label, effect["model"])
+        if effect["effect"] == "rename_model":
+            now[migration.app_label, effect["to"]] = now.pop(key, key)
+        elif model := state.models.get(now.get(key)):
+            for name in ("indexes", "constraints"):
+                known = model.options.get(name)
+                if known:
+                    model.options[name] = [_with_field(one, effect["field"], effect["name"]) for one in known]
+
+
+def _with_field(index: Any, old: str, new: str) -> Any:
+    """Return an index or a constraint, of which a name in descending order has a minus, with the new name of a field."""
+    fields = getattr(index, "fields", ())
+    if old in (field.lstrip("-").lower() for field in fields):
+        index = index.clone()
+        index.fields = type(fields)(
+            field.replace(field.lstrip("-"), new) if field.lstrip("-").lower() == old else field
+            for field in fields
+        )
+    return index
 
 
 def look_for_models(migration: Migration, state: Any, *, backwards: bool, rebuilds: bool) -> None:
