@@ -98,8 +98,12 @@ def check_versions(
         except Exception:  # noqa: BLE001 (whatever an operation raises: other states are looked for then)
             return None
         meant, there, here = _draw(connection, *states)
-        made = sorted(here.keys() & there.keys() - meant.keys())
-        return describe_thing(made[0]) if made else None
+        made = here.keys() & there.keys() - meant.keys()
+        if not made:
+            # It may have another column.
+            return _first_overwritten(steps, states[1])
+        # A model says more than its columns.
+        return describe_thing(min(made, key=lambda thing: (thing[0] != "model", thing)))
 
     if not steps or not made_again(steps, versions):
         return
@@ -108,6 +112,18 @@ def check_versions(
         what = made_again(steps[:count], {key: version})
         if what:
             raise MadeAlready(key_of(steps[count - 1]), key, what)
+
+
+def _first_overwritten(steps: Migrations, state: Any) -> str | None:
+    """Return the first model or field whose name steps give to another one, or None; the state is changed."""
+    for step in steps:
+        for what in _overwritten(step, state):
+            return what
+        try:
+            state = mutated(step, state)
+        except Exception:  # noqa: BLE001 (whatever an operation raises: other states are looked for then)
+            break
+    return None
 
 
 def _in_one(state: Any, migrations: Migrations) -> Any:
@@ -187,7 +203,7 @@ class _Question:
         state = unrendered(state)
         for migration in migrations:
             if looks:
-                _refuse_to_overwrite(migration, state)
+                _refuse_to_overwrite(migration, state, backwards=backwards)
                 look_for_fields(migration, state)
                 look_for_models(migration, state, backwards=backwards, rebuilds=self.backend.rebuilds_tables)
             state = mutated(migration, state)
@@ -257,15 +273,33 @@ class _Question:
         )
 
 
-def _refuse_to_overwrite(migration: Migration, state: Any) -> None:
-    """Django's state takes a new model for one that is there."""
-    models = set(state.models)
+def _refuse_to_overwrite(migration: Migration, state: Any, *, backwards: bool) -> None:
+    """
+    Django's state takes a new model or a new field for the one that is there.
+
+    Backwards, a field may be one that was removed again before the other was made.
+    """
+    for what in _overwritten(migration, state, with_fields=not backwards):
+        raise ValueError(f"there is {what} already")
+
+
+def _overwritten(migration: Migration, state: Any, *, with_fields: bool = True) -> Iterator[str]:
+    """Yield the models and fields of a state whose names a migration gives to others."""
+    known = {key: {name.lower() for name in model.fields} for key, model in state.models.items()}
     for effect in effects_of(migration):
-        key = (migration.app_label, effect.get("model", ""))
-        if effect["effect"] in ("delete_model", "rename_model"):
-            models.discard(key)
-        if effect["effect"] in ("create_model", "rename_model"):
+        if not effect["state"] or effect["effect"] == "opaque":
+            continue
+        kind, key = effect["effect"], (migration.app_label, effect["model"])
+        fields = known.pop(key, set()) if kind in ("delete_model", "rename_model") else known.get(key, set())
+        if kind in ("remove_field", "rename_field"):
+            fields.discard(effect["field"])
+        if kind in ("create_model", "rename_model"):
             made = (key[0], effect.get("to") or key[1])
-            if made in models:
-                raise ValueError(f"there is a model '{made[1]}' already")
-            models.add(made)
+            if made in known:
+                yield f"the model '{made[1]}'"
+            known[made] = {*effect["fields"]} if kind == "create_model" else fields
+        if kind in ("add_field", "rename_field"):
+            name = effect.get("to") or effect["field"]
+            if with_fields and name in fields:
+                yield f"the field '{key[1]}.{name}'"
+            fields.add(name)

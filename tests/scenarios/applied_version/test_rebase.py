@@ -142,6 +142,11 @@ def together(*names: str) -> str:
     return f"migrations.AlterUniqueTogether('product', {{{names!r}}})"
 
 
+# Another column gets the name of the one that has been renamed.
+NAME = add("product", "name", "CharField(max_length=50, null=True)")
+INDEX = "migrations.AddIndex('product', models.Index(fields=['-name', 'id'], name='by_name'))"
+CONSTRAINT = "migrations.AddConstraint('product', models.UniqueConstraint(fields=['name'], name='one_name'))"
+
 CHANGED_ON_BOTH_SIDES = {
     "table": (table("product", "wasps"), table("product", "bees")),
     "field": (
@@ -155,6 +160,8 @@ CHANGED_ON_BOTH_SIDES = {
     ),
     "renamed model": (STOCK, rename_model("Product", "Thing")),
     "renamed field": (alter("product", "name", "TextField()"), rename_field("product", "name", "title")),
+    "index": (f"{rename_field('product', 'name', 'title')}, {NAME}", INDEX),
+    "constraint": (f"{rename_field('product', 'name', 'title')}, {NAME}", CONSTRAINT),
 }
 
 
@@ -341,6 +348,7 @@ def test_the_same_name_with_other_content(shop):
     settles(shop, "--redo-modified")
 
 
+LINK = "ForeignKey('shop.Product', models.CASCADE, null=True)"
 SQL = "migrations.RunSQL('ALTER TABLE shop_product ADD COLUMN stock integer NULL', 'ALTER TABLE shop_product DROP COLUMN stock', "
 MOVED = {
     "column": STOCK,
@@ -348,8 +356,8 @@ MOVED = {
     "table": create("Gift"),
     "renamed table": rename_model("Product", "Thing"),
     "renamed column": rename_field("product", "name", "title"),
-    "index": "migrations.AddIndex('product', models.Index(fields=['name'], name='by_name'))",
-    "constraint": "migrations.AddConstraint('product', models.UniqueConstraint(fields=['name'], name='one_name'))",
+    "index": INDEX,
+    "constraint": CONSTRAINT,
     "join table": add("product", "others", "ManyToManyField('shop.Product')"),
 }
 
@@ -365,6 +373,19 @@ def test_a_part_of_it_was_moved_to_a_new_file(shop, case):
     shop.migration("shop.0004_y", MOVED[case], after="0003_m")
 
     shop.refused("migrate", naming=("shop.0002_x", "shop.0004_y", "--redo-modified"))
+
+    settles(shop, "--redo-modified")
+
+
+def test_another_column_of_the_same_name(shop):
+    """The field is there already, be its column called something else."""
+    with shop.on_branch("feature"):
+        shop.migration("shop.0002_x", PRICE, add("product", "box", LINK), after="0001_initial")
+        shop.manage("migrate")
+    shop.migration("shop.0002_x", PRICE, after="0001_initial")
+    shop.migration("shop.0003_y", add("product", "box", "IntegerField(default=1)"), after="0002_x")
+
+    shop.refused("migrate", naming=("shop.0002_x", "shop.0003_y", "product.box", "--redo-modified"))
 
     settles(shop, "--redo-modified")
 
