@@ -298,6 +298,8 @@ class Trial:
             before = picture(database)
             result = self.new.run(*self.finish)
         after = picture(database)
+        if "Traceback" in result.output and self._is_as_with_django_alone(command, result):
+            return Outcome(REFUSED, "by Django", _short(result))
         if "Traceback" in result.output:
             return Outcome("traceback", result.stderr.strip().splitlines()[-1], _short(result))
         if result.returncode:
@@ -325,6 +327,16 @@ class Trial:
         result = self.new.run("migrate", "--verbosity", "0", plain=True)
         self.reference_said = str(result)
         return None if result.returncode else picture(database)
+
+    def _is_as_with_django_alone(self, command: tuple[str, ...], result: Result) -> bool:
+        """Say whether every file is there, as it was applied, and Django alone fails in the same way."""
+        if command[0] != "migrate" or not set(self.history.old) <= set(self.history.rebased):
+            return False
+        database = self._prepared(plain=True)
+        assert database is not None
+        self.new.use(database)
+        alone = self.new.run(*command, plain=True)
+        return alone.stderr.strip().splitlines()[-1:] == result.stderr.strip().splitlines()[-1:]
 
     def _prepared(self, *, plain: bool = False) -> Database | None:
         """Return a database with the base, rows, the feature, and rows again."""
