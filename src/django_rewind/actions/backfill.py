@@ -23,6 +23,7 @@ from .. import conf
 from ..engine.capture import Packing
 from ..exceptions import NotInitialized
 from ..git.repository import GitUnavailable, Repository
+from ..inventory.contradictions import contradictions
 from ..inventory.loader import loader_of
 from ..inventory.snapshot import FileStatus
 from ..models import Origin
@@ -123,7 +124,16 @@ class Backfill:
             if key in self.snapshot.files:
                 record = self.records.get(key)
                 packing.add(self.disk[key], record.pk if record is not None else None)
+        self._leave_out_contradictions(packing)
         self._take(packing, {})
+
+    def _leave_out_contradictions(self, packing: Packing) -> None:
+        """Leave out files that are known to be other ones than what was applied: that takes a person."""
+        files = {entry.key: entry.text for entry in packing.entries}
+        for key, contradiction in contradictions(self.connection, files, self.snapshot.applied).items():
+            if not contradiction.is_of_before:
+                packing.failed[key] = f"{contradiction.reason} {contradiction.next_step}"
+        packing.entries = [entry for entry in packing.entries if entry.key not in packing.failed]
 
     def look_in_git(self, revision: str = "") -> None:
         """

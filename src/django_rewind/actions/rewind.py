@@ -21,7 +21,7 @@ from django.db.migrations.state import ModelState
 from ..engine import hooks
 from ..engine.loader import RewindLoader
 from ..engine.plan import Lost, Plan
-from ..engine.planner import modified_rows, rows_that_differ, with_way_out
+from ..engine.planner import contradicted, modified_rows, rows_that_differ, with_way_out
 from ..engine.preflight import check_reversible, losses_of, pruned_original
 from ..engine.progress import how_far_back
 from ..engine.transactions import STOPS, check_atomic
@@ -358,6 +358,7 @@ class Rewind:
             raise FileNotUsable(key, "it is not among what would be undone.")
         rows = rows_that_differ(self.loader, self._apps_with_records) if wanted else []
         differing = {row.key for row in rows if row.key in wanted and (not load or self._differs(row))}
+        differing |= contradicted(self.loader, wanted - differing).keys()
         for key in sorted(wanted - differing):
             raise FileNotUsable(key, "it does not differ from what ran.")
 

@@ -30,6 +30,7 @@ from ..sources.bundle.importer import StoredImporter
 from ..sources.compare import same_operations
 from ..sources.consent import Consent
 from ..sources.recovered import RecoveredMigration
+from ..sources.signing import Verdict
 from ..sources.stored import StoredMigration, how_to_replace, why_unusable
 from ..storage import records
 from ..storage.audit_log import AuditEntry, AuditLog
@@ -114,7 +115,8 @@ class Verifier:
         problem, next_step, differs = "", "", status.differs
         if status.stored is None:
             problem = status.reason_against.reason if status.reason_against else ""
-            next_step = _how_to_store(status)
+            contradiction = self.snapshot.contradicted.get(status.key)
+            next_step = contradiction.next_step if contradiction else _how_to_store(status)
         else:
             try:
                 loaded = self._load(status, status.stored, text)
@@ -178,7 +180,8 @@ def accept(connection: Any, status: Status, *, warn: capture.Warn) -> str:
     if status.record_id is None or migration is None:
         what = "not applied" if status.record_id is None else "without a file"
         raise CommandError(f"{name} is {what}: only the file of an applied migration can be accepted.")
-    if status.is_bound and not status.has_other_text:
+    is_verified = status.stored is not None and status.stored.verdict is Verdict.VERIFIED
+    if is_verified and status.is_bound and not status.has_other_text:
         return f"{name} is stored as its file has it: there is nothing to accept."
     if not capture.accept(connection, migration, status.record_id, warn=warn):
         raise CommandError(f"The file of {name} could not be stored. {UNCHANGED}")

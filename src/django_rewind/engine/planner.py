@@ -18,6 +18,7 @@ from ..exceptions import (
     StateConflict,
     StateNotBuilt,
 )
+from ..inventory.contradictions import contradicted_in
 from ..inventory.files import Files
 from ..inventory.snapshot import Comparison, FileStatus
 from ..schema.effects import effects_of
@@ -145,6 +146,8 @@ def _applied_versions(
         on_disk: Any = loader.disk_migrations[row.key]
         migration.take_place_of(on_disk)
         versions[row.key] = migration
+    by_files = plan.unapplied - {*versions} - {error.key for error in refused}
+    refused += contradicted(loader, (key for key in by_files if key not in by_file)).values()
     if refused:
         plan.obstacle = NotRecoverable.of_all(refused)
     # Those of a plan of ours: by now they may hold operations of others.
@@ -154,6 +157,15 @@ def _applied_versions(
         if isinstance(migration, RecoveredMigration) and migration.key not in loader.recovered
     )
     return versions
+
+
+def contradicted(loader: RewindLoader, keys: Iterable[Key]) -> dict[Key, NotRecoverable]:
+    """Return which of these must not be unapplied by their files, each with the error."""
+    wanted = [key for key in keys if key not in loader.recovered]
+    if not wanted or not loader.store_is_ready:
+        return {}
+    found = contradicted_in(loader.connection, loader.snapshot, wanted)
+    return {key: contradiction.error for key, contradiction in found.items()}
 
 
 def _recreated(loader: RewindLoader) -> set[Key]:

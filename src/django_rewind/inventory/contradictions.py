@@ -7,18 +7,20 @@ known by its text alone. Neither is trusted: they can have a person asked, and n
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ..exceptions import NotRecoverable
 from ..sources.compare import same_text
-from ..sources.signing import digest
+from ..sources.signing import Verdict, digest
 from ..storage.audit_log import AuditLog, LastApplied
 from ..storage.records import time_of
 from ..storage.store import Store
 from ..utils.printable import printable_name
-from ..utils.types import Applied, Key, label
+from ..utils.types import APP_LABEL, Applied, Key, label
+from .files import text_on_disk
+from .snapshot import Snapshot
 
 _OTHER_TEXT = "its file is not what was applied, as the audit log knows, and what was applied is not stored."
 _UNSIGNED = "its stored source is not signed, and its file is another program."
@@ -63,6 +65,26 @@ class Contradiction:
         return f"{label(self.key)} is not stored from its file: {self.reason} {self.next_step}"
 
 
+def contradicted_in(connection: Any, snapshot: Snapshot, keys: Iterable[Key]) -> dict[Key, Contradiction]:
+    """Return which of these have a file that must not count as what was applied, and no applied version."""
+    files = {
+        key: text
+        for key in keys
+        if key in snapshot.files
+        and key in snapshot.applied
+        and key[0] not in snapshot.excluded_apps
+        and not _has_applied_version(snapshot, key)
+        and (text := text_on_disk(key)) is not None
+    }
+    found = contradictions(connection, files, snapshot.applied)
+    return {key: contradiction for key, contradiction in found.items() if not contradiction.is_of_before}
+
+
+def _has_applied_version(snapshot: Snapshot, key: Key) -> bool:
+    stored = snapshot.bound(key)
+    return stored is not None and stored.verdict is Verdict.VERIFIED
+
+
 def contradictions(connection: Any, files: Mapping[Key, str], applied: Applied) -> dict[Key, Contradiction]:
     """
     Return which of these files are known to be other ones than what was applied.
@@ -71,6 +93,8 @@ def contradictions(connection: Any, files: Mapping[Key, str], applied: Applied) 
         files: the texts of the files of migrations that have no verified applied version.
         applied: the ids of their records, 0 for those of this very run.
     """
+    # What django-rewind's own migrations say is its own matter, and changes with its versions.
+    files = {key: text for key, text in files.items() if key[0] != APP_LABEL}
     if not files:
         return {}
     store, audit_log = Store(connection), AuditLog(connection)

@@ -150,6 +150,8 @@ class Snapshot:
     verifications: Mapping[Key, Verification] = field(default_factory=dict)
     # Of files that were compared with what is stored.
     comparisons: Mapping[Key, Comparison] = field(default_factory=dict)
+    # The files that are known to be other ones than what was applied, which is not stored; each with the error.
+    contradicted: Mapping[Key, NotRecoverable] = field(default_factory=dict)
     # The files that do the same as missing migrations, by those.
     renamed: Mapping[Key, Key] = field(default_factory=dict)
     # The names that applied migrations are going to have, by those that others know them by.
@@ -254,6 +256,8 @@ class Snapshot:
 
     def reason_against(self, key: Key) -> NotRecoverable | None:
         """Return why an applied migration could not be recovered, or None."""
+        if key in self.contradicted:
+            return self.contradicted[key]
         stored = self.stored.get(key)
         if stored is None:
             if key[0] in self.excluded_apps:

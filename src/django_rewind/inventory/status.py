@@ -24,6 +24,7 @@ from ..storage.facts import MissingBeforeInstall, Verification, Verifications
 from ..storage.store import Store
 from ..utils.printable import in_local_time, printable_name
 from ..utils.types import Key, some_of
+from .contradictions import contradicted_in
 from .files import Files
 from .loader import InventoryLoader, loader_of
 from .renames import renames
@@ -218,6 +219,10 @@ def with_comparisons(loader: InventoryLoader) -> Snapshot:
         verifications=Verifications(connection).newest(),
         comparisons=files.compare(row for row in bound if row is not None),
         renamed=renames(snapshot, files),
+        contradicted={
+            key: contradiction.error
+            for key, contradiction in contradicted_in(connection, snapshot, snapshot.applied).items()
+        },
     )
 
 

@@ -214,3 +214,134 @@ def test_row_gone_while_migrate_runs(shop):
     shop.write(f"shop/migrations/{NAME}.py", dedent(gone).replace("['']", "[]"))
 
     left_unbound(shop, "")
+
+
+# What was known as applied, and has lost its row or its binding
+
+
+@pytest.fixture
+def edited(shop):
+    """0002 is applied, and its file was edited since: what ran added a price, the file now a cost."""
+    shop.migration(f"shop.{NAME}", PRICE, after="0001_initial")
+    shop.manage("migrate")
+    shop.migration(f"shop.{NAME}", COST, after="0001_initial")
+    return shop
+
+
+def lose(shop: Project, how: str) -> None:
+    file = shop.read(f"shop/migrations/{NAME}.py")
+    if how == "row deleted":
+        shop.execute("DELETE FROM django_migrations_code WHERE migration_name = %s", NAME)
+    elif how == "record changed":
+        shop.execute("UPDATE django_migrations SET id = 7000 WHERE name = %s", NAME)
+    else:
+        columns = {
+            "binding taken away": {"record_id": None, "proof": ""},
+            "signature taken away": {"signature": "", "proof": ""},
+            "made to be the file": {"source_code": file, "digest": digest(file)},
+            "made to be the file, unsigned": {"source_code": file, "digest": digest(file), "signature": ""},
+            "made to be the file, unbound": {"source_code": file, "digest": digest(file), "record_id": None},
+        }[how]
+        change(shop, **columns)
+
+
+LOSSES = [
+    "row deleted",
+    "record changed",
+    "binding taken away",
+    "signature taken away",
+    "made to be the file",
+    "made to be the file, unsigned",
+    "made to be the file, unbound",
+]
+
+
+@pytest.mark.parametrize("how", LOSSES)
+def test_the_file_does_not_take_the_place_of_what_was_applied(edited, how):
+    """Nobody but a person says that an edited file counts: everything that needs to know asks."""
+    lose(edited, how)
+    accept = f"verify_migrations --accept shop {NAME}"
+    before = edited.rows("SELECT source_code, signature, record_id FROM django_migrations_code ORDER BY id")
+
+    said = edited.manage("migrate").stderr
+    edited.manage("migrate", "shop")
+    if how != "made to be the file":
+        assert accept in said
+    assert (
+        edited.rows("SELECT source_code, signature, record_id FROM django_migrations_code ORDER BY id")
+        == before
+    )
+    # Where it has lost nothing but its signature, what was applied is there to be looked at.
+    way_out = f"verify_migrations --sign shop {NAME}" if how == "signature taken away" else accept
+    for command in (["migrate", "shop", "0001"], ["rewind", "shop", "0001", "--noinput"]):
+        edited.refused(*command, naming=(f"shop.{NAME}", way_out))
+    report = edited.attempt("verify_migrations")
+    assert report.returncode == 1
+    assert accept in report.output
+    found = edited.attempt("backfill_migration_code")
+    assert accept in found.output
+    assert edited.columns("shop_product") == {"id", "name", "price"}
+
+    edited.manage("verify_migrations", "--accept", "shop", NAME)
+
+    assert stored(edited, "source_code", "provenance")[1] == "accepted"
+    assert f"shop.{NAME}" not in edited.manage("migrate").stderr
+    edited.manage("verify_migrations")
+    edited.execute("ALTER TABLE shop_product RENAME COLUMN price TO cost")
+    edited.manage("migrate", "shop", "0001")
+    assert edited.columns("shop_product") == {"id", "name"}
+
+
+def test_a_file_brought_back_is_stored(edited):
+    """That is the other way out: it is the one that was applied, comments apart."""
+    lose(edited, "row deleted")
+    edited.manage("migrate")
+    edited.migration(f"shop.{NAME}", PRICE, after="0001_initial")
+
+    assert "verify_migrations" not in edited.manage("migrate").output
+    edited.manage("migrate", "shop", "0001")
+    assert edited.columns("shop_product") == {"id", "name"}
+
+
+def test_the_same_program_is_no_other_file(shop):
+    """As long as the text that was applied is known, comments and docstrings do not count."""
+    file = shop.migration(f"shop.{NAME}", PRICE, after="0001_initial")
+    shop.manage("migrate")
+    file.write_text(f"# A remark.\n{file.read_text()}")
+    lose(shop, "binding taken away")
+
+    assert "verify_migrations" not in shop.manage("migrate").output
+    assert stored(shop, "source_code") == (file.read_text(),)
+
+
+def test_named_by_use_file_it_is_undone_by_its_file(edited):
+    """Who names the file has decided."""
+    lose(edited, "row deleted")
+    edited.execute("ALTER TABLE shop_product RENAME COLUMN price TO cost")
+
+    edited.manage("rewind", "shop", "0001", "--use-file", f"shop.{NAME}", "--noinput", "--allow-data-loss")
+
+    assert edited.columns("shop_product") == {"id", "name"}
+
+
+def test_marked_as_unapplied_without_a_question(edited):
+    """A fake run executes nothing of the file."""
+    lose(edited, "row deleted")
+
+    edited.manage("migrate", "shop", "0001", "--fake")
+
+    assert edited.applied("shop") == ["0001_initial"]
+
+
+def test_unapplied_and_applied_again_it_is_known_anew(shop):
+    """What the audit log knows of an earlier time does not count."""
+    shop.migration(f"shop.{NAME}", PRICE, after="0001_initial")
+    shop.manage("migrate")
+    shop.manage("migrate", "shop", "0001")
+    shop.migration(f"shop.{NAME}", COST, after="0001_initial")
+    shop.manage("migrate")
+    lose(shop, "row deleted")
+
+    assert "verify_migrations" not in shop.manage("migrate").output
+    shop.manage("migrate", "shop", "0001")
+    assert shop.columns("shop_product") == {"id", "name"}
