@@ -546,6 +546,7 @@ def sign(row: dict[str, Any]) -> None:
     if isinstance(row["serial"], int) and all(isinstance(value, str) for value in signed):
         row["signature"], row["key_fingerprint"] = signing.sign(
             payload(
+                row["signed_for"],
                 (row["app_label"], row["migration_name"]),
                 module=row["module"],
                 metadata=row["metadata"],
@@ -556,15 +557,19 @@ def sign(row: dict[str, Any]) -> None:
         )
         key = (row["app_label"], row["migration_name"])
         if isinstance(row["record_id"], int):
-            row["proof"] = binding_of(key, row["signature"], row["key_fingerprint"], row["record_id"])
+            row["proof"] = binding_of(
+                row["signed_for"], key, row["signature"], row["key_fingerprint"], row["record_id"]
+            )
 
 
 def verifies(row: dict[str, Any]) -> bool:
+    from django.db import connection
+
     from django_rewind.sources import signing
-    from django_rewind.storage.store import _stored
+    from django_rewind.storage.store import Store
 
     is_as_signed = isinstance(row["source_code"], str) and signing.digest(row["source_code"]) == row["digest"]
-    return is_as_signed and _stored(row).verdict is signing.Verdict.VERIFIED
+    return is_as_signed and Store(connection)._stored(row).verdict is signing.Verdict.VERIFIED
 
 
 def main() -> int:

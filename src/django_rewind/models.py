@@ -18,6 +18,7 @@ from .backends.fields import AnyTextField, NameField
 __all__ = [
     "NOT_DESCRIBED",
     "BaselineMigration",
+    "DatabaseIdentity",
     "Event",
     "MigrationCode",
     "MigrationCodeHistory",
@@ -111,6 +112,8 @@ class _StoredText(_Ours):
     proof = models.CharField(_("binding"), max_length=64, default="")
     # The how manieth text stored for this migration it is: an older one put back shows.
     serial = models.PositiveIntegerField(_("revision"), default=0)
+    # The identity of the database that it was signed for: a row copied from another one shows.
+    signed_for = models.CharField(_("identity of the database"), max_length=32, default="")
 
     class Meta(_Ours.Meta):
         abstract = True
@@ -170,6 +173,7 @@ class BaselineMigration(_Ours):
     record_id = models.BigIntegerField(_("record"))
     # When somebody said that it is known to be so.
     forgotten_at = models.DateTimeField(_("acknowledged at"), null=True)
+    signature = models.CharField(_("signature"), max_length=64, default="")
 
     class Meta(_Ours.Meta):
         db_table = "django_migrations_baseline"
@@ -180,6 +184,29 @@ class BaselineMigration(_Ours):
 
     def __str__(self) -> str:
         return f"{self.app_label}.{self.migration_name}"
+
+
+class DatabaseIdentity(_Ours):
+    """
+    What tells one database, and within PostgreSQL one schema, from all others: it is random.
+
+    Every signature covers it, so that what was signed for one database is worth nothing in another.
+    The first row that a key of ours has signed is the one that counts.
+    """
+
+    id = models.PositiveSmallIntegerField(primary_key=True)
+    identity = models.CharField(_("identity"), max_length=32)
+    signature = models.CharField(_("signature"), max_length=64, default="")
+    key_fingerprint = models.CharField(_("key fingerprint"), max_length=16, default="")
+    created_at = models.DateTimeField(_("created at"), auto_now_add=True)
+
+    class Meta(_Ours.Meta):
+        db_table = "django_migrations_identity"
+        verbose_name = _("identity of the database")
+        verbose_name_plural = _("identities of the database")
+
+    def __str__(self) -> str:
+        return self.identity
 
 
 class StoredContent(_Ours):
@@ -222,6 +249,8 @@ class MigrationVerification(_Ours):
     differs = models.CharField(_("differences"), max_length=64, default="")
     signature = models.CharField(_("signature of the stored source"), max_length=64)
     file_digest = models.CharField(_("digest of the file"), max_length=64, default="")
+    # Of all of this.
+    result_signature = models.CharField(_("signature"), max_length=64, default="")
 
     class Meta(_Ours.Meta):
         db_table = "django_migrations_code_verification"
@@ -259,6 +288,8 @@ class MigrationEvent(_Ours):
     pid = models.BigIntegerField(_("process"))
     commit = models.CharField(_("commit"), max_length=64, default="")
     branch = models.CharField(_("branch"), max_length=255, default="")
+    # Of what decides anything: all but the time, the duration and the circumstances.
+    signature = models.CharField(_("signature"), max_length=64, default="")
 
     class Meta(_Ours.Meta):
         db_table = "django_migrations_code_ledger"

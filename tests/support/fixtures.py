@@ -287,6 +287,9 @@ def price_without_file(app: App) -> App:
 
 # In memory
 
+# Of a database that is nowhere.
+IDENTITY = "0123456789abcdef" * 2
+
 
 def in_memory(label: str, *operations: object, after: object = (), **attributes: object) -> Migration:
     """Return the migration `app.name`; `after` names what it depends on as `app.name` too."""
@@ -304,7 +307,7 @@ def stored(
     key = (migration.app_label, migration.name)
     module = module or f"{key[0]}.migrations.{key[1]}"
     metadata, digest = describe(migration).as_text(), signing.digest(text)
-    signed = payload(key, module=module, metadata=metadata, source_digest=digest, origin="captured")
+    signed = payload(IDENTITY, key, module=module, metadata=metadata, source_digest=digest, origin="captured")
     signature, fingerprint = signing.sign(signed)
     return StoredMigration(
         key,
@@ -315,7 +318,9 @@ def stored(
         signature,
         fingerprint,
         record_id,
-        binding=binding_of(key, signature, fingerprint, record_id),
+        binding=binding_of(IDENTITY, key, signature, fingerprint, record_id),
+        signed_for=IDENTITY,
+        here=IDENTITY,
     )
 
 

@@ -20,12 +20,12 @@ from ..sources import signing
 from ..sources.signing import Verdict
 from ..sources.stored import StoredMigration, how_to_replace
 from ..storage.audit_log import AuditEntry, AuditLog
+from ..storage.identity import Identities
 from ..storage.integrity import why_not_as_signed
 from ..storage.store import Store, next_serial
 from ..utils.matching import the_one
 from ..utils.types import Key, label
 
-_UNKNOWN = (Verdict.UNKNOWN_KEY, Verdict.UNSIGNED)
 _NOT_DESCRIBED = "what it depends on is not known, and it is not executed to find that out"
 
 
@@ -128,6 +128,7 @@ class Trust:
             for row in renewed:
                 again = f"signed again, with the first key after {row.key_fingerprint}"
                 entries.append(self._sign(row, row.serial, row.record_id, again))
+            Identities(self.connection).renew()
             audit_log = AuditLog(self.connection)
             if entries and audit_log.is_there():
                 audit_log.note(entries)
@@ -163,7 +164,7 @@ def _doubt(status: Status, text: str, contents: Mapping[str, bytes]) -> Doubt:
     """Return what there is to trust, and why a person can never agree to it."""
     assert status.stored is not None
     verdict: Verdict = status.stored.strict_verdict
-    if verdict not in (Verdict.VERIFIED, *_UNKNOWN):
+    if verdict not in (Verdict.VERIFIED, *signing.SIGNABLE):
         reason = str(verdict.value)
     elif not status.stored.digest:
         reason = _NOT_DESCRIBED

@@ -11,7 +11,7 @@ from django.db import DEFAULT_DB_ALIAS
 from django.utils.translation import gettext as _
 
 from django_rewind.inventory.snapshot import FileStatus
-from django_rewind.sources.signing import Verdict
+from django_rewind.sources.signing import SIGNABLE, Verdict
 from django_rewind.utils.advice import on_database
 from django_rewind.utils.printable import printable_name
 
@@ -118,7 +118,7 @@ def _on_verification(known: Known, alias: str) -> Iterator[str]:
 def _to_trust(known: Known) -> Iterator[tuple[str, ...]]:
     """Yield what can be done about a signature, each with the words of the command."""
     verdict = known.stored.strict_verdict
-    if verdict in (Verdict.UNKNOWN_KEY, Verdict.UNSIGNED):
+    if verdict in SIGNABLE:
         yield _("Look at it and sign it"), "verify_migrations", "--sign", *known.key
     elif verdict in (Verdict.SIGNATURE_MISMATCH, Verdict.REPLAYED_REVISION):
         yield _("Replace it by its file"), "backfill_migration_code", known.key[0]

@@ -15,7 +15,6 @@ from django_rewind.inventory.snapshot import FileStatus
 from django_rewind.models import MigrationCode
 from django_rewind.sources.stored import StoredMigration
 from django_rewind.storage.facts import Verification
-from django_rewind.storage.store import as_stored
 from django_rewind.utils.types import Key
 
 from .databases import address_of, alias_of, in_database, survey_of
@@ -95,7 +94,7 @@ class StoredMigrationsList(ChangeList):
 
 def known_of(row: MigrationCode, survey: Survey) -> Known:
     key = _key(row)
-    stored = as_stored(row, newest=survey.newest_serials.get(key, 0))
+    stored = survey.store.as_stored(row, newest=survey.newest_serials.get(key, 0))
     status = survey.file_status(key)
     return Known(
         key=key,

@@ -25,6 +25,8 @@ class Knowledge(TextChoices):
     UNKNOWN_KEY = "unknown_key", _of_signature(Verdict.UNKNOWN_KEY)
     SIGNATURE_MISMATCH = "signature_mismatch", _of_signature(Verdict.SIGNATURE_MISMATCH)
     REPLAYED_REVISION = "replayed_revision", _of_signature(Verdict.REPLAYED_REVISION)
+    ANOTHER_DATABASE = "another_database", _of_signature(Verdict.ANOTHER_DATABASE)
+    NO_IDENTITY = "no_identity", _of_signature(Verdict.NO_IDENTITY)
     NO_KEY = "no_key", _of_signature(Verdict.NO_KEY)
 
 

@@ -86,6 +86,13 @@ _COMPUTED = ("absent", "followers", "history", "ids", "in_order", "recreated", "
 
 _ROLLED_BACK = (FileStatus.MISSING, FileStatus.STALE_APP)
 
+_NOT_OF_HERE = (
+    Verdict.SIGNATURE_MISMATCH,
+    Verdict.REPLAYED_REVISION,
+    Verdict.ANOTHER_DATABASE,
+    Verdict.NO_IDENTITY,
+)
+
 
 class Comparison(NamedTuple):
     """What came of comparing a file with what is stored of it."""
@@ -264,8 +271,8 @@ class Snapshot:
                 return NotRecoverable(key, "its source was not stored: DJANGO_REWIND_EXCLUDE names its app.")
             return NotRecoverable(key, "its source is not stored in this database.", _file_or_git(key))
         if (
-            stored.verdict in (Verdict.SIGNATURE_MISMATCH, Verdict.REPLAYED_REVISION)
-            or self.bound(key) is not None
+            # Then what the row says of its record is worth nothing either.
+            stored.verdict in _NOT_OF_HERE or self.bound(key) is not None
         ):
             return why_unusable(stored)
         if stored.record_id is None:

@@ -38,6 +38,21 @@ from django_rewind.utils.types import Key, label, names_of
 _NOT_SHOWN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 
 
+_WHAT_IS_KNOWN = {
+    Verdict.UNSIGNED: "It is not signed.",
+    Verdict.UNKNOWN_KEY: (
+        "It was signed with a key that is not known here, with the fingerprint {row.key_fingerprint}."
+    ),
+    Verdict.ANOTHER_DATABASE: (
+        "It was signed with a key that is known here, but for another database, with the identity {row.signed_for}."
+    ),
+    Verdict.NO_IDENTITY: (
+        "It was signed with a key that is known here, for the database with the identity {row.signed_for}. "
+        "Whether this is that database is not known."
+    ),
+}
+
+
 def sign(command: Any, trust: Trust) -> None:
     """
     Show what none of our keys has signed, and sign what a person agrees to.
@@ -207,10 +222,8 @@ def _lines_of_signature(doubt: Doubt) -> Iterator[str]:
         yield f"  It was found in Git, in commit {row.metadata.commit} of {row.metadata.committed}."
     if doubt.is_of_git:
         yield "  Nobody has agreed to execute it."
-    elif row.strict_verdict is Verdict.UNSIGNED:
-        yield "  It is not signed."
     else:
-        yield f"  It was signed with a key that is not known here, with the fingerprint {row.key_fingerprint}."
+        yield f"  {_WHAT_IS_KNOWN[row.strict_verdict].format(row=row)}"
 
 
 def _compared(what: str, stored: str, here: str | None) -> Iterator[str]:

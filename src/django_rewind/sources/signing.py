@@ -21,6 +21,8 @@ from .. import conf
 
 _SALT = "django_rewind.signing"
 _SALT_OF_BINDINGS = _SALT + ".proof"
+_SALT_OF_IDENTITIES = _SALT + ".identity"
+_SALT_OF_FACTS = _SALT + ".fact"
 
 
 class Verdict(Enum):
@@ -31,16 +33,23 @@ class Verdict(Enum):
     UNKNOWN_KEY = "its stored source was signed with another key"
     SIGNATURE_MISMATCH = "its stored source was changed after it was signed"
     REPLAYED_REVISION = "its stored source is an older one, put back in the place of a newer"
+    ANOTHER_DATABASE = "its stored source was signed for another database"
+    NO_IDENTITY = "its stored source was signed for one database, and it is not known whether this is the one"
     NO_KEY = "its stored source cannot be verified without a key"
 
 
-# The same, where the stored source is what is spoken of.
+# Of these nobody knows who has signed them for this database. A person can look, and sign them.
+SIGNABLE = (Verdict.UNSIGNED, Verdict.UNKNOWN_KEY, Verdict.ANOTHER_DATABASE, Verdict.NO_IDENTITY)
+
+# The verdicts, where the stored source is what is spoken of.
 IN_SHORT = {
     Verdict.VERIFIED: "verified",
     Verdict.UNSIGNED: "not signed",
     Verdict.UNKNOWN_KEY: "signed with another key",
     Verdict.SIGNATURE_MISMATCH: "changed after it was signed",
     Verdict.REPLAYED_REVISION: "older than what was stored last",
+    Verdict.ANOTHER_DATABASE: "signed for another database",
+    Verdict.NO_IDENTITY: "this database has no identity",
     Verdict.NO_KEY: "there is no key to verify it",
 }
 
@@ -64,11 +73,22 @@ def problem_with_keys() -> str:
 
 def sign(payload: Any) -> tuple[str, str]:
     """Return the signature of what `json` can write, and the fingerprint of the key."""
+    return _sign(payload, _SALT)
+
+
+def _sign(payload: Any, salt: str) -> tuple[str, str]:
     key = conf.signing_keys()[0]
-    return _signature(payload, key), _fingerprint(key)
+    return _signature(payload, key, salt), _fingerprint(key)
 
 
-def verify(payload: Any, signature: str, fingerprint: str, bound: tuple[Any, str] | None = None) -> Verdict:
+def verify(
+    payload: Any,
+    signature: str,
+    fingerprint: str,
+    bound: tuple[Any, str] | None = None,
+    *,
+    salt: str = _SALT,
+) -> Verdict:
     """
     Compare a payload, and what is bound to its signature, with what was stored beside them.
 
@@ -80,7 +100,7 @@ def verify(payload: Any, signature: str, fingerprint: str, bound: tuple[Any, str
     keys = _keys()
     if not keys:
         return Verdict.NO_KEY
-    if _is_of_a_key(keys, payload, signature, _SALT):
+    if _is_of_a_key(keys, payload, signature, salt):
         is_bound = bound is None or _is_of_a_key(keys, *bound, _SALT_OF_BINDINGS)
         return Verdict.VERIFIED if is_bound else Verdict.SIGNATURE_MISMATCH
     if fingerprint in map(_fingerprint, keys):
@@ -98,6 +118,33 @@ def sign_binding(payload: Any, fingerprint: str) -> str:
 def verifies_binding(payload: Any, binding: str) -> bool:
     """Say whether one of our keys has made this binding."""
     return _is_of_a_key(_keys(), payload, binding, _SALT_OF_BINDINGS)
+
+
+def sign_identity(identity: str) -> tuple[str, str]:
+    """Return the signature of the identity of a database, and the fingerprint of the key."""
+    return _sign([identity], _SALT_OF_IDENTITIES)
+
+
+def verify_identity(identity: str, signature: str, fingerprint: str) -> Verdict:
+    """Say who has signed the identity of a database."""
+    return verify([identity], signature, fingerprint, salt=_SALT_OF_IDENTITIES)
+
+
+def sign_fact(payload: Any) -> str:
+    """Return the signature of something that was seen, done or decided in a database."""
+    return _sign(payload, _SALT_OF_FACTS)[0]
+
+
+def verifies_fact(payload: Any, signature: str) -> bool:
+    """Say whether one of our keys has signed it; where signatures are not required, nobody asks."""
+    if not conf.requires_signatures():
+        return True
+    return bool(signature) and _is_of_a_key(_keys(), payload, signature, _SALT_OF_FACTS)
+
+
+def fingerprints() -> set[str]:
+    """Return the fingerprints of our keys. Whoever claims one need not have the key."""
+    return set(map(_fingerprint, _keys()))
 
 
 def _keys() -> list[str]:

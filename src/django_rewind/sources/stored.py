@@ -20,15 +20,17 @@ from .signing import Verdict
 
 
 def payload(
-    key: Key, *, module: str, metadata: str, source_digest: str, origin: str, serial: int = 0
+    database: str,
+    key: Key,
+    *,
+    module: str,
+    metadata: str,
+    source_digest: str,
+    origin: str,
+    serial: int = 0,
 ) -> list[str]:
-    """
-    Return what a signature covers. The text is covered by its digest.
-
-    Rows that were signed before there were serial numbers have none, and verify as they are.
-    """
-    numbered = [str(serial)] if serial else []
-    return ["1", *key, module, metadata, source_digest, origin, *numbered]
+    """Return what a signature covers, beginning with the identity of the database. The text is covered by its digest."""
+    return ["2", database, *key, module, metadata, source_digest, origin, str(serial)]
 
 
 class SourceReader(Protocol):
@@ -81,6 +83,8 @@ class StoredRevision:
     record_id: int | None = None
     signature: str = field(default="", repr=False)
     key_fingerprint: str = field(default="", repr=False)
+    # The identity of the database.
+    signed_for: str = ""
 
 
 @dataclass(frozen=True)
@@ -103,6 +107,10 @@ class StoredMigration:
     newest: int = 0
     # Whether its text was read and is not the one that `digest` is of.
     has_other_text: bool = False
+    # The identity of the database that it says it was signed for, and of the one that it was read from;
+    # empty where that is not known.
+    signed_for: str = ""
+    here: str = ""
 
     def with_text(self, text: str) -> StoredMigration:
         """Return the row as it is known once its text was read."""
@@ -124,10 +132,8 @@ class StoredMigration:
 
         Where signatures are not required, nobody asks who has signed.
         """
-        is_of_nobody_known = self.strict_verdict in _OF_NOBODY_KNOWN
-        return (
-            Verdict.VERIFIED if is_of_nobody_known and not conf.requires_signatures() else self.strict_verdict
-        )
+        is_signable = self.strict_verdict in signing.SIGNABLE
+        return Verdict.VERIFIED if is_signable and not conf.requires_signatures() else self.strict_verdict
 
     @cached_property
     def strict_verdict(self) -> Verdict:
@@ -136,13 +142,16 @@ class StoredMigration:
             return Verdict.SIGNATURE_MISMATCH
         binding = None if self.record_id is None else (self._bound(self.record_id), self.binding)
         verdict = signing.verify(self.signed, self.signature, self.key_fingerprint, binding)
-        if verdict in (Verdict.VERIFIED, *_OF_NOBODY_KNOWN) and self.serial < self.newest:
+        if verdict is Verdict.VERIFIED and not self._is_for_here:
+            verdict = Verdict.ANOTHER_DATABASE if self.here else Verdict.NO_IDENTITY
+        if verdict in (Verdict.VERIFIED, *signing.SIGNABLE) and self.serial < self.newest:
             return Verdict.REPLAYED_REVISION
         return verdict
 
     @property
     def signed(self) -> list[str]:
         return payload(
+            self.signed_for,
             self.key,
             module=self.module,
             metadata=self.metadata_text,
@@ -154,18 +163,23 @@ class StoredMigration:
     @property
     def revision(self) -> StoredRevision:
         """The row as it was read. Look at `verdict` first."""
-        return StoredRevision(self.digest, self.serial, self.record_id, self.signature, self.key_fingerprint)
+        signed = (self.signature, self.key_fingerprint, self.signed_for)
+        return StoredRevision(self.digest, self.serial, self.record_id, *signed)
 
     def is_bound_to(self, record_id: int | None) -> bool:
         """Say whether this is known to be the applied version for a row of django_migrations."""
-        if record_id is None or self.record_id != record_id:
+        if record_id is None or self.record_id != record_id or not self._is_for_here:
             return False
         return self.strict_verdict is not Verdict.SIGNATURE_MISMATCH or signing.verifies_binding(
             self._bound(record_id), self.binding
         )
 
+    @property
+    def _is_for_here(self) -> bool:
+        return bool(self.here) and self.signed_for == self.here
+
     def _bound(self, record_id: int) -> list[str]:
-        return _bound(self.key, self.signature, record_id)
+        return _bound(self.signed_for, self.key, self.signature, record_id)
 
     @cached_property
     def metadata(self) -> Metadata:
@@ -195,17 +209,15 @@ class EarlierRevision:
     replaced_at: datetime
 
 
-# Of these nobody knows who has signed them; what changed something is another matter.
-_OF_NOBODY_KNOWN = (Verdict.UNKNOWN_KEY, Verdict.UNSIGNED)
+def binding_of(database: str, key: Key, signature: str, fingerprint: str, record_id: int | None) -> str:
+    """Return what binds a row to its record; nothing where there is no record, or nothing is signed."""
+    if record_id is None or not signature:
+        return ""
+    return signing.sign_binding(_bound(database, key, signature, record_id), fingerprint)
 
 
-def binding_of(key: Key, signature: str, fingerprint: str, record_id: int | None) -> str:
-    """Return what binds a row to its record; nothing where there is no record."""
-    return "" if record_id is None else signing.sign_binding(_bound(key, signature, record_id), fingerprint)
-
-
-def _bound(key: Key, signature: str, record_id: int) -> list[str]:
-    return ["1", *key, signature, str(record_id)]
+def _bound(database: str, key: Key, signature: str, record_id: int) -> list[str]:
+    return ["2", database, *key, signature, str(record_id)]
 
 
 def how_to_replace(key: Key) -> str:
@@ -253,7 +265,7 @@ def why_unusable(stored: StoredMigration) -> NotRecoverable | None:
             "Add the key that signed it to DJANGO_REWIND_SIGNING_KEYS, bring back the file of "
             f"{label(key)}, or {trust}"
         )
-    elif verdict is Verdict.UNSIGNED:
+    elif verdict in (Verdict.UNSIGNED, Verdict.ANOTHER_DATABASE, Verdict.NO_IDENTITY):
         way_out = f"Bring back the file of {label(key)}, or {trust}"
     else:
         way_out = how_to_replace(key)

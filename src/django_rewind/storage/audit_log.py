@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -17,8 +17,9 @@ from .. import conf
 from ..backends.fields import NameField
 from ..models import Event, MigrationEvent
 from ..utils.types import Key
-from .records import newest_record
-from .tables import Tables, cleaned, in_batches
+from .identity import IdentifiedTables
+from .records import newest_record_id
+from .tables import cleaned, in_batches
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class LastApplied(NamedTuple):
     at: datetime
 
 
-class AuditLog(Tables):
+class AuditLog(IdentifiedTables):
     """
     Append what happens, and read it again.
 
@@ -56,7 +57,8 @@ class AuditLog(Tables):
     """
 
     def is_there(self) -> bool:
-        return self.exists(MigrationEvent)
+        """Return whether there is an audit log, as it is since the last of our own migrations."""
+        return self.is_complete_for(MigrationEvent)
 
     def is_kept(self) -> bool:
         """Return whether there is an audit log to write into: nobody switched us off or keeps us out."""
@@ -76,14 +78,8 @@ class AuditLog(Tables):
             )
 
     def note_newest(self, entry: AuditEntry) -> None:
-        """Append an entry about the newest record of its migration, which the same statement looks up."""
-        places: list[str] = []
-        values: list[Any] = []
-        for field, value in zip(_FIELDS, self._parameters(entry)):
-            is_record = field.name == "record_id"
-            places.append(newest_record(self.connection) if is_record else "%s")
-            values += entry.key if is_record else [value]
-        self._insert([f"({', '.join(places)})"], values)
+        """Append an entry about the newest record of its migration."""
+        self.note([replace(entry, record_id=newest_record_id(self.connection, entry.key))])
 
     def _insert(self, rows: list[str], values: list[Any]) -> None:
         # In plain SQL: with each record there is one, and to put it together would take longer than to run it.
@@ -110,7 +106,9 @@ class AuditLog(Tables):
             "app_label": entry.key[0],
             "migration_name": entry.key[1],
             "at": now(),
+            "detail": self._fitting(entry.detail, _DETAIL),
         }
+        columns["signature"] = "" if entry.event in _NEVER_SIGNED else self.sign_fact(*_signed(columns))
         return [
             self._around[field.name]
             if field.name in self._around
@@ -164,6 +162,10 @@ class AuditLog(Tables):
         cleaned(MigrationEvent, [vars(event) for event in told])
         return told
 
+    def verifies(self, event: MigrationEvent) -> bool:
+        """Say whether an entry was written by us, about this database; then it may decide something."""
+        return self.verifies_fact(event.signature, *_signed(vars(event)))
+
     def parts(self, key: Key, *, record_id: int | None, digest: str) -> list[str]:
         """Return what is noted of a step that was undone in part, the oldest first."""
         rows = self._rows(MigrationEvent).filter(app_label=key[0], migration_name=key[1])
@@ -212,3 +214,20 @@ _FIELDS = [field for field in MigrationEvent._meta.concrete_fields if not field.
 # So many values as SQLite once took for one statement, and as long as an error needs to be.
 _ROWS = 999 // len(_FIELDS)
 _LONGEST = 4000
+
+# What an entry says that decides anything.
+_SIGNED = ("event", "app_label", "migration_name", "record_id", "digest", "serial", "source", "detail")
+_DETAIL: Any = MigrationEvent._meta.get_field("detail")
+
+# What decides nothing, and is written where a run may not change anything else.
+_NEVER_SIGNED = (Event.BEGAN, Event.FAILED, Event.REFUSED)
+
+
+def _signed(columns: Mapping[str, Any]) -> list[Any]:
+    """Return what a signature covers, as it will be read: a name is cut where it is too long."""
+    return ["audit log", *(_as_read(name, columns[name]) for name in _SIGNED)]
+
+
+def _as_read(name: str, value: Any) -> Any:
+    field: Any = MigrationEvent._meta.get_field(name)
+    return str(value)[: field.max_length] if isinstance(value, str) else value

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, NamedTuple, Optional
 
-from django.db import transaction
-from django.db.models import BooleanField, Case, Q, Value, When
+from django.db import DatabaseError, transaction
+from django.db.models import BooleanField, Case, Q, Subquery, Value, When
 from django.utils.timezone import now
 
 from .. import conf
-from ..models import NOT_DESCRIBED, BaselineMigration, MigrationCode, MigrationVerification, Origin
+from ..models import (
+    NOT_DESCRIBED,
+    BaselineMigration,
+    DatabaseIdentity,
+    MigrationCode,
+    MigrationVerification,
+    Origin,
+)
+from ..sources import signing
+from ..sources.identity import Identity
 from ..utils.printable import printable, printable_name
 from ..utils.types import Applied, Key
+from .identity import IdentifiedTables
 from .records import is_bound
-from .tables import Tables, Unreadable, in_batches
+from .tables import Unreadable, as_text, in_batches
 
 
 class StoredFact(NamedTuple):
@@ -24,7 +34,8 @@ class StoredFact(NamedTuple):
 
     # The row of django_migrations that it is bound to.
     record_id: Optional[int]  # noqa: UP045 (Python 3.9 reads it)
-    # Whether its file knows more: it is not signed, or nothing is known but the text that version 0.1.0 stored.
+    # Whether its file knows more: it is not signed for this database, or nothing is known but the text
+    # that version 0.1.0 stored.
     awaits_file: bool
 
 
@@ -38,16 +49,41 @@ _AWAITS_FILE = Case(
 )
 
 
-class StoredFacts(Tables):
+# The columns of the identity, by the names that they have beside those of a stored migration.
+_IDENTITY = {"here": "identity", "here_signature": "signature", "here_fingerprint": "key_fingerprint"}
+
+
+class StoredFacts(IdentifiedTables):
     """What is stored, in short: one query at the end of every `migrate`."""
 
     def known(self) -> dict[Key, StoredFact]:
         rows = self._rows(MigrationCode).annotate(awaits_file=_AWAITS_FILE)
-        columns = ("app_label", "migration_name", "record_id", "awaits_file")
+        columns = ("app_label", "migration_name", "record_id", "awaits_file", "signed_for", "key_fingerprint")
+        ours = signing.fingerprints()
+        try:
+            # In the same query.
+            asked = self._values(rows.annotate(**self._identity_of(ours)), *columns, *_IDENTITY)
+        except DatabaseError:
+            if self.exists(DatabaseIdentity):
+                raise
+            asked = self._values(rows, *columns)
+        here = self._here(asked) if any(row["key_fingerprint"] in ours for row in asked) else ""
         return {
-            (row["app_label"], row["migration_name"]): StoredFact(row["record_id"], bool(row["awaits_file"]))
-            for row in self._values(rows, *columns)
+            (row["app_label"], row["migration_name"]): StoredFact(
+                row["record_id"],
+                bool(row["awaits_file"]) or (row["key_fingerprint"] in ours and row["signed_for"] != here),
+            )
+            for row in asked
         }
+
+    def _identity_of(self, fingerprints: Collection[str]) -> dict[str, Subquery]:
+        signed = self._rows(DatabaseIdentity).filter(key_fingerprint__in=fingerprints).order_by("pk")
+        return {name: Subquery(signed.values(column)[:1]) for name, column in _IDENTITY.items()}
+
+    def _here(self, asked: list[dict[str, Any]]) -> str:
+        """Return the identity of this database, by what was asked for with each row if that can be."""
+        found = [as_text(asked[0].get(name)) for name in _IDENTITY]
+        return Identity.judged(*found).value or self.identity.value
 
 
 def unstored_among(known: Mapping[Key, StoredFact], applied: Applied) -> list[Key]:
@@ -60,7 +96,7 @@ def unstored_among(known: Mapping[Key, StoredFact], applied: Applied) -> list[Ke
     )
 
 
-class MissingBeforeInstall(Tables):
+class MissingBeforeInstall(IdentifiedTables):
     """The migrations that had no file already when django-rewind was installed, or were acknowledged later."""
 
     def records(self) -> Applied:
@@ -95,7 +131,7 @@ class Verification:
     verified_at: datetime | None = None
 
 
-class Verifications(Tables):
+class Verifications(IdentifiedTables):
     """What came of verifying each stored migration last time."""
 
     def newest(self) -> dict[Key, Verification]:

@@ -13,7 +13,12 @@ from ..utils.types import Key
 from .store import Store
 
 # Of what somebody else may have signed, people can look at it and agree.
-_NOT_AS_SIGNED = (Verdict.SIGNATURE_MISMATCH, Verdict.REPLAYED_REVISION, Verdict.UNSIGNED)
+_NOT_AS_SIGNED = (
+    Verdict.SIGNATURE_MISMATCH,
+    Verdict.REPLAYED_REVISION,
+    Verdict.UNSIGNED,
+    Verdict.ANOTHER_DATABASE,
+)
 
 
 def not_as_signed(connection: Any, rows: Mapping[Key, StoredMigration]) -> dict[Key, str]:

@@ -6,7 +6,10 @@ from typing import Any
 
 from django.db.models import Model
 
-from ..models import MigrationCode, MigrationCodeHistory, MigrationEvent, StoredContent
+from ..models import DatabaseIdentity, MigrationCode, MigrationCodeHistory, MigrationEvent, StoredContent
+
+# What tells a row from all others, beside the name of its migration.
+_UNIQUE: dict[type[Model], list[str]] = {DatabaseIdentity: ["pk"], StoredContent: ["digest"]}
 
 
 def keep_stored_row(*, instance: Model, raw: bool, using: str, **kwargs: Any) -> None:
@@ -22,11 +25,15 @@ def keep_stored_row(*, instance: Model, raw: bool, using: str, **kwargs: Any) ->
         # There may be any number of them for a migration: none takes the place of another.
         instance.pk = None
         return
-    names = ["digest"] if isinstance(instance, StoredContent) else ["app_label", "migration_name"]
+    names = _UNIQUE.get(type(instance), ["app_label", "migration_name"])
     model: Any = type(instance)
     rows = model.objects.using(using)
     present = rows.filter(**{name: getattr(instance, name) for name in names}).first()
     if present is None:
+        if isinstance(instance, DatabaseIdentity):
+            # This database is not the one that it was dumped from.
+            instance.signature = ""
+            return
         instance.pk = None
         if isinstance(instance, MigrationCode):
             instance.record_id, instance.proof = None, ""

@@ -58,22 +58,12 @@ class Store(StoredFacts):
     @property
     def is_complete(self) -> bool:
         """Whether all tables of django-rewind are there, with all of their columns."""
-        return all(map(self._has_columns, MigrationCode._meta.app_config.get_models()))
+        return all(map(self.is_complete_for, MigrationCode._meta.app_config.get_models()))
 
     @property
     def is_usable(self) -> bool:
         """Whether the routers let the tables exist here, and they are complete, whatever the records say."""
         return self.is_allowed and self.is_complete
-
-    def _has_columns(self, model: type[Model]) -> bool:
-        if not self.exists(model):
-            return False
-        table = self.connection.ops.quote_name(model._meta.db_table)
-        with self.connection.cursor() as cursor:
-            # In one statement: Django's introspection takes two, and stumbles over what is added in between.
-            cursor.execute(f"SELECT * FROM {table} WHERE 1 = 0")  # noqa: S608 (a quoted name)
-            present = {column[0] for column in cursor.description}
-        return {field.column for field in model._meta.local_fields} <= present
 
     def drop(self) -> None:
         """Drop those of the tables of django-rewind that are there."""
@@ -127,7 +117,7 @@ class Store(StoredFacts):
 
     def _some(self, condition: Q) -> dict[Key, StoredMigration]:
         rows = self._values(self._rows(MigrationCode).filter(condition), *_COLUMNS)
-        return {row.key: row for row in map(_stored, rows)}
+        return {row.key: row for row in map(self._stored, rows)}
 
     def exists(self, model: type[Model] = MigrationCode) -> bool:
         return super().exists(model)
@@ -146,7 +136,7 @@ class Store(StoredFacts):
         except Unreadable:
             # A time out of range; it is only shown, and must not keep the rest from being read.
             rows = self._values(query, *_COLUMNS)
-        return {row.key: row for row in map(_stored, rows)}
+        return {row.key: row for row in map(self._stored, rows)}
 
     def newest_serials(self) -> dict[Key, int]:
         """
@@ -165,6 +155,14 @@ class Store(StoredFacts):
                 newest[app_label, name] = max(serial, newest.get((app_label, name), 0))
         return newest
 
+    def as_stored(self, row: MigrationCode, *, newest: int = 0) -> StoredMigration:
+        """Return a row that was read to be shown as one whose verdict can be asked."""
+        (values,) = cleaned(MigrationCode, [dict(vars(row))])
+        return replace(self._stored(values), newest=newest)
+
+    def _stored(self, row: dict[str, Any]) -> StoredMigration:
+        return _stored(row, self.identity.value)
+
     def texts(self, keys: Iterable[Key]) -> dict[Key, str]:
         """Return the texts of some stored migrations."""
         wanted = set(keys)
@@ -178,8 +176,9 @@ class Store(StoredFacts):
         return {key: text for key, text in found.items() if key in wanted}
 
     def unsigned_texts(self, keys: Iterable[Key]) -> dict[Key, str]:
-        """Return the texts of those of some stored migrations that have no signature."""
-        unsigned = self._values(self._rows(MigrationCode).filter(signature=""), "app_label", "migration_name")
+        """Return the texts of those of some stored migrations that are not signed for this database."""
+        elsewhere = Q(signature="") | ~Q(signed_for=self.identity.value)
+        unsigned = self._values(self._rows(MigrationCode).filter(elsewhere), "app_label", "migration_name")
         return self.texts({(row["app_label"], row["migration_name"]) for row in unsigned} & {*keys})
 
     def contents(self, digests: Iterable[str]) -> dict[str, bytes]:
@@ -211,15 +210,17 @@ class Store(StoredFacts):
             the revision that is stored now of each.
         """
         by_key = {source.key: source for source in sources}
-        stored = self._as_they_are()
-        same = {key for key, source in by_key.items() if _is_same(stored.get(key), source)}
+        stored, database = self._as_they_are(), self.identify()
+        same = {key for key, source in by_key.items() if _is_same(stored.get(key), source, database)}
         texts = self.texts(same) if same else {}
         # Of some all is as it would be stored but for the text itself, which somebody has changed.
         replacing = {*replacing, *(key for key in same if texts.get(key) != by_key[key].text)}
         others = {key: source for key, source in by_key.items() if key in replacing or key not in same}
         newest = self.newest_serials() if others else {}
         fresh = {
-            key: _row(source, _serial(source, stored.get(key), newest.get(key, 0), replacing))
+            key: _row(
+                source, _serial(source, stored.get(key), newest.get(key, 0), replacing, database), database
+            )
             for key, source in others.items()
         }
         wanted = {
@@ -331,13 +332,14 @@ class Store(StoredFacts):
         self, row: StoredMigration, *, serial: int, record_id: int | None, metadata: str | None = None
     ) -> bool:
         """
-        Sign a row with the first key if it is still as it was read, and return whether it was.
+        Sign a row for this database with the first key if it is still as it was read; return whether it was.
 
         Args:
             metadata: what takes the place of its metadata.
         """
         metadata = row.metadata_text if metadata is None else metadata
-        signed = replace(row, serial=serial, record_id=record_id, metadata_text=metadata)
+        database = self.identify()
+        signed = replace(row, serial=serial, record_id=record_id, metadata_text=metadata, signed_for=database)
         signature, fingerprint = signing.sign(signed.signed)
         as_it_was_read = self._row_of(row.key).filter(
             **{column: getattr(row, name) for column, name in _AS_READ.items()}
@@ -348,7 +350,8 @@ class Store(StoredFacts):
             key_fingerprint=fingerprint,
             serial=serial,
             record_id=record_id,
-            proof=binding_of(row.key, signature, fingerprint, record_id),
+            signed_for=database,
+            proof=binding_of(database, row.key, signature, fingerprint, record_id),
         )
         return bool(updated == 1)
 
@@ -356,7 +359,7 @@ class Store(StoredFacts):
         """Return what was stored of the migrations of an app before, the oldest first, without the texts."""
         rows = self._rows(MigrationCodeHistory).filter(app_label=app_label).order_by("replaced_at", "pk")
         return [
-            EarlierRevision(row["pk"], _stored(row), row["replaced_at"])
+            EarlierRevision(row["pk"], self._stored(row), row["replaced_at"])
             for row in self._values(rows, "pk", "stored_at", "replaced_at", *_COLUMNS)
         ]
 
@@ -412,7 +415,7 @@ class Store(StoredFacts):
             if not rows:
                 return None
             pk, record_id = rows[0][2:]
-            binding = binding_of(key, signed.signature, signed.key_fingerprint, record_id)
+            binding = binding_of(signed.signed_for, key, signed.signature, signed.key_fingerprint, record_id)
             cursor.execute(
                 f"UPDATE {table} SET record_id = %s, proof = %s WHERE id = %s AND signature = %s AND digest = %s",  # noqa: S608
                 [record_id, binding, pk, signed.signature, signed.digest],
@@ -431,7 +434,10 @@ class Store(StoredFacts):
 
 # What has to be as it was read for a row to be signed: the column, and the attribute.
 _AS_READ = {
-    **{name: name for name in ("module", "digest", "signature", "key_fingerprint", "serial", "record_id")},
+    **{
+        name: name
+        for name in ("module", "digest", "signature", "key_fingerprint", "serial", "record_id", "signed_for")
+    },
     "metadata": "metadata_text",
     "provenance": "origin",
 }
@@ -468,12 +474,7 @@ def _entry(row: MigrationCode) -> AuditEntry:
     return AuditEntry(event, key, row.record_id, digest=row.digest, serial=row.serial, detail=detail)
 
 
-def as_stored(row: MigrationCode, *, newest: int = 0) -> StoredMigration:
-    """Return a row that was read to be shown as one whose verdict can be asked."""
-    return replace(_stored(*cleaned(MigrationCode, [dict(vars(row))])), newest=newest)
-
-
-def _stored(row: dict[str, Any]) -> StoredMigration:
+def _stored(row: dict[str, Any], here: str) -> StoredMigration:
     return StoredMigration(
         key=(row["app_label"], row["migration_name"]),
         module=row["module"],
@@ -486,6 +487,8 @@ def _stored(row: dict[str, Any]) -> StoredMigration:
         stored_at=row.get("stored_at"),
         binding=row["proof"],
         serial=row["serial"] or 0,
+        signed_for=row["signed_for"],
+        here=here,
     )
 
 
@@ -503,19 +506,20 @@ def _as_bytes(content: Any) -> bytes:
     return bytes(content) if isinstance(content, (bytes, memoryview)) else b""
 
 
-def _row(entry: NewSource, serial: int) -> MigrationCode:
+def _row(entry: NewSource, serial: int, database: str) -> MigrationCode:
+    """Return the row of a text, signed where it is known for which database."""
     metadata = entry.metadata.as_text()
     source_digest = signing.digest(entry.text)
-    signature, fingerprint = signing.sign(
-        payload(
-            entry.key,
-            module=entry.module,
-            metadata=metadata,
-            source_digest=source_digest,
-            origin=entry.origin,
-            serial=serial,
-        )
+    signed = payload(
+        database,
+        entry.key,
+        module=entry.module,
+        metadata=metadata,
+        source_digest=source_digest,
+        origin=entry.origin,
+        serial=serial,
     )
+    signature, fingerprint = signing.sign(signed) if database else ("", "")
     return MigrationCode(
         app_label=entry.key[0],
         migration_name=entry.key[1],
@@ -527,13 +531,15 @@ def _row(entry: NewSource, serial: int) -> MigrationCode:
         signature=signature,
         key_fingerprint=fingerprint,
         record_id=entry.record_id,
-        proof=binding_of(entry.key, signature, fingerprint, entry.record_id),
+        proof=binding_of(database, entry.key, signature, fingerprint, entry.record_id),
         serial=serial,
+        signed_for=database,
     )
 
 
 def _revision(row: MigrationCode) -> StoredRevision:
-    return StoredRevision(row.digest, row.serial, row.record_id, row.signature, row.key_fingerprint)
+    signed = (row.signature, row.key_fingerprint, row.signed_for)
+    return StoredRevision(row.digest, row.serial, row.record_id, *signed)
 
 
 # As much as goes well in one statement.
@@ -585,22 +591,28 @@ def _acts_differently(stored: StoredMigration, row: MigrationCode) -> bool:
         return True
 
 
-def _is_same(stored: StoredMigration | None, entry: NewSource) -> bool:
+def _is_same(stored: StoredMigration | None, entry: NewSource, database: str) -> bool:
     """Return whether the very same is stored, signed with the first key."""
     if stored is None:
         return False
     # The signature covers text, metadata, module and origin.
-    row = _row(entry, stored.serial)
+    row = _row(entry, stored.serial, database)
     is_signed = (stored.signature, stored.digest) == (row.signature, row.digest)
     is_bound = (stored.record_id, stored.binding) == (row.record_id, row.proof)
     return is_signed and (row.record_id is None or is_bound)
 
 
-def _serial(entry: NewSource, stored: StoredMigration | None, newest: int, replacing: Collection[Key]) -> int:
+def _serial(
+    entry: NewSource,
+    stored: StoredMigration | None,
+    newest: int,
+    replacing: Collection[Key],
+    database: str,
+) -> int:
     """Return the next serial number, or the same where only the key is another."""
     if stored is None:
         return next_serial(newest)
-    row = _row(entry, stored.serial)
+    row = _row(entry, stored.serial, database)
     is_same = all(
         getattr(stored, name) == getattr(row, column)
         for column, name in _AS_READ.items()

@@ -47,14 +47,14 @@ for app, name, text, columns, is_signed in json.load(open("rows.json")):
     record = MigrationRecorder.Migration.objects.create(app=app, name=name)
     row = MigrationCode(app_label=app, migration_name=name, source_code=text, provenance="git",
         module=f"{app}.migrations.{name}", metadata=good.metadata, record_id=record.pk,
-        signature="x" * 64, key_fingerprint=good.key_fingerprint)
+        signature="x" * 64, key_fingerprint=good.key_fingerprint, signed_for=good.signed_for)
     row.digest = signing.digest(text)
     for column, value in columns.items():
         setattr(row, column, value)
     if is_signed:
-        row.signature, row.key_fingerprint = signing.sign(payload((app, name), module=row.module,
-            metadata=row.metadata, source_digest=row.digest, origin=row.provenance))
-        row.proof = binding_of((app, name), row.signature, row.key_fingerprint, record.pk)
+        row.signature, row.key_fingerprint = signing.sign(payload(row.signed_for, (app, name), module=row.module,
+            metadata=row.metadata, source_digest=row.digest, origin=row.provenance, serial=row.serial))
+        row.proof = binding_of(row.signed_for, (app, name), row.signature, row.key_fingerprint, record.pk)
     try:
         with transaction.atomic():
             row.save()

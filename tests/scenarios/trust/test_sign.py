@@ -135,9 +135,9 @@ def test_older_one_is_never_signed(foreign):
     """Nor what is older than what the audit log knows of."""
     foreign.execute(
         "INSERT INTO django_migrations_code_ledger (at, event, app_label, migration_name, digest, serial, "
-        "source, detail, alias, django, python, os_user, host, pid, "
+        "source, detail, alias, django, python, os_user, host, signature, pid, "
         + ("`commit`, branch)" if foreign.db().vendor == "mysql" else '"commit", branch)')
-        + " VALUES ('2026-01-01 00:00:00', 'captured', 'shop', '0002_price', '', 7, '', '', 'default', '', '', '', '', 1, '', '')"
+        + " VALUES ('2026-01-01 00:00:00', 'captured', 'shop', '0002_price', '', 7, '', '', 'default', '', '', '', '', '', 1, '', '')"
     )
 
     error = foreign.refused("verify_migrations", "--sign", "shop", "0002", answer="y")

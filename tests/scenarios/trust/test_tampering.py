@@ -40,9 +40,9 @@ def row(shop: Project, name: str = NAME, table: str = "django_migrations_code") 
 def note(shop: Project, serial: object, name: str = NAME) -> None:
     """Write into the audit log that a text was captured under a serial number."""
     columns = ["at", "event", "app_label", "migration_name", "digest", "serial", "source", "detail"]
-    columns += ["alias", "django", "python", "os_user", "host", "pid", "commit", "branch"]
+    columns += ["alias", "django", "python", "os_user", "host", "pid", "commit", "branch", "signature"]
     values = ["2026-01-01 00:00:00", "captured", "shop", name, "", serial, "", ""]
-    values += ["default", "", "", "", "", 1, "", ""]
+    values += ["default", "", "", "", "", 1, "", "", ""]
     quote = "`" if shop.db().vendor == "mysql" else '"'
     names = ", ".join(f"{quote}{column}{quote}" for column in columns)
     places = ", ".join(["%s"] * len(values))

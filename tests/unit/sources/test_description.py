@@ -20,7 +20,7 @@ from django_rewind.sources.bundle.modules import SourceUnavailable
 from django_rewind.sources.description import Metadata, describe, module_of, read_text
 from django_rewind.sources.static import parse
 from django_rewind.sources.stored import payload
-from tests.support.fixtures import forget_modules, in_memory
+from tests.support.fixtures import IDENTITY, forget_modules, in_memory
 
 
 @pytest.fixture
@@ -273,10 +273,11 @@ def test_metadata_of_another_form_is_refused(text):
 def test_the_payload_holds_each_part(field):
     """Whatever decides what a stored migration does is signed."""
     parts = {"module": "m", "metadata": "{}", "source_digest": "d", "origin": "captured"}
-    one = payload(("shop", "0001"), **parts)
-    assert payload(("shop", "0001"), **{**parts, field: "other"}) != one
-    assert payload(("shop", "0002"), **parts) != one
-    assert payload(("stock", "0001"), **parts) != one
+    one = payload(IDENTITY, ("shop", "0001"), **parts)
+    assert payload(IDENTITY, ("shop", "0001"), **{**parts, field: "other"}) != one
+    assert payload(IDENTITY, ("shop", "0002"), **parts) != one
+    assert payload(IDENTITY, ("stock", "0001"), **parts) != one
+    assert payload(IDENTITY[::-1], ("shop", "0001"), **parts) != one
 
 
 # Parsing

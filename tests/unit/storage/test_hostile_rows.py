@@ -27,7 +27,7 @@ from django_rewind.sources.stored import StoredMigration, binding_of, payload, w
 from django_rewind.utils.printable import printable, printable_name, why
 from django_rewind.utils.types import label
 from tests.support import hostile
-from tests.support.fixtures import add, create, in_memory
+from tests.support.fixtures import IDENTITY, add, create, in_memory
 
 pytestmark = [pytest.mark.alone, pytest.mark.deep]
 
@@ -72,10 +72,16 @@ def row(
     """Return a row that was signed with our key, as git could have had it signed."""
     module = module or f"{key[0]}.migrations.{key[1]}"
     digest = signing.digest(text)
-    signed = payload(key, module=module, metadata=metadata, source_digest=digest, origin="git")
+    signed = payload(IDENTITY, key, module=module, metadata=metadata, source_digest=digest, origin="git")
     signature, fingerprint = signing.sign(signed)
     record = columns.pop("record_id", 2)
-    values = {"record_id": record, "binding": binding_of(key, signature, fingerprint, record), **columns}
+    values = {
+        "record_id": record,
+        "binding": binding_of(IDENTITY, key, signature, fingerprint, record),
+        "signed_for": IDENTITY,
+        "here": IDENTITY,
+        **columns,
+    }
     return StoredMigration(key, module, metadata, "git", digest, signature, fingerprint, **values)
 
 
