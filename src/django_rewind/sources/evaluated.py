@@ -9,7 +9,10 @@ what they were is written down the way Django writes migrations. Nothing is exec
 from __future__ import annotations
 
 import ast
+import re
 
+from django.apps import apps
+from django.conf import settings
 from django.db.migrations import Migration
 from django.db.migrations.operations.base import Operation
 from django.db.migrations.writer import OperationWriter
@@ -46,11 +49,26 @@ def written(operation: Operation, module: str) -> str:
         call, imports = OperationWriter(operation, indentation=0).serialize()
         lines = sorted(line for line in imports if line != f"import {module}")
         code = "\n".join([*lines, call.replace(f"{module}.", f"{ITSELF}.").rstrip().rstrip(",")])
+        code = _SETTING.sub(_without_default, code)
         ast.parse(code)
     except Exception:  # noqa: BLE001 (closures, and what other packages have in their operations)
         return ONLY_IN_WORDS + in_words(operation)
     code = without_secrets(code)
     return code if len(code) <= _LONGEST else f"{BY_DIGEST}{digest(code)}: {in_words(operation)}"
+
+
+# What Django writes for a model that can be swapped.
+_SETTING = re.compile(r"\bsettings\.([A-Z][A-Z0-9_]*)\b")
+
+
+def _without_default(match: re.Match[str]) -> str:
+    """Return the model itself where an installed app lets it be swapped and no setting does so."""
+    name = match[1]
+    if not hasattr(settings, name):
+        for model in apps.get_models(include_swapped=True):
+            if model._meta.swappable == name:
+                return repr(model._meta.label_lower)
+    return match[0]
 
 
 def is_spelled_out(text: str) -> bool:

@@ -25,6 +25,10 @@ _BY_ITS_PRESENCE = re.compile(
 )
 
 
+# What Python says of a setting that is not there (django.conf.LazySettings hands on to its Settings).
+_NO_SETTING = re.compile(r"\A'(?:User)?Settings(?:Holder)?' object has no attribute '(?P<name>[A-Z]\w*)'")
+
+
 def app_to_install(error: BaseException, imported: Iterable[str] = ()) -> str:
     """
     Return the app that is missing in INSTALLED_APPS, as far as an error tells; nothing where it does not.
@@ -44,6 +48,12 @@ def app_to_install(error: BaseException, imported: Iterable[str] = ()) -> str:
         if len(candidates) == 1:
             return candidates[0]
     return ""
+
+
+def setting_to_set(error: BaseException) -> str:
+    """Return the setting that stored code asks for and that is not set here; nothing where an error tells of none."""
+    match = _NO_SETTING.search(str(error)) if isinstance(error, AttributeError) else None
+    return match["name"] if match else ""
 
 
 def how_to_install(app: str) -> str:

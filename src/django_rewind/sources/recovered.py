@@ -23,7 +23,7 @@ from .bundle.changes import ContentDamaged
 from .bundle.importer import StoredImporter, imports_that_fail
 from .bundle.modules import installed_version, is_within, root_of
 from .bundle.stubs import make_managers_importable
-from .missing_apps import app_to_install, how_to_install
+from .missing_apps import app_to_install, how_to_install, setting_to_set
 from .signing import Verdict
 from .stored import SourceReader, StoredMigration, how_to_edit, how_to_replace, why_unusable
 
@@ -283,6 +283,9 @@ def _does_not_load(stored: StoredMigration, error: BaseException) -> NotRecovera
     if app:
         reason = f"its stored source does not load ({why(error)})."
         step = how_to_install(app)
+    elif (name := setting_to_set(error)) != "":
+        reason = f"its stored source does not load ({why(error)})."
+        step = f"Set {name} in the settings as it was when {label(stored.key)} was applied, and try again."
     elif stored.metadata.is_of_this_django:
         reason = f"its stored source does not load ({why(error)})."
         step = f"Make importable what {label(stored.key)} needs, or bring back its file."

@@ -127,3 +127,58 @@ def test_model_of_an_app_that_is_not_listed(history):
     history.manage("rewind", "--noinput")
 
     assert history.schema() == before
+
+
+def test_a_setting_that_is_not_set_here(shop):
+    """The error names it, and with it the rollback goes through."""
+    shop.configure(SHOP_PREFIX="big_")
+    with shop.on_branch("feature"):
+        price = (
+            "migrations.AddField('product', settings.SHOP_PREFIX + 'price', models.IntegerField(default=7))"
+        )
+        noted = "migrations.RunSQL(settings.SHOP_PREFIX and 'SELECT 1', 'SELECT 1')"
+        shop.migration("shop.0002_price", price, noted, after="0001_initial")
+        shop.manage("migrate")
+    del shop.settings["SHOP_PREFIX"]
+    shop.configure()
+
+    shop.refused("migrate", "shop", "0001", naming="Set SHOP_PREFIX in the settings")
+    shop.configure(SHOP_PREFIX="big_")
+    shop.manage("migrate", "shop", "0001")
+
+    assert shop.columns("shop_product") == {"id", "name"}
+
+
+SWAPPABLE = """
+from django.conf import settings
+from django.db import models
+
+
+class Event(models.Model):
+    class Meta:
+        swappable = "HISTORY_EVENT_MODEL"
+
+
+class Note(models.Model):
+    event = models.ForeignKey(getattr(settings, "HISTORY_EVENT_MODEL", "history.Event"), models.CASCADE)
+"""
+
+
+def test_a_model_that_no_setting_swaps(history):
+    """Its package has a default for that, and asks for no setting: neither does what was noted."""
+    history.write("site-packages/history/models.py", SWAPPABLE)
+    history.migration(
+        "history.0002_swappable",
+        "migrations.AlterModelOptions('event', {'swappable': 'HISTORY_EVENT_MODEL'})",
+        "migrations.CreateModel('Note', [('id', models.AutoField(primary_key=True)),"
+        " ('event', models.ForeignKey(EVENT, models.CASCADE))])",
+        after="0001_initial",
+        header="EVENT = getattr(settings, 'HISTORY_EVENT_MODEL', 'history.Event')",
+        package="site-packages/history/migrations",
+    )
+    history.manage("migrate")
+    history.install("django_rewind", "shop")
+
+    history.manage("rewind", "history", "zero", "--noinput")
+
+    assert not {table for table in history.tables() if table.startswith("history_")}
