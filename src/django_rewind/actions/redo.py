@@ -97,7 +97,7 @@ class LeftBehind:
 
     def __init__(self, rewind: Rewind) -> None:
         self.loader = rewind.loader
-        self.ids = self.loader.record_ids
+        self.ids = self.loader.recorded_ids
         self.parents = parents_in(self.loader.graph)
         self.children = children_in(self.loader.graph)
         self.waiting = {

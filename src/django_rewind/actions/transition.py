@@ -183,7 +183,8 @@ class Transition:
             for migration, _ in runner.full_plan()
             if key_of(migration) in loader.files
         }
-        ids = loader.record_ids
+        # How it was: the files say how it is to have been.
+        ids = loader.recorded_ids
         applied = sorted((key for key in files if key in loader.applied_migrations), key=ids.__getitem__)
         renamed = set(self.renamed.values())
         return Order(files, parents_in(loader.graph), applied, renamed, self._simulation(self.rewind))
@@ -253,7 +254,7 @@ class Transition:
         try:
             nodes = self.rewind.runner.prepare(self.plan.migrations)
             as_unapplied = [node for node in nodes if key_of(node) in loader.applied_migrations]
-            as_applied = sorted(as_unapplied, key=lambda node: loader.record_ids[key_of(node)])
+            as_applied = sorted(as_unapplied, key=lambda node: loader.recorded_ids[key_of(node)])
             return order.not_commuting(as_applied, as_unapplied, suspects) if suspects else set()
         except (NameReused, StateNotBuilt):
             if not suspects:

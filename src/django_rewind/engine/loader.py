@@ -25,6 +25,7 @@ from ..utils.types import APP_LABEL, Applied, Key
 if TYPE_CHECKING:
     # Executed by the few processes that have something to recover, not by every one
     # in which we are installed.
+    from ..inventory.snapshot import Snapshot
     from ..sources.bundle.importer import StoredImporter
     from ..sources.consent import Consent
     from ..sources.recovered import RecoveredMigration
@@ -117,7 +118,7 @@ class RewindLoader(InventoryLoader):
 
     def build_graph(self) -> None:
         self.__dict__.pop("importer", None)
-        for name in ("described", "snapshot", "renamed", "_tables_are_there"):
+        for name in ("described", "snapshot", "_snapshot_without_store", "renamed", "_tables_are_there"):
             self.__dict__.pop(name, None)
         self.recovered, self.unusable, self.skipped, self.has_missing = {}, {}, (), False
         self._disk = self._disk_graph = None
@@ -201,9 +202,19 @@ class RewindLoader(InventoryLoader):
         """
         The order in which migrations were applied, as ids of `django_migrations`.
 
-        A squashed migration stands with the last of those that it replaced.
+        A squashed migration stands with the last of those that it replaced. Where the ids contradict the graph,
+        the graph is right.
         """
-        return self.snapshot.ids if self.has_missing else self.ids_of_records()
+        return self._known.ids
+
+    @property
+    def recorded_ids(self) -> Applied:
+        """The same as the records alone tell it, be that right or wrong."""
+        return self._known.recorded_ids
+
+    @property
+    def _known(self) -> Snapshot:
+        return self.snapshot if self.has_missing else self.snapshot_without_store()
 
     def _build_with_recovered(self, broken: NodeNotFoundError | None) -> NodeNotFoundError | None:
         """Build again with the recovered migrations; return what is still broken."""

@@ -499,8 +499,7 @@ class Preparation:
         as_applied.update((key, self.plan.applied_versions[key].stored.metadata.effects) for key in files)
         if not not_in_state and not as_applied:
             return
-        in_order = sorted(self.ids, key=self.ids.__getitem__)
-        applied = [(key, as_applied.get(key) or self._effects(key)) for key in in_order]
+        applied = [(key, as_applied.get(key) or self._effects(key)) for key in self.ids]
         for step, by, what in taken_away(steps, applied, {*not_in_state, *as_applied}):
             command = "" if by in as_applied else self._way_out(by)
             raise StateConflict(step, by, what, command)

@@ -8,6 +8,7 @@ project states and, where the question is what is in a table, on the connection.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from math import inf
 from typing import Any
 
 from django.db.migrations import Migration
@@ -26,7 +27,7 @@ from ..exceptions import (
 from ..inventory.snapshot import FileStatus, Snapshot
 from ..inventory.unrecorded import Unrecorded
 from ..schema.effects import effects_of, is_reversible, operations_in
-from ..schema.graph import children_in
+from ..schema.graph import children_in, closure
 from ..schema.lineage import Made, conflict, describe_place, touched_by
 from ..schema.operations import in_words, unrendered
 from ..schema.rebuilds import columns_of, own_table, rebuilt_tables
@@ -158,13 +159,15 @@ def _refuse_what_is_out_of_reach(loader: RewindLoader, targets: Sequence[Target]
     """
     if not loader.unusable:
         return
-    ids = loader.record_ids
-    bounds: dict[str, int] = {}
+    # Of what is unusable nobody knows what it depends on: its record alone has a place for it.
+    ids, children = loader.recorded_ids, children_in(loader.graph)
+    bounds: dict[str, float] = {}
     for app_label, name in targets:
         if name is None:
-            bounds[app_label] = -1
+            bounds[app_label] = -inf
         elif (app_label, name) in loader.asked and (app_label, name) in ids:
-            bounds[app_label] = ids[(app_label, name)]
+            above = closure([(app_label, name)], children) & ids.keys()
+            bounds[app_label] = min(ids[key] - (key != (app_label, name)) for key in above)
     for key in undone:
         earliest = ids.get(key, 0) - 1
         bounds[key[0]] = min(bounds.get(key[0], earliest), earliest)

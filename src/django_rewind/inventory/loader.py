@@ -97,6 +97,10 @@ class InventoryLoader(MigrationLoader):
 
     def snapshot_without_store(self) -> Snapshot:
         """Return what disk and records say, which costs no query."""
+        return self._snapshot_without_store
+
+    @cached_property
+    def _snapshot_without_store(self) -> Snapshot:
         return self._snapshot(self.ids_of_records())
 
     def _snapshot(self, applied: Applied, **from_store: Any) -> Snapshot:

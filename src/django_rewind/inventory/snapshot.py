@@ -20,6 +20,7 @@ from django.db.migrations import Migration
 
 from ..exceptions import NotRecoverable
 from ..schema.effects import effects_of
+from ..schema.graph import along_graph
 from ..schema.lineage import Place, lasting
 from ..sources.description import describe
 from ..sources.signing import Verdict
@@ -82,7 +83,10 @@ WHY_SKIPPED = {
 }
 
 # What hangs on disk, records and store alone.
-_COMPUTED = ("absent", "followers", "history", "ids", "in_order", "recreated", "squashed_by", "without_file")
+_COMPUTED = (
+    *("absent", "followers", "history", "ids", "in_order", "recorded_ids"),
+    *("recreated", "squashed_by", "without_file"),
+)
 
 _ROLLED_BACK = (FileStatus.MISSING, FileStatus.STALE_APP)
 
@@ -187,13 +191,31 @@ class Snapshot:
 
     @cached_property
     def ids(self) -> Applied:
-        """The ids of what is applied as its order: a squashed migration has the highest of what it replaced."""
-        return self.squashed_by.order(self.applied)
+        """The order in which everything was applied, as ids: those of the records, as far as the graph allows."""
+        # What is squashed stands where it was applied, not behind what stands for it.
+        in_graph = (key for key in self.applied if not self.squashed_by.is_squashed(key))
+        return along_graph(self.recorded_ids, {key: self.dependencies(key) for key in in_graph})
+
+    @cached_property
+    def recorded_ids(self) -> Applied:
+        """
+        The order in which everything was applied, as the records alone tell it.
+
+        A squashed migration has the highest id of what it replaced. A record that has a lower one than it had
+        when its source was bound to it was given that since.
+        """
+        bound = {
+            key: stored.record_id
+            for key, stored in self.stored.items()
+            if stored.record_id and stored.record_id > self.applied.get(key, stored.record_id)
+        }
+        signed = {key: bound[key] for key in bound if why_unusable(self.stored[key]) is None}
+        return self.squashed_by.order({**self.applied, **signed})
 
     @cached_property
     def in_order(self) -> list[Key]:
         """What is applied, in the order in which it was applied."""
-        return sorted(self.applied, key=self.ids.__getitem__)
+        return [key for key in self.ids if key in self.applied]
 
     @cached_property
     def squashed_by(self) -> Squashes:
@@ -361,15 +383,17 @@ class Snapshot:
 
     def _latest(self, key: Key, app_label: str) -> list[Key]:
         """Return what `__latest__` meant for an app when a migration of another was applied."""
-        bound = self.ids.get(key)
-        members = [one for one in self._members(app_label) if bound is None or self.ids[one] < bound]
+        ids = self.recorded_ids
+        bound = ids.get(key)
+        members = [one for one in self._members(app_label) if bound is None or ids[one] < bound]
         inner = set().union(*(self._within_app(one) for one in members))
         return [one for one in members if one not in inner][-1:]
 
     def _members(self, app_label: str) -> list[Key]:
-        """Return the applied migrations of an app in order, those that were squashed left out."""
-        is_squashed = self.squashed_by.is_squashed
-        return [key for key in self.in_order if key[0] == app_label and not is_squashed(key)]
+        """Return the applied migrations of an app as they were recorded, those that were squashed left out."""
+        is_squashed, ids = self.squashed_by.is_squashed, self.recorded_ids
+        members = (key for key in self.applied if key[0] == app_label and not is_squashed(key))
+        return sorted(members, key=ids.__getitem__)
 
     def _within_app(self, key: Key) -> set[Key]:
         """Return what a migration depends on in its own app."""

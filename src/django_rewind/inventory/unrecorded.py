@@ -8,7 +8,7 @@ from typing import Any
 
 from ..backends import backend_for
 from ..models import Event
-from ..schema.graph import closure, in_applied_order
+from ..schema.graph import along_graph, closure, in_applied_order
 from ..schema.lineage import Names, Place, made_by
 from ..sources.stored import why_unusable
 from ..storage.audit_log import AuditLog
@@ -91,7 +91,8 @@ class Unrecorded:
             return set()
         parents = self.with_parents(key) & self.records.keys()
         ids = {**self.snapshot.ids, **{one: self.records[one] for one in parents}}
-        history = {one: self.snapshot.effects(one) for one in sorted(ids, key=ids.__getitem__)}
+        in_order = along_graph(ids, {one: self.snapshot.dependencies(one) for one in parents})
+        history = {one: self.snapshot.effects(one) for one in in_order}
         made = {place for _, place in made_by([key], history)}
         return {place for place in made if place not in self._of_applied and not self._is_in_use(key, place)}
 

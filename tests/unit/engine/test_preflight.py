@@ -73,6 +73,7 @@ def loader(**attributes):
         "skipped": (),
         "asked": frozenset(),
         "record_ids": {INITIAL: 1, PRICE: 2, LOST: 3},
+        "recorded_ids": {INITIAL: 1, PRICE: 2, LOST: 3},
         "applied_migrations": dict.fromkeys([INITIAL, PRICE, LOST]),
         "graph": SimpleNamespace(nodes=nodes, node_map={}),
     }
