@@ -17,7 +17,9 @@ from ..exceptions import RewindError
 from ..inventory.status import Status, statuses_of
 from ..models import Event
 from ..sources import signing
+from ..sources.description import Metadata
 from ..sources.signing import Verdict
+from ..sources.static import described_anew
 from ..sources.stored import StoredMigration, how_to_replace
 from ..storage.audit_log import AuditEntry, AuditLog
 from ..storage.identity import Identities
@@ -37,6 +39,8 @@ class Doubt:
     text: str = field(repr=False)
     # What it carries along, by digest.
     contents: Mapping[str, bytes] = field(repr=False)
+    # What is signed as its description: read out of the text, whatever the row says.
+    metadata: Metadata | None = field(default=None, repr=False)
     # Why it can never be signed.
     reason: str = ""
 
@@ -124,7 +128,7 @@ class Trust:
                 serial = next_serial(doubt.row.serial, doubt.row.newest)
                 by_whom = f"it was signed with the key {doubt.row.key_fingerprint or 'of nobody'}"
                 detail = "it was found in Git" if doubt.is_of_git else by_whom
-                entries.append(self._sign(doubt.row, serial, doubt.record_id, detail, agreed=True))
+                entries.append(self._sign(doubt.row, serial, doubt.record_id, detail, doubt.metadata))
             for row in renewed:
                 again = f"signed again, with the first key after {row.key_fingerprint}"
                 entries.append(self._sign(row, row.serial, row.record_id, again))
@@ -139,10 +143,10 @@ class Trust:
         serial: int,
         record_id: int | None,
         detail: str,
-        *,
-        agreed: bool = False,
+        metadata: Metadata | None = None,
     ) -> AuditEntry:
-        if not self.store.sign(row, serial=serial, record_id=record_id, metadata=_as_agreed(row, agreed)):
+        described = metadata.as_text() if metadata else None
+        if not self.store.sign(row, serial=serial, record_id=record_id, metadata=described):
             raise changed_meanwhile(row.key)
         return AuditEntry(
             Event.SIGNED, row.key, record_id=record_id, digest=row.digest, serial=serial, detail=detail
@@ -151,13 +155,6 @@ class Trust:
 
 def _lacks_consent(row: StoredMigration) -> bool:
     return row.is_found_in_git and not row.metadata.agreed
-
-
-def _as_agreed(row: StoredMigration, agreed: bool) -> str:
-    """Return the metadata of a row, which say from then on that a person has agreed to what Git had."""
-    if not (agreed and row.is_found_in_git):
-        return row.metadata_text
-    return replace(row.metadata, agreed=True).as_text()
 
 
 def _doubt(status: Status, text: str, contents: Mapping[str, bytes]) -> Doubt:
@@ -170,7 +167,14 @@ def _doubt(status: Status, text: str, contents: Mapping[str, bytes]) -> Doubt:
         reason = _NOT_DESCRIBED
     else:
         reason = why_not_as_signed(status.stored, text, contents)
-    return Doubt(status, text, contents, reason)
+    if reason:
+        return Doubt(status, text, contents, reason=reason)
+    try:
+        metadata = described_anew(text, status.stored.claimed_metadata)
+    except ValueError as error:
+        return Doubt(status, text, contents, reason=str(error))
+    # From then on it says that a person has agreed to what Git had.
+    return Doubt(status, text, contents, replace(metadata, agreed=bool(metadata.commit)))
 
 
 def changed_meanwhile(key: Key) -> RewindError:

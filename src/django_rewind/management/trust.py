@@ -28,6 +28,7 @@ from django_rewind.models import Origin
 from django_rewind.sources.bundle.changes import BundleChanges
 from django_rewind.sources.bundle.collector import Collector
 from django_rewind.sources.bundle.manifest import BundleMember
+from django_rewind.sources.description import OPAQUE, Metadata
 from django_rewind.sources.signing import Verdict
 from django_rewind.utils.files import read_file
 from django_rewind.utils.printable import with_zone
@@ -163,7 +164,8 @@ def plainly(line: str) -> str:
 
 def _lines(doubt: Doubt) -> Iterator[str]:
     """Yield the lines that show a stored migration which a person is asked to trust."""
-    row, metadata = doubt.row, doubt.row.claimed_metadata
+    row, metadata = doubt.row, doubt.metadata
+    assert metadata is not None
     yield f"{label(doubt.key)}:"
     yield from _lines_of_signature(doubt)
     when = f", stored {with_zone(row.stored_at)}" if row.stored_at else ""
@@ -178,17 +180,9 @@ def _lines(doubt: Doubt) -> Iterator[str]:
         here = doubt.status.record_id
         applied = f"here it is recorded as {here}" if here is not None else "here it is not applied"
         yield f"  It names {there}, and {applied}: it will stay unproven."
-    # What the metadata say is trusted with the text.
+    # What is signed beside the text.
     yield f"  Module: {row.module}"
-    yield f"  Depends on: {names_of(metadata.dependencies) or 'nothing'}"
-    if metadata.run_before:
-        yield f"  Comes before: {names_of(metadata.run_before)}"
-    if metadata.replaces:
-        yield f"  Replaces: {names_of(metadata.replaces)}"
-    if not metadata.atomic:
-        yield "  Not atomic"
-    for operation in metadata.operations:
-        yield f"  Operation: {operation['text']}"
+    yield from _described(metadata)
     yield from _compared("Its text", doubt.text, text_on_disk(doubt.key))
     for member in metadata.bundle.members:
         content = doubt.contents[member.digest]
@@ -200,7 +194,43 @@ def _lines(doubt: Doubt) -> Iterator[str]:
             size = filesizeformat(len(content)).replace("\xa0", " ")
             yield f"  It carries along {member.name}: {size} that are no text, with the SHA-256 {member.digest}."
         else:
-            yield from _compared(f"It carries along {member.name}, which", text, _here(doubt, member))
+            # An excerpt is of these classes; in the place of models it has stand-ins.
+            parts = [".".join(path) for path in member.paths] + member.models
+            of = f" ({', '.join(parts)})" if parts else ""
+            yield from _compared(f"It carries along {member.name}{of}, which", text, _here(doubt, member))
+
+
+def _described(metadata: Metadata) -> Iterator[str]:
+    """Yield the description that is signed with a text."""
+    yield f"  Depends on: {names_of(metadata.dependencies) or 'nothing'}"
+    if metadata.run_before:
+        yield f"  Comes before: {names_of(metadata.run_before)}"
+    if metadata.replaces:
+        yield f"  Replaces: {names_of(metadata.replaces)}"
+    if metadata.initial is not None:
+        yield f"  Initial: {metadata.initial}"
+    if not metadata.atomic:
+        yield "  Not atomic"
+    if metadata.effects == OPAQUE:
+        yield "  Its text computes its operations: what they are is known once it is executed."
+    for operation in metadata.operations:
+        yield f"  Operation: {operation['text']}"
+    yield from _as_claimed(metadata)
+
+
+def _as_claimed(metadata: Metadata) -> Iterator[str]:
+    """Yield what no text can tell, and what is executed or used as the row says it."""
+    if metadata.evaluated is not None:
+        yield "  Where its operations come to something else here, it is this code that is executed:"
+        yield from (f"    | {line}" for code in metadata.evaluated for line in code.split("\n"))
+    if metadata.auto_field:
+        yield f"  Its models get keys of {metadata.auto_field}"
+    if metadata.commit:
+        yield f"  Found in Git: commit {metadata.commit} of {metadata.committed}"
+    for root, version in metadata.bundle.packages.items():
+        yield f"  Installed when it was stored: {root} ({version})"
+    for name, why in metadata.bundle.left_out.items():
+        yield f"  Not stored with it: {name} ({why})"
 
 
 def _here(doubt: Doubt, member: BundleMember) -> str | None:

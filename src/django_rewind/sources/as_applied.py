@@ -74,6 +74,8 @@ def _made(code: str, module: ModuleType) -> Any:
 
 def changed_since(metadata: Metadata, migration: Migration, module: str) -> str:
     """Say what of a migration is not what was written down of it; nothing where all is the same."""
+    if not metadata.was_imported and metadata.evaluated is None:
+        return _is_not_as_read(metadata, migration)
     if metadata.evaluated is None:
         then, now = _outline(metadata.effects), _outline(effects_of(migration))
     else:
@@ -82,6 +84,17 @@ def changed_since(metadata: Metadata, migration: Migration, module: str) -> str:
             # What cannot be written here, for its class is stored and not here, is the same in words.
             words = [ONLY_IN_WORDS + operation["text"] for operation in metadata.operations]
             now = [before if after == known else after for before, after, known in zip(then, now, words)]
+    return "" if then == now else _difference(then, now)
+
+
+def _is_not_as_read(metadata: Metadata, migration: Migration) -> str:
+    """Say what of a migration is not what its text says by itself, as far as that says it."""
+    then, now = (_outline(effects, tables=False) for effects in (metadata.effects, effects_of(migration)))
+    if any(effect["effect"] == "opaque" for effect in metadata.effects):
+        # Others may stand between those that are known.
+        left = iter(now)
+        lacking = next((one for one in then if one not in left), None)
+        return f"it has not {_in_one_line(lacking)}" if lacking else ""
     return "" if then == now else _difference(then, now)
 
 
@@ -116,14 +129,15 @@ _COMPARED = {
 }
 
 
-def _outline(effects: list[Effect]) -> list[str]:
+def _outline(effects: list[Effect], *, tables: bool = True) -> list[str]:
     """Return what is known of every stored migration, whatever version has stored it."""
-    return [_in_words(effect) for effect in effects if effect["effect"] in _COMPARED]
+    return [_in_words(effect, tables=tables) for effect in effects if effect["effect"] in _COMPARED]
 
 
-def _in_words(effect: Effect) -> str:
+def _in_words(effect: Effect, *, tables: bool) -> str:
     words = [effect["effect"].replace("_", " "), ".".join(filter(None, map(effect.get, ("model", "field"))))]
-    words += [f"{name} {effect[name]}" for name in ("to", "table") if effect.get(name)]
+    told = ("to", "table") if tables else ("to",)
+    words += [f"{name} {effect[name]}" for name in told if effect.get(name)]
     if effect.get("fields"):
         words.append(f"with {', '.join(sorted(effect['fields']))}")
     if effect["database"] != effect["state"]:

@@ -182,9 +182,6 @@ class RecoveredMigration(Migration):
         """Return what was executed with the operations that were applied, or raise NotRecoverable."""
         stored = self.stored
         metadata = stored.metadata
-        if not metadata.was_imported:
-            # Nobody has noted what it came to.
-            return migration
         change = changed_since(metadata, migration, stored.module)
         if change:
             # Another Django writes operations in other ways, and need not know all that this one has written.
@@ -200,9 +197,10 @@ class RecoveredMigration(Migration):
                 setattr(migration, "operations", operations)  # noqa: B010 (a class attribute to Django)
                 self.is_as_evaluated = True
             elif is_other:
+                what = "what was applied" if metadata.was_imported else "its text says"
                 raise NotRecoverable(
                     stored.key,
-                    f"executed here it is something else than what was applied: {change}.",
+                    f"executed here it is something else than {what}: {change}.",
                     "Have the settings, the environment and the installed apps and packages that it is computed "
                     f"from as they were, and try again. {self.how_to_edit}",
                 )

@@ -10,7 +10,9 @@ a stub where a description can do without it; else nobody knows what the operati
 from __future__ import annotations
 
 import ast
+import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from inspect import signature
 from types import ModuleType
 from typing import Any
@@ -50,6 +52,10 @@ class _NotSpelledOut(Exception):
     """What this stands for is not known before the text is executed."""
 
 
+class NotLiteral(ValueError):
+    """What places a migration in the graph is not known before its text is executed."""
+
+
 def parse(text: str, *, longest: int = LONGEST_TO_COMPARE) -> Metadata:
     """
     Read the metadata out of a text without executing it.
@@ -64,13 +70,11 @@ def parse(text: str, *, longest: int = LONGEST_TO_COMPARE) -> Metadata:
         tree = ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise ValueError(f"it cannot be parsed ({error})") from error
-    body = next(
-        (node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Migration"),
-        None,
-    )
-    if body is None:
+    classes = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Migration"]
+    if not classes:
         raise ValueError("it has no class Migration")
-    operations = operations_of(tree, body)
+    body = classes[-1]
+    operations = None if _is_changed_afterwards(tree, classes) else operations_of(tree, body)
     reader = _Reader(tree)
     try:
         values = {
@@ -86,7 +90,33 @@ def parse(text: str, *, longest: int = LONGEST_TO_COMPARE) -> Metadata:
             effects=OPAQUE if operations is None else effects_in(operations),
         )
     except (AttributeError, IndexError, TypeError) as error:
-        raise ValueError(f"its attributes are no literals ({error})") from error
+        raise NotLiteral(f"its attributes are no literals ({error})") from error
+
+
+def described_anew(text: str, claimed: Metadata) -> Metadata:
+    """
+    Return the description of a text that somebody else has stored, for a person to vouch for.
+
+    It is read out of the text, whatever the row says. What no text can tell stays as it is claimed, to be
+    shown in full: what goes with it, and what the operations came to. So does its place in the graph where
+    the text computes that; nobody knows then what the operations do.
+
+    Raises:
+        ValueError: the text cannot be that of a migration.
+    """
+    try:
+        read = parse(text, longest=sys.maxsize)
+    except NotLiteral:
+        read = replace(claimed, operations=[], effects=OPAQUE, django="", python="")
+    kept = ("bundle", "commit", "committed", "evaluated", "auto_field")
+    return replace(read, **{name: getattr(claimed, name) for name in kept})
+
+
+def _is_changed_afterwards(tree: ast.Module, classes: list[ast.ClassDef]) -> bool:
+    """Say whether a module names its class of a migration once it is made, or has several."""
+    others = (node for node in tree.body if node not in classes)
+    names = (node.id for statement in others for node in ast.walk(statement) if isinstance(node, ast.Name))
+    return len(classes) > 1 or bool(classes[0].decorator_list) or "Migration" in names
 
 
 def operations_of(tree: ast.Module, migration: ast.ClassDef) -> list[Operation] | None:
@@ -142,7 +172,7 @@ class _Reader:
                 return self.value(node)
         except (_NotSpelledOut, RecursionError):
             pass
-        raise ValueError(f"its '{name}' are computed, and it is not executed to find them out")
+        raise NotLiteral(f"its '{name}' are computed, and it is not executed to find them out")
 
     # Operations -------------------------------------------------------------
 

@@ -335,7 +335,7 @@ class Store(StoredFacts):
         Sign a row for this database with the first key if it is still as it was read; return whether it was.
 
         Args:
-            metadata: what takes the place of its metadata.
+            metadata: what is signed and stored in the place of what the row says of itself.
         """
         metadata = row.metadata_text if metadata is None else metadata
         database = self.identify()
