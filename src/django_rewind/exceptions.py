@@ -32,6 +32,7 @@ __all__ = [
     "LockWaitCancelled",
     "MadeAlready",
     "MigrationError",
+    "MoreIsLost",
     "NameReused",
     "NeverApplied",
     "NotInOrder",
@@ -599,6 +600,16 @@ class LockLost(CommandError):
             f"The lock of the database '{alias}' was lost: its connection was closed, or its file "
             "taken away. Stopped before the next step, since another process may have begun.\n"
             "Run the same command again: it does what is left to do."
+        )
+
+
+class MoreIsLost(RewindError):
+    """What is going to be lost is more than was shown when somebody agreed to it."""
+
+    def __init__(self, at_stake: str) -> None:
+        super().__init__(
+            f"By now the rollback {at_stake}, which was not shown before.",
+            "Run the same command again to see all of it.",
         )
 
 

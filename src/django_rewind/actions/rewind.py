@@ -20,7 +20,7 @@ from django.db.migrations.state import ModelState
 
 from ..engine import hooks
 from ..engine.loader import RewindLoader
-from ..engine.plan import Lost, Plan
+from ..engine.plan import Lost, Plan, at_stake
 from ..engine.planner import contradicted, modified_rows, rows_that_differ, with_way_out
 from ..engine.preflight import check_reversible, losses_of, pruned_original
 from ..engine.progress import how_far_back
@@ -29,6 +29,7 @@ from ..exceptions import (
     BlockedRewind,
     FileNotUsable,
     HowFar,
+    MoreIsLost,
     NotInitialized,
     NotRecoverable,
     RewindError,
@@ -273,6 +274,19 @@ class Rewind:
         """Return the tables and columns that go with the plan and hold something."""
         return losses_of(self.connection, self.snapshot, self.loader.record_ids, plan.migrations)
 
+    def check_as_shown(self, plan: Plan) -> None:
+        """
+        Refuse what was not shown: rows may have come, and what is loaded by now may do something else.
+
+        Raises:
+            MoreIsLost: before the first statement.
+        """
+        if plan.may_lose_anything or not plan.is_backwards:
+            return
+        more = losses_of(self.connection, self.snapshot, self.loader.record_ids, plan.migrations, plan.losses)
+        if more:
+            raise MoreIsLost(at_stake(more, "would lose what is in"))
+
     def check(self, plan: Plan) -> None:
         """Look for what stands in the way, as far as that is known before the run."""
         if plan.problem is not None:
@@ -411,6 +425,7 @@ class Rewind:
         steps = plan.migrations
         if not plan.fake:
             self.runner.prepare(steps)
+            self.check_as_shown(plan)
             if whole is not None:
                 # Stored code is loaded by now.
                 check_atomic(self.connection, [migration for migration, _ in steps])

@@ -334,7 +334,9 @@ class Transition:
             nodes: Any = back.loader.graph.nodes
             if any(key not in nodes for key in plan.keys):
                 raise PlanOutdated(next(key for key in plan.keys if key not in nodes))
+            agreed = plan
             plan = back.plan_of(back.runner.planned([], [(nodes[key], True) for key in plan.keys]))
+            plan.losses, plan.may_lose_anything = agreed.losses, agreed.may_lose_anything
         self._back = back
         back.run_steps(plan, goes_on=bool(self.applies), **options)
 

@@ -38,6 +38,11 @@ class Lost:
     is_change: bool = False
 
     @property
+    def what(self) -> tuple[str, str | None, bool]:
+        """What is lost or changed, however many rows that are."""
+        return (self.table, self.column, self.is_change)
+
+    @property
     def thing(self) -> str:
         place = describe_place((self.table, self.column))
         return place.removeprefix("the ") if self.is_change else place
@@ -147,6 +152,8 @@ class Plan:
     skipped: Sequence[tuple[Key, str]] = ()
     modified: Sequence[Key] = ()
     losses: Sequence[Lost] = ()
+    # Whether it was agreed to that data are lost, whichever they are.
+    may_lose_anything: bool = False
     # What stands in the way of a run that is not a fake one; raised when it begins.
     problem: RewindError | None = None
     # The part of that which stands in the way of everything but a fake run.

@@ -274,13 +274,19 @@ def what_must_not_be_pruned(loader: RewindLoader, app_label: str) -> PruneRefuse
 # What data a plan would lose: the rows behind the tables and columns that go with it.
 
 
-def losses_of(connection: Any, snapshot: Snapshot, applied: Applied, steps: Steps) -> list[Lost]:
+def losses_of(
+    connection: Any, snapshot: Snapshot, applied: Applied, steps: Steps, shown: Iterable[Lost] = ()
+) -> list[Lost]:
     """
     Return what the steps would lose or change, in the order in which it was made, under its name of now.
 
     A column that holds nothing but its default holds data; one that holds nothing
     but NULL does not.
+
+    Args:
+        shown: what is known already, and is left out.
     """
+    known = {lost.what for lost in shown}
     unapplied = {key_of(migration): migration for migration, backwards in steps if backwards}
     history = {
         key: effects_of_step(unapplied[key]) if key in unapplied else snapshot.effects(key)
@@ -293,7 +299,8 @@ def losses_of(connection: Any, snapshot: Snapshot, applied: Applied, steps: Step
         covering: set[tuple[str, str | None]] = {(table, None)} if column else set()
         if made.change:
             covering.add((table, column))
-        if not covering & going and not made.is_computed:
+        is_known = (table, column, bool(made.change)) in known
+        if not covering & going and not made.is_computed and not is_known:
             losses.append(_lost(connection, made, table, column))
     return [lost for lost in losses if lost.rows != 0]
 

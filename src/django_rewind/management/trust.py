@@ -225,8 +225,6 @@ def _as_claimed(metadata: Metadata) -> Iterator[str]:
         yield from (f"    | {line}" for code in metadata.evaluated for line in code.split("\n"))
     if metadata.auto_field:
         yield f"  Its models get keys of {metadata.auto_field}"
-    if metadata.commit:
-        yield f"  Found in Git: commit {metadata.commit} of {metadata.committed}"
     for root, version in metadata.bundle.packages.items():
         yield f"  Installed when it was stored: {root} ({version})"
     for name, why in metadata.bundle.left_out.items():
@@ -247,9 +245,9 @@ def _here(doubt: Doubt, member: BundleMember) -> str | None:
 
 def _lines_of_signature(doubt: Doubt) -> Iterator[str]:
     """Yield whose word there is for it."""
-    row = doubt.row
-    if row.is_found_in_git:
-        yield f"  It was found in Git, in commit {row.metadata.commit} of {row.metadata.committed}."
+    row, metadata = doubt.row, doubt.metadata
+    if metadata and metadata.commit:
+        yield f"  It was found in Git, in commit {metadata.commit} of {metadata.committed}."
     if doubt.is_of_git:
         yield "  Nobody has agreed to execute it."
     else:

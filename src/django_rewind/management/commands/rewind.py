@@ -193,6 +193,7 @@ class Command(ReportingCommand):
                 f"This {at_stake(plan.losses, 'would lose what is in')}. {UNCHANGED}\n"
                 "Add --allow-data-loss to --noinput if that is meant."
             )
+        plan.may_lose_anything = self.options["allow_data_loss"]
         if self.verbosity >= 1:
             for line in (*lines_of_renames(plan.renamed), *remarks(plan)):
                 self.stdout.write(on_database(line, self.options["database"]))
