@@ -205,3 +205,80 @@ def test_a_web_process_executes_nothing_stored():
     modules = ("recovered.py", "as_applied.py", "bundle/importer.py")
     executing = [PACKAGE / "sources" / name for name in modules]
     assert {path.name: before[path] for path in executing if path in before} == {}
+
+
+#: Who has something signed, bound or stored (what is stored is signed), and which file, read in this run, or which
+#: person vouches for it. Nothing is signed because it stands in the database.
+SIGNERS = {
+    # Where it is made. These take what their callers answer for.
+    "sources.signing.sign: _sign": "its callers",
+    "sources.signing.sign_fact: _sign": "its callers",
+    "sources.signing.sign_identity: _sign": "its callers",
+    "storage.identity.IdentifiedTables.sign_fact: signing.sign_fact": "its callers",
+    "sources.stored.binding_of: signing.sign_binding": "its callers",
+    "storage.store._row: signing.sign": "put: what is in memory of a NewSource",
+    "storage.store._row: binding_of": "put: what is in memory of a NewSource",
+    "storage.store.Store.put_each: self.put": "its callers",
+    "storage.store.Store.put_each: self.put_each": "its callers",
+    "storage.store.Store.sign: signing.sign": "its callers: the row as it was read and shown, if it is still so",
+    "storage.store.Store.sign: binding_of": "its callers",
+    "storage.store.Store.bind: binding_of": "its callers: a revision in memory, if the row is still that one",
+    # Files that this run has read.
+    "engine.capture._store: store.put_each": "the files of the migrations; Packing reads them",
+    "engine.recorder.RewindRecorder.record_applied: Store(self.connection).bind": "what this run has captured",
+    # What this process has made, done or seen itself.
+    "storage.identity.Identities._made: signing.sign_identity": "this process, which has made it of random bytes",
+    "storage.identity.Identities.renew: signing.sign_identity": "the earlier signature, verified in memory",
+    "storage.audit_log.AuditLog._parameters: self.sign_fact": "this process, of what it has done itself",
+    # Persons who were shown all of it, or have named it.
+    "actions.backfill.Backfill.store: self._store.put_each": "a file, or what was found in Git and agreed to",
+    "actions.trust.Trust.sign: self._sign": "the person whom --sign has shown it; of older keys, the earlier signature",
+    "actions.trust.Trust._sign: self.store.sign": "as above",
+    "actions.verify._record: store.bind": "the person who names it, and the earlier signature, verified in memory",
+    "management.trust._sign: trust.sign": "the person who has said yes",
+    "management.trust.sign: _sign": "the person who has said yes",
+    "management.trust._is_trusted_now: _sign": "the person who has said yes",
+    "management.commands.verify_migrations.Command._sign: sign": "the person who has said yes",
+    "management.commands.verify_migrations.Command.handle: self._sign": "the person who runs --sign",
+    # Other names of what a verified row depends on: the person who runs --adopt, and the earlier signature.
+    "storage.store.Store.redirect: self.sign": "the person who runs --adopt; it verified, and only names change",
+    # Compared, and not written.
+    "actions.trust.Trust.of_older_keys: signing.sign": "nobody: it tells which key has signed a row that verifies",
+}
+_SIGNS = re.compile(r"_?sign(_\w+)?|binding_of|bind|put(_each)?")
+#: Calls of these names that are about something else: signs in the admin, arguments, names of the executor.
+_NO_SIGNERS = re.compile(r"admin\.|engine\.hooks\.|.*: (bind|signature\(.*\)\.bind)$")
+
+
+def test_nothing_is_signed_that_nobody_vouches_for():
+    """Whoever has something signed, bound or stored stands in the list, with an answer."""
+    calls = {call for path in MODULES for call in _calls_that_sign(path)}
+    assert calls == {*SIGNERS}
+
+
+def _calls_that_sign(path: Path) -> Iterator[str]:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    module = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+    stack: list[tuple[ast.AST, str]] = [(tree, module)]
+    while stack:
+        node, within = stack.pop()
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            within = f"{within}.{node.name}"
+        if isinstance(node, ast.Call):
+            name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            called = ast.unparse(node.func)
+            if _SIGNS.fullmatch(name) and not _NO_SIGNERS.match(f"{within}: {called}"):
+                yield f"{within}: {called}"
+        stack += [(child, within) for child in ast.iter_child_nodes(node)]
+
+
+def test_only_one_module_makes_signatures():
+    """Of all that Python has for it, only there."""
+    makes = {
+        name
+        for name, node in nodes_outside()
+        if isinstance(node, (ast.Name, ast.Attribute))
+        and (node.id if isinstance(node, ast.Name) else node.attr)
+        in ("salted_hmac", "hmac", "Signer", "dumps_signed")
+    }
+    assert makes == {"sources/signing.py"}

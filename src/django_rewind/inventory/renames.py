@@ -41,7 +41,8 @@ def renames(snapshot: Snapshot, files: Files) -> dict[Key, Key]:
     texts = files.store.texts(missing)
     pairs: dict[Key, Key] = {}
     for key in missing:
-        wanted = program(texts.get(key, ""))
+        text = texts.get(key, "")
+        wanted = program(text) if stored[key].is_its_text(text) else None
         alike = [
             file
             for file in free

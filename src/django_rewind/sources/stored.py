@@ -114,7 +114,7 @@ class StoredMigration:
 
     def with_text(self, text: str) -> StoredMigration:
         """Return the row as it is known once its text was read."""
-        return replace(self, has_other_text=signing.digest(text) != self.digest)
+        return replace(self, has_other_text=not self.is_its_text(text))
 
     @property
     def is_found_in_git(self) -> bool:
@@ -159,6 +159,10 @@ class StoredMigration:
             origin=self.origin,
             serial=self.serial,
         )
+
+    def is_its_text(self, text: str) -> bool:
+        """Say whether a text that was read beside the row is the one that the row is about."""
+        return signing.digest(text) == self.digest
 
     @property
     def revision(self) -> StoredRevision:

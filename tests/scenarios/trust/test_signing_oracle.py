@@ -292,6 +292,31 @@ def test_the_file_does_not_take_the_place_of_what_was_applied(edited, how):
     assert edited.columns("shop_product") == {"id", "name"}
 
 
+def test_text_alone_made_to_be_the_file(edited):
+    """The row says which text it is about: another one does not make the file what was applied."""
+    change(edited, source_code=edited.read(f"shop/migrations/{NAME}.py"))
+
+    edited.manage("migrate")
+    edited.refused("migrate", "shop", "0001", naming=(f"shop.{NAME}", "changed after it was signed"))
+    edited.refused("rewind", "shop", "0001", "--noinput", naming=f"shop.{NAME}")
+    assert edited.attempt("verify_migrations").returncode == 1
+    assert f"--accept shop {NAME}" in edited.attempt("backfill_migration_code").output
+    edited.manage("verify_migrations", "--accept", "shop", NAME)
+    edited.manage("verify_migrations")
+
+
+def test_text_alone_made_to_be_another_file(left):
+    """It is not taken for a renamed one, whose record the file would get."""
+    file = left.migration("shop.0002_cost", COST, after="0001_initial")
+    change(left, source_code=file.read_text())
+
+    assert "0002_cost does the same" not in left.manage("show_stored_migrations").stdout
+    left.attempt("rewind", "--adopt", "--noinput")
+
+    assert left.applied("shop") == ["0001_initial", NAME]
+    assert "shop.0002_cost" not in left.stored()
+
+
 def test_a_file_brought_back_is_stored(edited):
     """That is the other way out: it is the one that was applied, comments apart."""
     lose(edited, "row deleted")
