@@ -10,7 +10,7 @@ Of code it is asked whether it names what the other branch takes away.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -78,23 +78,27 @@ def check_versions(
     versions: Mapping[Key, Migration],
     *,
     steps: Migrations,
+    missing: Container[Key],
 ) -> None:
     """
     Refuse the first step that makes again what the applied version of a modified file has made.
 
     Args:
         empty: returns a state without any migration.
-        applied: the files, in the order in which the states are built.
+        applied: files, and what is missing, in the order in which the states are built.
         versions: what was applied of those that were modified since, in that order.
+        missing: what has no file. It may stand on what no file makes any more.
 
     Raises:
         MadeAlready: it names the step, and the first of those that have made it.
     """
 
+    files = [migration for migration in applied if key_of(migration) not in missing]
+
     def made_again(steps: Migrations, versions: Mapping[Key, Migration]) -> str | None:
         with_versions = [versions.get(key_of(migration), migration) for migration in applied]
         try:
-            states = [_in_one(empty(), order) for order in (applied, with_versions, [*applied, *steps])]
+            states = [_in_one(empty(), order) for order in (files, with_versions, [*files, *steps])]
         except Exception:  # noqa: BLE001 (whatever an operation raises: other states are looked for then)
             return None
         meant, there, here = _draw(connection, *states)

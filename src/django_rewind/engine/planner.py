@@ -291,7 +291,7 @@ class Preparation:
 
     @property
     def _stored(self) -> list[RecoveredMigration]:
-        return self.plan.stored_code
+        return [*self.plan.applied_versions.values(), *self.plan.recovered.values()]
 
     def _load(self) -> None:
         """
@@ -516,6 +516,7 @@ class Preparation:
                 [self.loader.graph.nodes[key] for key in applied],
                 {key: versions[key] for key in applied if key in versions},
                 steps=steps,
+                missing=self.plan.recovered,
             )
 
     def _refuse_what_was_never_made(self, steps: list[Migration], files: Iterable[Key]) -> None:
