@@ -44,7 +44,7 @@ class Recreated:
         names, of_files = Names(), Names()
         for key, effects in snapshot.history.items():
             if key in snapshot.files:
-                of_files.follow(key[0], effects)
+                _follow_file(of_files, key[0], effects)
             names.follow(key[0], effects)
         # The tables and columns of all that is applied, and of what has a file.
         self._all, self._needed = names.needed(), of_files.needed()
@@ -203,7 +203,7 @@ class Recreated:
         maker: dict[Place, Key] = {}
         for key, effects in self.snapshot.history.items():
             if key in self.snapshot.files and key not in without:
-                names.follow(key[0], effects)
+                _follow_file(names, key[0], effects)
                 for made in names.needed_by(key[0], effects):
                     maker.setdefault(made, key)
         return names.needed(), maker
@@ -215,3 +215,13 @@ class Recreated:
     def _children(self) -> dict[Key, list[Key]]:
         known = {*self.snapshot.files, *self.snapshot.absent}
         return inverted({key: self.snapshot.dependencies(key) for key in known})
+
+
+def _follow_file(names: Names, app_label: str, effects: Iterable[Effect]) -> None:
+    """Take over what a file does to tables and columns of files; a field that none has made is not theirs."""
+    for effect in effects:
+        is_change = effect["effect"] in ("alter_field", "rename_field")
+        model = (app_label, effect.get("model", ""))
+        if is_change and model in names.tables and effect["field"] not in names.columns.get(model, {}):
+            continue
+        names.follow(app_label, [effect])

@@ -323,6 +323,29 @@ def test_an_edited_file_is_not_passed_over(shop):
     settles(shop, "--redo-modified")
 
 
+CHANGES_COST = {
+    "altered": alter("product", "cost", "BigIntegerField(default=9)"),
+    "renamed": rename_field("product", "cost", "expense"),
+    "altered and renamed": (
+        f"{alter('product', 'cost', 'BigIntegerField(default=9)')}, {rename_field('product', 'cost', 'expense')}"
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CHANGES_COST)
+def test_what_it_stood_on_was_made_anew(shop, case):
+    """A file that changes a column has not made it: what has is missing, and the other one makes it anew."""
+    with shop.on_branch("feature"):
+        shop.migration("shop.0002_cost", COST, after="0001_initial")
+        shop.migration("shop.0003_change", CHANGES_COST[case], after="0002_cost")
+        shop.manage("migrate")
+    other = add("product", "cost", "CharField(max_length=9, default='8')")
+    shop.migration("shop.0002_other", other, after="0001_initial")
+    shop.migration("shop.0003_change", CHANGES_COST[case], after="0002_other")
+
+    settles(shop)
+
+
 def test_what_cannot_be_unapplied_is_named(shop):
     """It would have to be unapplied and applied again: nothing is changed, and it is no success."""
     with shop.on_branch("feature"):
@@ -332,6 +355,41 @@ def test_what_cannot_be_unapplied_is_named(shop):
     shop.migration("shop.0003_bees", table("product", "bees"), python(), after="0002_wasps")
 
     shop.refused(*STAGING, naming=("shop.0002_bees", "not reversible"))
+
+
+def test_what_cannot_be_unapplied_has_given_its_name_away(shop):
+    """No target is just before it: what is advised is what works."""
+    with shop.on_branch("feature"):
+        shop.migration("shop.0002_price", PRICE, after="0001_initial")
+        shop.migration("shop.0003_x", python(), COST, after="0002_price")
+        shop.manage("migrate")
+    shop.migration("shop.0002_stock", STOCK, after="0001_initial")
+    shop.migration("shop.0003_x", create("Gift"), after="0002_stock")
+
+    refused = shop.refused(*STAGING, "--redo-modified", naming=("shop.0003_x", "not reversible"))
+
+    assert "delete its row from django_migrations" in refused.stderr
+    assert "'manage.py" not in refused.stderr
+    shop.execute("ALTER TABLE shop_product DROP COLUMN cost")
+    shop.execute("DELETE FROM django_migrations WHERE name = '0003_x'")
+    settles(shop, "--redo-modified")
+
+
+@pytest.mark.parametrize("taker", [rename_model("Line", "Row"), "migrations.DeleteModel('Line')"])
+def test_main_points_to_what_an_applied_file_takes_away(shop, taker):
+    """It does not depend on that, nor that on it. Django applies it last, so it is unapplied first."""
+    shop.app("yard")
+    shop.migration("yard.0001_initial", create("Line"))
+    shop.migration("yard.0002_taker", taker, after="0001_initial")
+    shop.manage("migrate")
+    link = add("product", "line", "ForeignKey('yard.Line', models.CASCADE, null=True)")
+    shop.migration("shop.0002_link", link, after=["0001_initial", "yard.0001_initial"])
+    if "Delete" in taker:
+        unlink = remove("product", "line")
+        shop.migration("shop.0003_unlink", unlink, after="0002_link")
+        shop.migration("yard.0002_taker", taker, after=["0001_initial", "shop.0003_unlink"])
+
+    settles(shop)
 
 
 def test_the_same_name_with_other_content(shop):
