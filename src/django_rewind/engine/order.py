@@ -23,7 +23,7 @@ from ..schema.graph import apps_by_setting, closure, inverted
 from ..schema.operations import table_of
 from ..utils import compat
 from ..utils.types import Key
-from .states import Models, Simulation, models_changed
+from .states import Models, Simulation, models_changed, models_needed
 
 # The options of a model that the database knows.
 _OPTIONS = ("managed", "proxy", "order_with_respect_to", "db_tablespace")
@@ -105,7 +105,7 @@ class Order:
             if error.culprit in stays:
                 return {error.culprit}.intersection(early)
             known = closure([error.culprit], self.parents)
-            models = models_changed([self.files[error.culprit]])
+            models = models_needed(self.files[error.culprit])
             blamed = self.blamed(early, models) or self.about(set(stays) - known, models)
         enough = (key for key in stays if key in blamed and self._is_right({*unapplied, key}, as_files_say))
         one = next(enough, None) if len(blamed) > 1 else None

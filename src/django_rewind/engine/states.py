@@ -463,6 +463,15 @@ def models_changed(migrations: Iterable[Migration]) -> set[Key]:
     }
 
 
+def models_needed(migration: Migration) -> set[Key]:
+    """Return the models that a migration changes, and those that it points to, as far as anybody can tell."""
+    return models_changed([migration]) | {
+        (app or migration.app_label, model)
+        for effect in effects_of(migration)
+        for app, model in effect.get("refers", ())
+    }
+
+
 # Models that were moved to another app ---------------------------------------
 
 Models = Mapping[Key, Any]
