@@ -298,15 +298,25 @@ class NotRestorable(RewindError):
 
 
 class IrreversibleRewind(MigrationError):
-    """A migration that would have to be unapplied has an irreversible operation."""
+    """
+    A migration that would have to be unapplied has an irreversible operation.
 
-    def __init__(self, key: Key, operation: str, before: str = "<the one before it>") -> None:
+    Args:
+        before: the target just before it.
+        stands_elsewhere: whether its file has another place now, so that no target is just before it.
+    """
+
+    def __init__(
+        self, key: Key, operation: str, before: str = "<the one before it>", *, stands_elsewhere: bool = False
+    ) -> None:
         self.operation = operation
         super().__init__(
             key,
             f"its operation '{operation}' is not reversible.",
+            "Reverse it by hand, delete its row from django_migrations, and run the same command again."
+            if stands_elsewhere
             # Marking comes last: what is applied above would be marked with it, and stay.
-            f"To stop just after it, run 'manage.py migrate {key[0]} {key[1]}'.\n"
+            else f"To stop just after it, run 'manage.py migrate {key[0]} {key[1]}'.\n"
             "To go further, reverse it by hand, and mark it as unapplied with "
             f"'manage.py rewind {key[0]} {before} --fake', which shows what else would be marked, and asks.",
         )

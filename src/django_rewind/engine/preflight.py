@@ -49,7 +49,12 @@ def check_reversible(undone: Iterable[Migration]) -> None:
     for migration in undone:
         for operation in operations_in(migration, database=True):
             if not is_reversible(operation):
-                raise IrreversibleRewind(key_of(migration), in_words(operation), *target_before(migration))
+                raise IrreversibleRewind(
+                    key_of(migration),
+                    in_words(operation),
+                    *target_before(migration),
+                    stands_elsewhere=getattr(migration, "stands_elsewhere", False),
+                )
 
 
 def target_before(migration: Migration) -> list[str]:

@@ -95,6 +95,11 @@ class RecoveredMigration(Migration):
         self._replaces_file = True
         self._take(**{name: getattr(other, name) for name in _PLACE})
 
+    @property
+    def stands_elsewhere(self) -> bool:
+        """Whether its file depends on what it did not depend on when it was applied."""
+        return self._replaces_file and not {*self.dependencies} <= {*self.stored.metadata.dependencies}
+
     def replace_dependencies(self, parents: Iterable[Key]) -> None:
         self._take(dependencies=list(parents))
 
