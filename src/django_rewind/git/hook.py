@@ -6,6 +6,10 @@ is imported here at the top. It decides whether there is anything to look at, an
 over to manage.py, whose command `rewind_hook run` looks into the database.
 
 Nothing here ever fails a checkout, and nothing takes longer than was agreed.
+
+manage.py is that of the commit that was checked out, which somebody else may have written. It is run only where
+the checkout has changed neither it nor the settings, unless that was chosen at installation. The same holds for
+the interpreter and for this package, where they lie in the work tree: git is asked before they are started.
 """
 
 from __future__ import annotations
@@ -17,35 +21,48 @@ import runpy
 import shlex
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from enum import Enum
+from itertools import product
 from pathlib import Path
 from typing import TextIO
 
 from ..utils.files import read_file, write_all
 from .repository import WorkTree
+from .startup import Startup
 
 NAME = "post-checkout"
 BEGIN = "# >>> django-rewind >>>"
 END = "# <<< django-rewind <<<"
 
-# What the interpreter is started with: the folder that git starts us in comes last, or
-# its modules would be taken for those of the standard library.
+# What the interpreter is started with: nothing is imported from the folder that git starts us in, nor from
+# PYTHONPATH, which may name folders of the work tree.
 _BOOT = (
-    "import sys; sys.path.append(sys.path.pop(0)); from django_rewind.git.hook import main; main(sys.argv)"
+    "import sys; sys.path[:] = [*filter(None, sys.path), {place}]; "
+    "from django_rewind.git.hook import main; main(sys.argv)"
 )
+_PYTHONPATH = "DJANGO_REWIND_PYTHONPATH"
 
 _BLOCK = """\
 {begin}
 # 'manage.py rewind_hook install' has written this, and 'uninstall' removes it.
+# It runs manage.py of what was checked out. Read 'manage.py rewind_hook --help' on that.
 (
     python={python}
     [ "${{3-}}" = 1 ] && [ -x "$python" ] || exit 0
-    "$python" -B -c {boot} {choices} "$@" </dev/null || [ "$?" != {killed} ] ||
+{guard}    {variable}="${{PYTHONPATH-}}" PYTHONPATH= "$python" -B -c {boot} {choices} "$@" </dev/null || [ "$?" != {killed} ] ||
         echo {late}
 ) 2>/dev/null || :
 {end}
+"""
+
+_GUARD = """\
+    case "$1" in *[!0]*) ;; *) exit 0 ;; esac
+    git --no-replace-objects diff-tree --quiet -r --no-ext-diff "$1" "$2" -- {places} || {{
+        echo {changed}
+        exit 0
+    }}
 """
 
 # Shells that understand the lines above.
@@ -76,6 +93,12 @@ class Choices:
     allow_data_loss: bool = False
     # Where other repositories run the same hook: the one that this is for.
     repository: str = ""
+    # The settings of the process that has installed it.
+    module: str = ""
+    # What is executed before manage.py and lies in the work tree: the interpreter, this package.
+    guarded: Sequence[str] = ()
+    # Whether manage.py is run although the checkout has changed it, or the settings.
+    trusts: bool = False
 
     def as_text(self) -> str:
         """Return JSON, in ASCII: what a shell makes of other letters depends on its locale."""
@@ -87,7 +110,8 @@ class Choices:
     def from_text(cls, text: str) -> Choices:
         """Return what `as_text` wrote, or raise a ValueError."""
         try:
-            return cls(**json.loads(text))
+            choices = cls(**json.loads(text))
+            return replace(choices, guarded=tuple(choices.guarded))
         except TypeError as error:
             raise ValueError(str(error)) from None
 
@@ -150,6 +174,7 @@ class Hook:
         if not self.path.resolve().is_relative_to(self.tree.common_dir):
             # Whoever else has the same `core.hooksPath` runs it too.
             choices = replace(choices, repository=str(self.tree.common_dir))
+        choices = replace(choices, guarded=tuple(_guarded(self.tree.top, python)))
         block = _block(python, choices)
         text = self._text()
         if text is None:
@@ -158,7 +183,7 @@ class Hook:
         self._check_repository(_block_in(text))
         reason = self._why_not_shared(text)
         if reason:
-            words = [python, "-B", "-c", _BOOT, choices.as_text()]
+            words = [python, "-B", "-c", _boot(), choices.as_text()]
             raise HookError(
                 f"{reason}\nHave it run this, with the three arguments that git gives to it:\n"
                 f'  {" ".join(map(shlex.quote, words))} "$@"'
@@ -227,11 +252,40 @@ def _block(python: str, choices: Choices) -> str:
         begin=BEGIN,
         end=END,
         python=shlex.quote(python),
-        boot=shlex.quote(_BOOT),
+        guard="" if choices.trusts or not choices.guarded else _guard(choices.guarded),
+        variable=_PYTHONPATH,
+        boot=shlex.quote(_boot()),
         choices=shlex.quote(choices.as_text()),
         killed=128 + signal.SIGALRM,
         late=shlex.quote(late),
     )
+
+
+def _boot() -> str:
+    # In ASCII, as what is chosen.
+    return _BOOT.format(place=ascii(str(Path(__file__).parents[2])))
+
+
+def _guard(places: Iterable[str]) -> str:
+    changed = (
+        "django-rewind: nothing was looked at, since this checkout changes the Python that the hook runs. "
+        "Look at it, and run manage.py rewind --plan."
+    )
+    specs = (shlex.quote(f":(top,literal){place}") for place in places)
+    return _GUARD.format(places=" ".join(specs), changed=shlex.quote(changed))
+
+
+def _guarded(top: Path, python: str) -> list[str]:
+    """Return what is executed before anything can be looked at, as far as a checkout can change it."""
+    places = [Path(python), Path(sys.prefix), Path(sys.base_prefix), Path(__file__).parents[1]]
+    found: list[str] = []
+    for path, above in product((*places, *(place.resolve() for place in places)), (top, top.resolve())):
+        if path == above:
+            # An environment in the project folder itself.
+            found += ["bin", "lib", "lib64", "Lib", "Scripts", "pyvenv.cfg"]
+        elif above in path.parents:
+            found.append(path.relative_to(above).as_posix())
+    return list(dict.fromkeys(found))
 
 
 def _block_in(text: str) -> str:
@@ -249,7 +303,7 @@ def _read(block: str) -> tuple[str, Choices | None]:
     try:
         words = shlex.split(block, comments=True)
         python = next(word[len("python=") :] for word in words if word.startswith("python="))
-        return python, Choices.from_text(words[words.index("-c") + 2])
+        return python, Choices.from_text(words[words.index("-B") + 3])
     except (ValueError, IndexError, StopIteration):
         return "", None
 
@@ -304,10 +358,41 @@ def _main(text: str, old: str, new: str, flag: str) -> None:
         return
     manage = tree.top / choices.manage
     if manage.is_file():
-        changes = tree.changes(old, new) or {}
-        deleted = [path for path, letter in changes.items() if letter == "D" and path.endswith(".py")]
+        changes = tree.changes(old, new)
+        path = _pythonpath()
+        if not choices.trusts and (found := _untrusted(tree, manage, choices, path, changes)):
+            sys.stdout.write(f"django-rewind: nothing was looked at, since {found}. {_INSTEAD}\n")
+            return
+        deleted = [name for name, letter in (changes or {}).items() if letter == "D" and name.endswith(".py")]
+        sys.path[:0] = path
         _calls.append(Call(choices, deleted, _silenced()))
         _run(manage, choices)
+
+
+def _pythonpath() -> list[str]:
+    """Return what PYTHONPATH has been, and put it back."""
+    value = os.environ.pop(_PYTHONPATH, None)
+    if value is None:
+        # Another hook calls us, and Python has read it.
+        return []
+    os.environ["PYTHONPATH"] = value
+    return [str(Path.cwd() / entry) for entry in value.split(os.pathsep) if entry]
+
+
+def _untrusted(
+    tree: WorkTree, manage: Path, choices: Choices, path: Iterable[str], changes: Mapping[str, str] | None
+) -> str:
+    """Return why manage.py is not run: what the checkout has changed of it, or nothing."""
+    if changes is None:
+        return "git does not say what this checkout changes"
+    roots = [manage.parent, *map(Path, (*path, *sys.path))]
+    modules = [choices.settings, choices.module, os.environ.get("DJANGO_SETTINGS_MODULE", "")]
+    found = Startup(tree.top, roots, changes).first_change(manage, filter(None, modules))
+    # Somebody else has given it its name.
+    return f"this checkout changes {found.encode('unicode_escape').decode()}" if found else ""
+
+
+_INSTEAD = "Look at it, and run 'manage.py rewind --plan'."
 
 
 def is_passed_over(old: str, new: str, flag: str) -> bool:

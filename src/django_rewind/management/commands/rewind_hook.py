@@ -12,11 +12,19 @@ from django_rewind.actions.checkout import after_checkout
 from django_rewind.git.hook import Choices, Hook, HookError, State, current_call
 from django_rewind.git.repository import WorkTree
 
+_WHAT_IT_RUNS = (
+    "From now on a checkout runs manage.py of what was checked out, with its settings and its apps."
+)
+_WITHOUT_TRUST = "Where the checkout changes manage.py or the settings, it runs nothing and says so."
+_WITH_TRUST = "It does so even where the checkout changes manage.py or the settings."
+
 
 class Command(BaseCommand):
     help = (
         "Have git tell, when another branch is checked out, how many applied migrations have "
-        "no file there, and which command helps: a post-checkout hook."
+        "no file there, and which command helps: a post-checkout hook. It runs manage.py of what was "
+        "checked out, with its settings and its apps: do not install it where you check out code that "
+        "you would not run. Where the checkout changes manage.py or the settings, it runs nothing and says so."
     )
 
     # After a checkout the models may not fit anything.
@@ -56,6 +64,11 @@ class Command(BaseCommand):
             metavar="PATH",
             help="The manage.py that the hook runs, if it is another than this one.",
         )
+        parser.add_argument(
+            "--trust-checkouts",
+            action="store_true",
+            help="Have the hook run manage.py also where the checkout changes it or the settings.",
+        )
 
     def handle(self, **options: Any) -> None:
         if options["action"] == "run":
@@ -94,9 +107,13 @@ class Command(BaseCommand):
             timeout=options["timeout"],
             auto=options["auto"],
             allow_data_loss=options["allow_data_loss"],
+            module=str(getattr(settings, "SETTINGS_MODULE", "")),
+            trusts=options["trust_checkouts"],
         )
         done = "Installed" if hook.install(choices) else "Installed already"
         self.stdout.write(f"{done}: {hook.path}")
+        self.stdout.write(_WHAT_IT_RUNS)
+        self.stdout.write(_WITH_TRUST if choices.trusts else _WITHOUT_TRUST)
 
     def _show_status(self, hook: Hook) -> None:
         status = hook.status()
@@ -105,7 +122,10 @@ class Command(BaseCommand):
         if choices is not None and status.state is not State.FOREIGN:
             auto = ", --auto" if choices.auto else ""
             loss = ", --allow-data-loss" if choices.allow_data_loss else ""
-            self.stdout.write(f"It runs {choices.manage} on the database '{choices.database}'{auto}{loss}.")
+            trust = ", --trust-checkouts" if choices.trusts else ""
+            self.stdout.write(
+                f"It runs {choices.manage} on the database '{choices.database}'{auto}{loss}{trust}."
+            )
         if status.remark:
             self.stdout.write(status.remark)
         if status.state is State.OUTDATED:
