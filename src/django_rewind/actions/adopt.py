@@ -11,6 +11,8 @@ from ..engine import capture
 from ..engine.loader import RewindLoader
 from ..exceptions import RewindError
 from ..models import Event
+from ..sources.description import Metadata
+from ..sources.stored import why_unusable
 from ..storage.audit_log import AuditEntry, AuditLog
 from ..storage.records import rename_records
 from ..storage.store import Store
@@ -38,7 +40,7 @@ def adopt(loader: RewindLoader, renamed: Mapping[Key, Key], *, warn: capture.War
             store.retire(old)
         store.redirect(renamed)
         files = {applied[old]: loader.files[new] for old, new in renamed.items()}
-        stored = capture.adopt(connection, files, warn=warn)
+        stored = capture.adopt(connection, files, _as_applied(loader, renamed), warn=warn)
         audit_log = AuditLog(connection)
         if renamed and audit_log.is_kept():
             audit_log.note(
@@ -46,6 +48,13 @@ def adopt(loader: RewindLoader, renamed: Mapping[Key, Key], *, warn: capture.War
                 for old, new in renamed.items()
                 for entry in _entries(old, new, applied[old], stored[new].digest if new in stored else "")
             )
+
+
+def _as_applied(loader: RewindLoader, renamed: Mapping[Key, Key]) -> dict[Key, Metadata]:
+    """Return what was noted of what has got another name, where it was looked at when it was applied."""
+    rows = ((new, loader.snapshot.bound(old)) for old, new in renamed.items())
+    usable = {new: row.metadata for new, row in rows if row is not None and why_unusable(row) is None}
+    return {new: metadata for new, metadata in usable.items() if metadata.was_imported}
 
 
 def _entries(old: Key, new: Key, record_id: int, digest: str) -> Iterator[AuditEntry]:

@@ -185,7 +185,7 @@ class Rewind:
         is_zero = name == "zero" or self._is_below_all_of(app_label, name)
         target = (app_label, None if is_zero else self.find(app_label, name))
         if target[1] is not None and target not in self.loader.applied_migrations:
-            pruned = pruned_original(self.loader, [(app_label, target[1])])
+            pruned = pruned_original(self.loader, self.snapshot, [(app_label, target[1])])
             if pruned is not None:
                 raise pruned
             raise CommandError(

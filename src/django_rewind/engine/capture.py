@@ -59,10 +59,17 @@ def accept(connection: Any, migration: Migration, record_id: int, *, warn: Warn)
     return bool(_store(connection, Origin.ACCEPTED, [(migration, record_id)], warn=warn))
 
 
-def adopt(connection: Any, migrations: Mapping[int, Migration], *, warn: Warn) -> dict[Key, StoredRevision]:
-    """Store files that have taken over the records of missing migrations, by the ids of these."""
+def adopt(
+    connection: Any, migrations: Mapping[int, Migration], applied: Mapping[Key, Metadata], *, warn: Warn
+) -> dict[Key, StoredRevision]:
+    """
+    Store files that have taken over the records of missing migrations, by the ids of these.
+
+    Args:
+        applied: what was noted of these migrations when they were applied, by their new names.
+    """
     files = [(migration, record_id) for record_id, migration in migrations.items()]
-    return _store(connection, Origin.ADOPTED, files, warn=warn)
+    return _store(connection, Origin.ADOPTED, files, applied, warn=warn)
 
 
 def fill_in(
@@ -99,6 +106,7 @@ def _store(
     connection: Any,
     origin: str,
     migrations: Iterable[tuple[Migration, int | None]],
+    applied: Mapping[Key, Metadata] = {},
     *,
     warn: Warn,
     choose: Callable[[list[NewSource]], list[NewSource]] = list,
@@ -106,7 +114,7 @@ def _store(
     """Store the files of migrations, each with its record where that is known, and return what could be."""
     if not _can_sign(connection, warn):
         return {}
-    store, packing = Store(connection), Packing(origin)
+    store, packing = Store(connection), Packing(origin, applied)
     for migration, record_id in migrations:
         packing.add(migration, record_id)
     for key, reason in packing.failed.items():
@@ -137,8 +145,10 @@ def _can_sign(connection: Any, warn: Warn) -> bool:
 class Packing:
     """The entries that are about to be stored, and what could not be taken along."""
 
-    def __init__(self, origin: str) -> None:
+    def __init__(self, origin: str, applied: Mapping[Key, Metadata] = {}) -> None:
         self.origin = origin
+        # What was noted of some when they were applied, which may come to something else here.
+        self.applied = applied
         self.entries: list[NewSource] = []
         # What has no text to store, and why.
         self.failed: dict[Key, str] = {}
@@ -167,11 +177,15 @@ class Packing:
                 module,
                 text,
                 self._collector,
-                lambda bundle: describe(migration, bundle, (module, text)),
+                lambda bundle: self._described(migration, bundle, (module, text)),
                 record_id,
             )
         except Exception as error:  # noqa: BLE001 (not a reason to keep somebody from migrating)
             self.failed[key] = f"{type(error).__name__}: {error}"
+
+    def _described(self, migration: Migration, bundle: Bundle, source: tuple[str, str]) -> Metadata:
+        described, applied = describe(migration, bundle, source), self.applied.get(key_of(migration))
+        return described if applied is None else described.as_applied(applied)
 
     def collect(
         self,

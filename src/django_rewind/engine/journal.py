@@ -29,7 +29,7 @@ from ..utils.types import APP_LABEL, Key, key_of, label
 from .lock import check_held
 from .messages import Messages
 from .plan import Plan
-from .progress import Progress
+from .progress import Progress, passing_over_what_is_done
 from .transactions import Whole, leaving_nothing_open, one_transaction
 
 # Nothing of the migration runs in these.
@@ -166,6 +166,8 @@ class Journal:
         if fake_initial and not fake:
             stack.enter_context(self._soft_applied_is_faked(step))
         self._capture(step.migration, fake=fake)
+        if step.key[0] == APP_LABEL and not fake:
+            stack.enter_context(passing_over_what_is_done(self.connection))
         if self.is_ours and not fake:
             self.progress = Progress(step.migration, backwards=False)
             stack.enter_context(self.progress.watching())

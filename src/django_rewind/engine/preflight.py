@@ -128,19 +128,20 @@ def what_is_in_the_way(
     _refuse_what_is_out_of_reach(loader, targets, undone)
     _refuse_to_leave_stale_apps_behind(loader, snapshot, undone)
     return (
-        pruned_original(loader, _originals_above(loader, snapshot, targets))
+        pruned_original(loader, snapshot, _originals_above(loader, snapshot, targets))
         or _missing_before_install(loader, snapshot, targets, undone)
         or _left_behind(loader, snapshot, undone)
         or _only_copies(snapshot, undone)
     )
 
 
-def pruned_original(loader: RewindLoader, keys: Iterable[Key]) -> RecordPruned | None:
+def pruned_original(loader: RewindLoader, snapshot: Snapshot, keys: Iterable[Key]) -> RecordPruned | None:
     """Return the error for the first original of a squash that is applied, though its record was pruned."""
-    unrecorded = Unrecorded(loader.snapshot, loader.connection)
-    found = [key for key in keys if key in unrecorded.originals]
-    pruned = unrecorded.pruned_originals() if found else {}
-    return next((RecordPruned(key, pruned[key]) for key in found if key in pruned), None)
+    keys = list(keys)
+    if not keys or snapshot.squashed_by.without_record(snapshot.applied).keys().isdisjoint(keys):
+        return None
+    pruned = Unrecorded(snapshot, loader.connection).pruned_originals()
+    return next((RecordPruned(key, pruned[key]) for key in keys if key in pruned), None)
 
 
 def _originals_above(loader: RewindLoader, snapshot: Snapshot, targets: Sequence[Target]) -> list[Key]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -12,7 +12,7 @@ from django.db.migrations import Migration
 from django.db.migrations.operations.base import Operation
 from django.db.migrations.recorder import MigrationRecorder
 
-from ..backends import backend_for
+from ..backends import Backend, backend_for
 from ..exceptions import HowFar
 from ..models import Event
 from ..schema.effects import effects_in, flatten, made_alone
@@ -166,8 +166,7 @@ class Progress:
         try:
             return execute(sql, params, many, context)
         except DatabaseError as error:
-            changes_schema = str(sql).lstrip().upper().startswith(_SCHEMA_CHANGES)
-            if not (self._passes_over and changes_schema and self._backend.is_done_already(error)):
+            if not (self._passes_over and _is_done_already(self._backend, sql, error)):
                 raise
             self._warn(f"{label(self.key)}: passing over '{sql}', for an earlier run came so far: {error}")
             return None
@@ -229,6 +228,32 @@ class Progress:
             yield f"{rest} and {record}, or {back} by hand."
         else:
             yield f"What is undone of it is noted, and not repeated. Or {rest[0].lower()}{rest[1:]} and {record}."
+
+
+def _is_done_already(backend: Backend, sql: Any, error: DatabaseError) -> bool:
+    changes_schema = str(sql).lstrip().upper().startswith(_SCHEMA_CHANGES)
+    return changes_schema and backend.is_done_already(error)
+
+
+@contextmanager
+def passing_over_what_is_done(connection: Any) -> Iterator[None]:
+    """
+    Go on where a run that died has left one of django-rewind's own migrations, where schema changes are final.
+
+    Nothing but these migrations makes what they make: a change that is there already is theirs.
+    """
+    backend = backend_for(connection)
+
+    def run(execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: dict[str, Any]) -> Any:
+        try:
+            return execute(sql, params, many, context)
+        except DatabaseError as error:
+            if not _is_done_already(backend, sql, error):
+                raise
+            return None
+
+    with nullcontext() if backend.has_transactional_ddl else connection.execute_wrapper(run):
+        yield
 
 
 class Records:

@@ -109,10 +109,8 @@ class Runner:
 
         applied = (migration for migration, backwards in steps if not backwards)
         # An initial migration may turn out to be there already; Django will look.
-        return pruned_original(
-            self.loader,
-            (key_of(migration) for migration in applied if not (fake_initial and migration.initial)),
-        )
+        keys = (key_of(migration) for migration in applied if not (fake_initial and migration.initial))
+        return pruned_original(self.loader, self.loader.snapshot, keys)
 
     def _refuse_what_cannot_be_known(self, targets: Sequence[Target], steps: Steps) -> None:
         """

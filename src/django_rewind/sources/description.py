@@ -89,6 +89,10 @@ class Metadata:
             run_before=[moved.get(key, key) for key in self.run_before],
         )
 
+    def as_applied(self, applied: Metadata) -> Metadata:
+        """Return the same with what was noted of the operations when the migration was applied."""
+        return replace(self, **{name: getattr(applied, name) for name in _OF_OPERATIONS})
+
     @property
     def is_described(self) -> bool:
         """Whether it is known what the migration does: it was looked at, or its text spells it out."""
@@ -126,6 +130,10 @@ class Metadata:
             if not is_valid(data.get(name)):
                 raise ValueError(f"metadata cannot be read ({name} is not what it should be)")
         return metadata
+
+
+# What hangs on where a migration was executed, and is not told by its text alone.
+_OF_OPERATIONS = ("operations", "effects", "evaluated", "auto_field", "django", "python")
 
 
 def _series(version: str) -> str:

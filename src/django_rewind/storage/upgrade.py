@@ -122,7 +122,9 @@ def note_missing_before_install(apps: Any, connection: Any) -> None:
     model = apps.get_model(APP_LABEL, "BaselineMigration")
     loader = MigrationLoader(connection, load=False)
     loader.load_disk()
+    # Where a run died after this, it is there already.
     known: set[Key] = set(loader.disk_migrations)
+    known.update(_rows(apps, connection, "BaselineMigration").values_list("app_label", "migration_name"))
     for migration in loader.disk_migrations.values():
         known.update(migration.replaces)
     rows = _rows(apps, connection, "BaselineMigration")

@@ -221,3 +221,25 @@ def test_secrets_are_not_stored(shop):
 
     assert "evaluated" in metadata
     assert "correct horse" not in metadata
+
+
+@pytest.mark.parametrize("is_there", [False, True], ids=["missing", "on disk"])
+def test_adopted_elsewhere(shop, case, is_there):
+    """A new name changes nothing of what was applied, whatever the file comes to where it is given."""
+    operations, then, now = case
+    before = shop.schema()
+    shop.configure(**then)
+    with shop.on_branch("feature"):
+        shop.migration("shop.0002_computed", *operations, after="0001_initial", header=HEADER)
+        shop.manage("migrate")
+    path = shop.migration("shop.0002_named", *operations, after="0001_initial", header=HEADER)
+    shop.configure(**now)
+    shop.manage("rewind", "--adopt", "--noinput")
+    assert shop.applied("shop") == ["0001_initial", "0002_named"]
+    if not is_there:
+        path.unlink()
+
+    result = shop.manage("migrate", "shop", "0001")
+
+    assert shop.schema() == before
+    assert "as it was evaluated then" in result.stdout

@@ -140,3 +140,18 @@ def test_rewind(left, schemas, tmp_path):
         crash.project.manage(*REWIND)
         assert shop_of(crash.project) == schemas[1], str(crash)
         assert crash.project.applied("shop") == ["0001_initial"], str(crash)
+
+
+def test_the_first_migrate(project, tmp_path):
+    """A new database has django-rewind's own tables after the next `migrate`, wherever the first one was killed."""
+    at = moments(project, tmp_path / "whole", "migrate")
+    whole = Project.copy_of(project, tmp_path / "expected")
+    whole.manage("migrate")
+    schema, applied = whole.schema(), whole.applied("django_rewind")
+    whole.close()
+
+    for crash in crashes(project, tmp_path, at, "migrate"):
+        crash.project.manage("migrate")
+        assert crash.project.schema() == schema, str(crash)
+        assert crash.project.applied("django_rewind") == applied, str(crash)
+        crash.project.manage("verify_migrations")

@@ -16,6 +16,7 @@ from django_rewind.exceptions import (
     RewindError,
 )
 from django_rewind.inventory.snapshot import FileStatus
+from django_rewind.inventory.squashes import Squashes
 from django_rewind.schema.effects import effects_of
 from tests.support.fixtures import add, in_memory
 
@@ -89,6 +90,8 @@ def snapshot(*, dependents=(), left_behind=(), **statuses):
     return SimpleNamespace(
         of=of,
         stored={LOST: None},
+        applied={},
+        squashed_by=Squashes({}, {}, ()),
         dependents_in_stale_apps=lambda unapplied: list(dependents),
         left_behind=lambda unapplied: list(left_behind),
     )
