@@ -3,6 +3,7 @@ Files that contradict what is known to have been applied: a person is asked befo
 
 The audit log knows the digest of each text that was applied. What has no signature is
 known by its text alone. Neither is trusted: they can have a person asked, and nothing else.
+What nobody has signed cannot unsay what is signed.
 """
 
 from __future__ import annotations
@@ -105,15 +106,16 @@ def contradictions(connection: Any, files: Mapping[Key, str], applied: Applied) 
         if not same_text(text, files[key])
     }
     noted = audit_log.last_applied(files) if audit_log.is_there() else {}
-    others = {key: last for key, last in noted.items() if last.digest != digest(files[key])}
-    if others:
-        texts = store.texts(others)
-        for key, last in others.items():
-            text = texts.get(key, "")
-            if digest(text) != last.digest or not same_text(text, files[key]):
-                found[key] = Contradiction(
-                    key, _OTHER_TEXT, _is_of_before(connection, last, applied.get(key))
-                )
+    others = {
+        key: [last for last in told if last.digest != digest(files[key])] for key, told in noted.items()
+    }
+    texts = store.texts(key for key, told in others.items() if told)
+    for key, told in others.items():
+        is_same = same_text(texts.get(key, ""), files[key])
+        different = [last for last in told if not (is_same and digest(texts[key]) == last.digest)]
+        if different:
+            is_of_before = all(_is_of_before(connection, last, applied.get(key)) for last in different)
+            found[key] = Contradiction(key, _OTHER_TEXT, is_of_before)
     return found
 
 
@@ -122,4 +124,8 @@ def _is_of_before(connection: Any, last: LastApplied, record_id: int | None) -> 
     if not record_id or record_id == last.record_id:
         return False
     applied_at = time_of(connection, record_id)
-    return applied_at is not None and applied_at > last.at
+    try:
+        return applied_at is not None and last.at is not None and applied_at > last.at
+    except TypeError:
+        # One of them has no time zone, or is no time at all.
+        return False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -19,7 +19,7 @@ from ..models import Event, MigrationEvent
 from ..utils.types import Key
 from .identity import IdentifiedTables
 from .records import newest_record_id
-from .tables import cleaned, in_batches
+from .tables import Unreadable, cleaned, in_batches
 
 
 @dataclass(frozen=True)
@@ -41,12 +41,12 @@ class AuditEntry:
 
 
 class LastApplied(NamedTuple):
-    """Which text of a migration was applied last, as far as the audit log knows. Nobody has signed that."""
+    """Which text of a migration was applied last, as far as the audit log knows."""
 
     digest: str
     # The row of django_migrations that was made then.
     record_id: int | None
-    at: datetime
+    at: datetime | None
 
 
 class AuditLog(IdentifiedTables):
@@ -172,20 +172,38 @@ class AuditLog(IdentifiedTables):
         rows = rows.filter(event=Event.PARTIAL, record_id=record_id, digest=digest)
         return self._read(rows.order_by("id").values_list("detail", flat=True))
 
-    def last_applied(self, keys: Collection[Key]) -> dict[Key, LastApplied]:
-        """Return what is known of the texts of these that were applied last, and not unapplied since."""
-        found: dict[Key, LastApplied] = {}
-        for batch in in_batches(sorted({name for _, name in keys}), 500):
-            rows = self._rows(MigrationEvent).filter(migration_name__in=batch, event__in=(*_TELLING, *_ENDS))
-            columns = ("app_label", "migration_name", "event", "digest", "record_id", "at")
-            for row in self._values(rows.order_by("id"), *columns):
-                key = (row["app_label"], row["migration_name"])
+    def last_applied(self, keys: Collection[Key]) -> dict[Key, list[LastApplied]]:
+        """
+        Return what is known of the texts of these that were applied last, and not unapplied since.
+
+        What nobody has signed makes no signed entry unsaid: if they disagree, both are there.
+        """
+        last: dict[Key, LastApplied] = {}
+        last_signed: dict[Key, LastApplied] = {}
+        for row in self._of_applied_texts(keys):
+            key = (row["app_label"], row["migration_name"])
+            is_signed = self.verifies_fact(row["signature"], *_signed(row))
+            for found in (last, last_signed) if is_signed else (last,):
                 if row["event"] in _ENDS or not row["digest"]:
                     # Another one may have been applied since, of which nothing is known.
                     found.pop(key, None)
                 elif key in keys:
-                    found[key] = LastApplied(row["digest"], row["record_id"], row["at"])
-        return found
+                    found[key] = LastApplied(row["digest"], row["record_id"], row.get("at"))
+        return {
+            key: list(dict.fromkeys(found[key] for found in (last, last_signed) if key in found))
+            for key in {*last, *last_signed}
+        }
+
+    def _of_applied_texts(self, keys: Collection[Key]) -> Iterator[dict[str, Any]]:
+        columns = (*_SIGNED, "signature")
+        for batch in in_batches(sorted({name for _, name in keys}), 500):
+            rows = self._rows(MigrationEvent).filter(migration_name__in=batch, event__in=(*_TELLING, *_ENDS))
+            rows = rows.order_by("id")
+            try:
+                yield from self._values(rows, *columns, "at")
+            except Unreadable:
+                # A time that is none.
+                yield from self._values(rows, *columns)
 
     def keys(self, app_label: str) -> set[Key]:
         """Return the migrations of an app to which something happened."""

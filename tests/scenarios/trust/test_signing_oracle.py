@@ -7,6 +7,7 @@ from textwrap import dedent
 
 import pytest
 
+from tests.scenarios.trust.test_tampering import note
 from tests.scenarios.trust.test_trust import MARK, PRICE, change, executed
 from tests.support.helpers import Project, add, python
 
@@ -290,6 +291,27 @@ def test_the_file_does_not_take_the_place_of_what_was_applied(edited, how):
     edited.execute("ALTER TABLE shop_product RENAME COLUMN price TO cost")
     edited.manage("migrate", "shop", "0001")
     assert edited.columns("shop_product") == {"id", "name"}
+
+
+@pytest.mark.parametrize("event", ["applied", "accepted", "unapplied"])
+def test_an_unsigned_entry_does_not_unsay_a_signed_one(edited, event):
+    """Written into the audit log by somebody else, it can at most have a person asked."""
+    lose(edited, "row deleted")
+    (said,) = edited.rows(
+        "SELECT MAX(id) FROM django_migrations_code_ledger WHERE migration_name = %s AND event = 'applied'",
+        NAME,
+    )[0]
+    note(edited, None)
+    text = edited.read(f"shop/migrations/{NAME}.py")
+    edited.execute(
+        "UPDATE django_migrations_code_ledger SET event = %s, digest = %s WHERE id > %s",
+        event,
+        digest(text),
+        said,
+    )
+
+    assert f"--accept shop {NAME}" in edited.manage("migrate").stderr
+    edited.refused("migrate", "shop", "0001", naming=f"--accept shop {NAME}")
 
 
 def test_text_alone_made_to_be_the_file(edited):
