@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import resource
 import select
 import shutil
 import signal
@@ -25,6 +26,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -34,8 +36,11 @@ from _seeds import parser, seeds
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT)]
 
-SECONDS = 60.0
+#: Of the processor, and by the clock of a machine that has other things to do.
+SECONDS = 30
+LONGEST = 600.0
 OWN = "django_rewind"
+TOO_LONG = (-signal.SIGXCPU, -signal.SIGKILL)
 
 
 class Alone:
@@ -131,6 +136,7 @@ class Campaign:
         self.configured = {alias: dict(values) for alias, values in settings.DATABASES.items()}
         self.templates = {alias: self.kind(values) for alias, values in self.configured.items()}
         self.moments = pickle.loads((path / "moments").read_bytes())
+        self.known = self.mutations.known_texts(self.moments, path)
         self.folder = Path(tempfile.mkdtemp(dir=path))
         self.counts: Counter[str] = Counter()
         self.examples: dict[str, int] = {}
@@ -235,12 +241,12 @@ class Campaign:
     def _child(self, plot: Any, databases: dict[str, Any], writer: int) -> None:
         os.chdir(self.folder)
         sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: PTH123, SIM115
+        resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
         _connect({alias: {"NAME": database.settings["NAME"]} for alias, database in databases.items()})
         if plot.rebuilds:
             _add_more()
-        trial = self.mutations.Trial(
-            plot, databases, self.client, lambda has_app: self._alone(plot, databases, has_app)
-        )
+        alone = partial(self._alone, plot, databases)
+        trial = self.mutations.Trial(plot, databases, self.client, alone, self.known)
         wrong = trial.run()
         said = "\n".join(trial.said)
         with os.fdopen(writer, "wb") as stream:
@@ -259,7 +265,7 @@ class Campaign:
 
     def _wait(self, child: int, reader: int) -> tuple[list[str], int, str]:
         chunks = []
-        ends = time.monotonic() + SECONDS
+        ends = time.monotonic() + LONGEST
         with os.fdopen(reader, "rb", 0) as stream:
             while select.select([stream], [], [], max(0.0, ends - time.monotonic()))[0]:
                 if not (chunk := stream.read(65536)):
@@ -269,7 +275,7 @@ class Campaign:
                 os.kill(child, signal.SIGKILL)
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         if status:
-            return [f"the process ended with {status}"], 0, ""
+            return ["takes too long" if status in TOO_LONG else f"the process ended with {status}"], 0, ""
         wrong, taken, said = json.loads(b"".join(chunks).decode("utf-8", "surrogatepass"))
         return wrong, taken, said
 

@@ -35,6 +35,7 @@ RECORDS = "django_migrations"
 CODE = "django_migrations_code"
 HISTORY = f"{CODE}_history"
 LEDGER = f"{CODE}_ledger"
+IDENTITY = "django_migrations_identity"
 
 #: Writes down which module runs, and what it was written as.
 MARK = "open('executed', 'a').write(__name__ + '|{}\\n')"
@@ -66,6 +67,7 @@ GENUINE.add("crib.helpers|crib.helpers applied")
 CHANGED_HELPERS = "crib.helpers file"
 #: What the files of modified migrations would execute when they are unapplied.
 BY_FILE = {"crib.migrations.0002_size|crib.0002_size file", f"crib.helpers|{CHANGED_HELPERS}"}
+OTHER = "shop.migrations.0002_price|shop.0002_price other"
 OLDER = "shop.migrations.0002_price|shop.0002_price older"
 
 
@@ -205,6 +207,18 @@ def _rows_of(project: Project) -> dict[str, Rows]:
     return {alias: rows_in(database) for alias, database in project.databases.items()}
 
 
+def known_texts(moments: list[dict[str, Rows]], folder: Path) -> dict[Key, set[str]]:
+    """Return the texts that were applied to the first database at some time, and those of files."""
+    found: dict[Key, set[str]] = {}
+    for moment in moments:
+        for row in moment["default"].get(CODE, ()):
+            found.setdefault((row["app_label"], row["migration_name"]), set()).add(row["source_code"])
+    for path in [*folder.glob("*/migrations/0*.py"), *folder.glob("more/0*.py")]:
+        app = "shop" if path.parent.name == "more" else path.parent.parent.name
+        found.setdefault((app, path.stem), set()).add(path.read_text())
+    return found
+
+
 def rows_in(database: Database) -> Rows:
     found: Rows = {}
     with database.connected() as connection:
@@ -263,7 +277,7 @@ NAMED: dict[str, list[Any]] = {
 }  # fmt: skip
 NAMED["migration_name"] = NAMED["name"]
 OWN = ["0001_initial", "0002_signed_source", "0003_take_over", "0004_stored_content", "0005_verification",
-       "0006_ledger", "0007_any_text"]  # fmt: skip
+       "0006_ledger", "0007_any_text", "0008_identity"]  # fmt: skip
 TEXT_COLUMNS = ("source_code", "metadata", "provenance", "digest", "signature", "key_fingerprint")
 
 
@@ -277,7 +291,7 @@ class Attacker:
 
     def mutations(self) -> list[Mutation]:
         """Return what is done in one trial: often one thing, sometimes many."""
-        number = self.random.choice([1, 1, 2, 3, 4, 8, 16, 24, 32, 48])
+        number = self.random.choice([1, 1, 2, 3, 4, 8, 16, 24, 48, 120, 240])
         return [self.one() for _ in range(number)]
 
     def one(self) -> Mutation:
@@ -556,7 +570,7 @@ class Attacker:
     def _own_record_and_row(self) -> list[Statement]:
         return [
             ("default", f"DELETE FROM {RECORDS} WHERE app = 'django_rewind' AND name = %s",
-             (self.random.choice(["0003_take_over", "0007_any_text"]),)),
+             (self.random.choice(["0003_take_over", "0007_any_text", "0008_identity"]),)),
             *self._unsigned(),
         ]  # fmt: skip
 
@@ -745,6 +759,8 @@ class Trial:
     # Returns what Django makes of these databases, without django-rewind or with its migrations alone:
     # an error's name, or nothing.
     alone: Callable[[bool], str]
+    #: The texts that were applied here at some time, and those of files.
+    known: Mapping[Key, set[str]] = field(default_factory=dict)
     wrong: list[str] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
     taken: int = 0
@@ -762,6 +778,7 @@ class Trial:
                 )
             if self.wrong:
                 break
+        self.wrong += [] if self.wrong else self._signed()
         return self.wrong
 
     def _mutate(self) -> None:
@@ -813,6 +830,8 @@ class Trial:
             yield from self._forwards(outcome, after)
         if command in BACK and not outcome.code:
             yield from self._skipped(command, outcome, before, after)
+        if "Nothing has been changed" in outcome.output and before != after:
+            yield "has changed something, and says that nothing was"
 
     def _executed(self, command: Command, outcome: Outcome) -> Iterator[str]:
         path = Path("executed")
@@ -821,15 +840,40 @@ class Trial:
             path.unlink()
         touched = " ".join(mutation.touched for mutation in self.plot.mutations)
         allowed = set(GENUINE)
+        # What is not defended, as SECURITY.md says: nobody knows of a newer one then, a process without
+        # django-rewind may have applied the file, or this database is the other one.
         if LEDGER in touched or HISTORY in touched:
-            # Nobody knows of a newer one then, or of what was applied: SECURITY.md says so.
             allowed |= {OLDER, *BY_FILE}
+        if f"{RECORDS} " in touched:
+            allowed |= BY_FILE
+        if IDENTITY in touched:
+            allowed.add(OTHER)
         if "Applying crib.0001_initial" in outcome.output:
             allowed.add(f"crib.helpers|{CHANGED_HELPERS}")
         for line in sorted(lines - allowed):
             yield f"executed {line}"
         if lines and (command[0] == "GET" or (command in SHOWING and "--sql" not in command)):
             yield f"executed, and only shows: {min(lines)}"
+
+    def _signed(self) -> Iterator[str]:
+        """What has a signature by now is a text that was applied here, or a file."""
+        from django.core.management import CommandError
+        from django.db import connection
+
+        from django_rewind.sources.signing import Verdict
+        from django_rewind.storage.store import Store
+
+        store = Store(connection)
+        try:
+            rows = store.rows()
+            texts = store.texts(rows)
+        except CommandError:
+            # Nobody can use it either.
+            return
+        for key, row in rows.items():
+            text = texts.get(key, "")
+            if row.with_text(text).verdict is Verdict.VERIFIED and text not in self.known.get(key, ()):
+                yield f"signed a text of {'.'.join(key)} that nobody has vouched for"
 
     def _canary(self) -> Iterator[str]:
         rows = self.databases["default"].execute("SELECT word FROM canary")
