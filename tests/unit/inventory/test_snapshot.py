@@ -38,10 +38,10 @@ def test_what_is_on_disk_has_no_standing():
 
 
 def test_applied_and_without_file_is_missing():
-    """In the order in which it was applied."""
+    """In the order in which it was applied, where the ids of the records do not contradict the graph."""
     found = history(disk=[FIRST], applied=[FIRST, THIRD, SECOND])
-    assert found.absent == [key(THIRD), key(SECOND)]
-    assert found.of(FileStatus.MISSING) == [key(THIRD), key(SECOND)]
+    assert found.absent == [key(SECOND), key(THIRD)]
+    assert found.of(FileStatus.MISSING) == [key(SECOND), key(THIRD)]
     assert found.of(FileStatus.MISSING_BEFORE_INSTALL, FileStatus.SQUASHED) == []
 
 
