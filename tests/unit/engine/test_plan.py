@@ -28,6 +28,7 @@ def test_of_a_file():
         "app": "shop",
         "name": "0002_price",
         "origin": "file",
+        "commit": "",
         "operations": ["Undo Create model Cart", "Undo Add field price to Product"],
         "reversible": True,
         "losses": [
