@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..exceptions import NotRecoverable
+from ..sources.bundle.changes import BundleChanges
+from ..sources.bundle.collector import Collector
 from ..sources.compare import same_text
 from ..sources.signing import Verdict, digest
 from ..storage.audit_log import AuditLog, LastApplied
@@ -24,6 +26,7 @@ from .files import text_on_disk
 from .snapshot import Snapshot
 
 _OTHER_TEXT = "its file is not what was applied, as the audit log knows, and what was applied is not stored."
+_OTHER_BUNDLE = "a module or a data file that goes with its file is not what was applied."
 _UNSIGNED = "its stored source is not signed, and its file is another program."
 
 
@@ -116,6 +119,24 @@ def contradictions(connection: Any, files: Mapping[Key, str], applied: Applied) 
         if different:
             is_of_before = all(_is_of_before(connection, last, applied.get(key)) for last in different)
             found[key] = Contradiction(key, _OTHER_TEXT, is_of_before)
+    return {**_with_another_bundle(connection, noted, applied), **found}
+
+
+def _with_another_bundle(
+    connection: Any, noted: Mapping[Key, list[LastApplied]], applied: Applied
+) -> dict[Key, Contradiction]:
+    """Return those whose files are what was applied, as far as is known, and what goes with them is not."""
+    if not noted:
+        return {}
+    store = Store(connection)
+    changes = BundleChanges(Collector(), store.contents)
+    found = {}
+    for key, row in store.of_apps(app_label for app_label, _ in noted).items():
+        told = [last for last in noted.get(key, ()) if last.digest == row.digest]
+        # Of a row that does not verify, nothing is known to go with its file.
+        if told and changes.is_bundle_modified(row):
+            is_of_before = all(_is_of_before(connection, last, applied.get(key)) for last in told)
+            found[key] = Contradiction(key, _OTHER_BUNDLE, is_of_before)
     return found
 
 

@@ -314,6 +314,23 @@ def test_an_unsigned_entry_does_not_unsay_a_signed_one(edited, event):
     edited.refused("migrate", "shop", "0001", naming=f"--accept shop {NAME}")
 
 
+@pytest.mark.parametrize("how", ["record changed", "binding taken away"])
+def test_what_goes_with_the_file_is_another_one(shop, how):
+    """The file is what was applied, and a module that it imports is not any more."""
+    shop.write("shop/helper.py", "def fill(apps, editor):\n    pass\n")
+    header = "from shop.helper import fill"
+    shop.migration(f"shop.{NAME}", PRICE, python("fill", "fill"), after="0001_initial", header=header)
+    shop.manage("migrate")
+    shop.write("shop/helper.py", f"def fill(apps, editor):\n    {MARK.strip()}\n")
+    lose(shop, how)
+    accept = f"verify_migrations --accept shop {NAME}"
+
+    assert accept in shop.manage("migrate").stderr
+    shop.refused("migrate", "shop", "0001", naming=(f"shop.{NAME}", accept))
+    assert accept in shop.attempt("verify_migrations").output
+    assert not executed(shop)
+
+
 def test_text_alone_made_to_be_the_file(edited):
     """The row says which text it is about: another one does not make the file what was applied."""
     change(edited, source_code=edited.read(f"shop/migrations/{NAME}.py"))
