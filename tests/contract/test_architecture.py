@@ -230,6 +230,10 @@ SIGNERS = {
     "storage.identity.Identities._made: signing.sign_identity": "this process, which has made it of random bytes",
     "storage.identity.Identities.renew: signing.sign_identity": "the earlier signature, verified in memory",
     "storage.audit_log.AuditLog._parameters: self.sign_fact": "this process, of what it has done itself",
+    "storage.facts.Verifications.note: self.sign_fact": "this process, of what it has found out itself",
+    "storage.facts.MissingBeforeInstall.signature: self.sign_fact": (
+        "0008, which has seen that there is no file; the person who runs --acknowledge; the earlier signature"
+    ),
     # Persons who were shown all of it, or have named it.
     "actions.backfill.Backfill.store: self._store.put_each": "a file, or what was found in Git and agreed to",
     "actions.trust.Trust.sign: self._sign": "the person whom --sign has shown it; of older keys, the earlier signature",

@@ -22,6 +22,7 @@ from ..sources.signing import Verdict
 from ..sources.static import described_anew
 from ..sources.stored import StoredMigration, how_to_replace
 from ..storage.audit_log import AuditEntry, AuditLog
+from ..storage.facts import MissingBeforeInstall
 from ..storage.identity import Identities
 from ..storage.integrity import why_not_as_signed
 from ..storage.store import Store, next_serial
@@ -133,6 +134,7 @@ class Trust:
                 again = f"signed again, with the first key after {row.key_fingerprint}"
                 entries.append(self._sign(row, row.serial, row.record_id, again))
             Identities(self.connection).renew()
+            MissingBeforeInstall(self.connection).renew()
             audit_log = AuditLog(self.connection)
             if entries and audit_log.is_there():
                 audit_log.note(entries)

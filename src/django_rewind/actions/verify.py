@@ -39,6 +39,7 @@ from ..storage.integrity import not_as_signed
 from ..storage.store import Store
 from ..storage.tables import in_batches
 from ..utils.advice import on_database
+from ..utils.printable import printable_name
 from ..utils.types import Key, label, names_of
 from .trust import changed_meanwhile
 
@@ -93,6 +94,31 @@ class Verifier:
         self.snapshot = with_unrecorded(with_comparisons(loader), connection)
         self.statuses = [status for status in statuses(self.snapshot) if status.stored or status.is_applied]
         self._isolation = StoredImporter(Collector(), Consent(counts_agreed=True))
+
+    def warnings(self) -> Iterator[str]:
+        """Yield a line about each thing that would decide something, and does not count for it is not signed."""
+        if self.is_kept_empty:
+            return
+        alias = self.store.connection.alias
+        identity = self.store.identity
+        if identity.problem and self.snapshot.stored:
+            yield (
+                f"The identity of the database '{alias}' {identity.problem}. What is stored counts as signed for "
+                "another one. 'manage.py migrate' signs anew what has the same file, and "
+                "'manage.py verify_migrations --sign' asks about the rest."
+            )
+        missing = MissingBeforeInstall(self.store.connection)
+        for key in missing.unsigned():
+            name = " ".join(map(printable_name, key))
+            yield (
+                f"That {label(key)} was missing before install is not signed for this database, and does not count. "
+                f"If it is true, run 'manage.py verify_migrations --acknowledge {name}'."
+            )
+        audit_log = AuditLog(self.store.connection, self.store.identity)
+        unsigned = audit_log.unsigned() if audit_log.is_there() else 0
+        if unsigned:
+            are = "entry of the audit log is" if unsigned == 1 else "entries of the audit log are"
+            yield f"{unsigned} {are} not signed for this database, and cannot decide anything."
 
     def findings(self) -> Iterator[Finding]:
         """Load one after the other, yield what came of each, and note it."""

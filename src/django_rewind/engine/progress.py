@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
+from itertools import count, takewhile
 from typing import Any
 
 from django.db import DatabaseError
@@ -26,6 +28,7 @@ from .preflight import target_before
 
 _BEGUN = "begun"
 _PUTS_OFF = ", but for what comes last"
+_PART = re.compile(r"(?P<number>\d{1,9}) of (?P<of>\d{1,9}): ")
 _SCHEMA_CHANGES = ("ALTER", "CREATE", "DROP", "RENAME")
 
 
@@ -112,13 +115,23 @@ class Progress:
 
         noted = audit_log.parts(self.key, record_id=record_id, digest=digest)
         self._note, self._is_resumed = note, bool(noted)
-        self._noted = [detail.endswith(_PUTS_OFF) for detail in noted[1:]]
+        self._noted = self._in_turn(noted)
         if not self._is_resumed:
             note(_BEGUN)
             yield 0
             return
         with audit_log.connection.execute_wrapper(self._execute):
             yield len(self._noted)
+
+    def _in_turn(self, noted: list[str]) -> list[bool]:
+        """Return of each operation that is noted, from the first one on, whether some of it was put off."""
+        puts_off: dict[int, bool] = {}
+        for detail in noted:
+            part = _PART.match(detail)
+            if part and int(part["of"]) == len(self.operations):
+                # An entry that stands there twice says no more than one.
+                puts_off[int(part["number"])] = detail.endswith(_PUTS_OFF)
+        return [puts_off[number] for number in takewhile(puts_off.__contains__, count(1))]
 
     def _reverse(self, operation: Operation, args: tuple[Any, ...], call: Callable[[], Any]) -> None:
         """

@@ -50,7 +50,9 @@ class Unrecorded:
         others = self.records.keys() - self.originals.keys()
         events = {key: audit_log.of(key) for key in self.left(others)}
         return frozenset(
-            key for key, told in events.items() if not told or told[-1].event != Event.MARKED_UNAPPLIED
+            key
+            for key, told in events.items()
+            if not (told and told[-1].event == Event.MARKED_UNAPPLIED and audit_log.verifies(told[-1]))
         ).union(self.pruned_originals())
 
     def pruned_originals(self) -> dict[Key, Key]:

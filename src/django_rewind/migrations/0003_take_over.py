@@ -1,5 +1,5 @@
 """
-Describe the rows of version 0.1.0, and remember what has no file already. Nothing is signed.
+Describe the rows of version 0.1.0. Nothing is signed.
 
 In a migration of its own: PostgreSQL does not alter a table in a transaction
 that has changed its rows.
@@ -13,12 +13,11 @@ from django.db import migrations
 
 
 def take_over(apps: Any, schema_editor: Any) -> None:
-    """Describe what version 0.1.0 stored, and remember what has no file"""
+    """Describe what version 0.1.0 stored"""
     # Imported here: a migration is imported by every command, this is run once.
-    from django_rewind.storage.upgrade import describe_imported, note_missing_before_install
+    from django_rewind.storage.upgrade import describe_imported
 
     describe_imported(apps, schema_editor.connection)
-    note_missing_before_install(apps, schema_editor.connection)
 
 
 class Migration(migrations.Migration):

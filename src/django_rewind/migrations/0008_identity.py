@@ -61,6 +61,13 @@ def unsign(apps: Any, schema_editor: Any) -> None:
     unsign(apps, schema_editor.connection)
 
 
+def note_missing(apps: Any, schema_editor: Any) -> None:
+    """Remember what has no file already"""
+    from django_rewind.storage.upgrade import note_missing_before_install
+
+    note_missing_before_install(apps, schema_editor.connection)
+
+
 class Migration(migrations.Migration):
     dependencies = [("django_rewind", "0007_any_text")]
 
@@ -95,4 +102,5 @@ class Migration(migrations.Migration):
         *with_a_column("baselinemigration", "signature", 64, BASELINE),
         *with_a_column("migrationverification", "result_signature", 64, VERIFICATION),
         migrations.RunPython(unsign, unsign, elidable=False),
+        migrations.RunPython(note_missing, migrations.RunPython.noop, elidable=False),
     ]

@@ -164,13 +164,24 @@ class AuditLog(IdentifiedTables):
 
     def verifies(self, event: MigrationEvent) -> bool:
         """Say whether an entry was written by us, about this database; then it may decide something."""
-        return self.verifies_fact(event.signature, *_signed(vars(event)))
+        (columns,) = cleaned(MigrationEvent, [dict(vars(event))])
+        return self.verifies_columns(columns)
+
+    def verifies_columns(self, columns: Mapping[str, Any]) -> bool:
+        """Say it of an entry of which what is `AUDITED` was read."""
+        return self.verifies_fact(str(columns["signature"]), *_signed(columns))
+
+    def unsigned(self) -> int:
+        """Return how many entries would decide something, and were not written by us about this database."""
+        rows = self._rows(MigrationEvent).exclude(event__in=_NEVER_SIGNED)
+        return sum(not self.verifies_columns(row) for row in self._values(rows, *AUDITED))
 
     def parts(self, key: Key, *, record_id: int | None, digest: str) -> list[str]:
-        """Return what is noted of a step that was undone in part, the oldest first."""
+        """Return what is noted of a step that was undone in part, the oldest first, if it was signed."""
         rows = self._rows(MigrationEvent).filter(app_label=key[0], migration_name=key[1])
         rows = rows.filter(event=Event.PARTIAL, record_id=record_id, digest=digest)
-        return self._read(rows.order_by("id").values_list("detail", flat=True))
+        found = self._values(rows.order_by("id"), *AUDITED)
+        return [row["detail"] for row in found if self.verifies_columns(row)]
 
     def last_applied(self, keys: Collection[Key]) -> dict[Key, list[LastApplied]]:
         """
@@ -235,6 +246,8 @@ _LONGEST = 4000
 
 # What an entry says that decides anything.
 _SIGNED = ("event", "app_label", "migration_name", "record_id", "digest", "serial", "source", "detail")
+# That, and the signature of it.
+AUDITED = (*_SIGNED, "signature")
 _DETAIL: Any = MigrationEvent._meta.get_field("detail")
 
 # What decides nothing, and is written where a run may not change anything else.

@@ -100,19 +100,57 @@ class MissingBeforeInstall(IdentifiedTables):
     """The migrations that had no file already when django-rewind was installed, or were acknowledged later."""
 
     def records(self) -> Applied:
-        columns = ("app_label", "migration_name", "record_id")
-        rows = self._read(self._rows(BaselineMigration).values_list(*columns))
-        return {(app_label, name): record_id for app_label, name, record_id in rows}
+        """Return the ids of their records, as far as that was signed for this database."""
+        return {_key(row): row["record_id"] for row in self._all() if self._verifies(row)}
 
     def acknowledged(self) -> set[Key]:
-        rows = self._rows(BaselineMigration).filter(forgotten_at__isnull=False)
-        return set(self._read(rows.values_list("app_label", "migration_name")))
+        """Return those that somebody has acknowledged here."""
+        return {_key(row) for row in self._all() if row["forgotten_at"] is not None and self._verifies(row)}
+
+    def unsigned(self) -> list[Key]:
+        """Return those of which a row says it, and nobody whom we know. They do not count."""
+        return sorted(_key(row) for row in self._all() if not self._verifies(row))
 
     def acknowledge(self, key: Key, record_id: int) -> None:
-        """Note that somebody accepts a migration as missing for good."""
-        values = {"record_id": record_id, "forgotten_at": now()}
+        """Note that somebody accepts a migration as missing for good, signed by this process."""
+        signature = self.signature(key, record_id, is_acknowledged=True)
+        values = {"record_id": record_id, "forgotten_at": now(), "signature": signature}
         manager = self._manager(BaselineMigration)
         manager.update_or_create(app_label=key[0], migration_name=key[1], defaults=values)
+
+    def signature(self, key: Key, record_id: int, *, is_acknowledged: bool = False) -> str:
+        return self.sign_fact(*self._signed(key, record_id, is_acknowledged=is_acknowledged))
+
+    def renew(self) -> None:
+        """Sign anew, with the first key, what an older one has signed: nothing new is trusted."""
+        if not conf.requires_signatures():
+            return
+        for row in filter(self._verifies, self._all()):
+            same = self._rows(BaselineMigration).filter(pk=row["pk"], signature=row["signature"])
+            is_acknowledged = row["forgotten_at"] is not None
+            same.update(
+                signature=self.signature(_key(row), row["record_id"], is_acknowledged=is_acknowledged)
+            )
+
+    def _all(self) -> list[dict[str, Any]]:
+        columns = ("pk", "app_label", "migration_name", "record_id", "forgotten_at", "signature")
+        try:
+            return self._values(self._rows(BaselineMigration), *columns)
+        except Unreadable:
+            # Nothing is known then, until somebody acknowledges it again.
+            return []
+
+    def _verifies(self, row: Mapping[str, Any]) -> bool:
+        signed = self._signed(_key(row), row["record_id"], is_acknowledged=row["forgotten_at"] is not None)
+        return self.verifies_fact(row["signature"], *signed)
+
+    @staticmethod
+    def _signed(key: Key, record_id: int | None, *, is_acknowledged: bool) -> list[Any]:
+        return ["missing before install", *key, record_id, is_acknowledged]
+
+
+def _key(row: Mapping[str, Any]) -> Key:
+    return (row["app_label"], row["migration_name"])
 
 
 @dataclass(frozen=True)
@@ -135,14 +173,16 @@ class Verifications(IdentifiedTables):
     """What came of verifying each stored migration last time."""
 
     def newest(self) -> dict[Key, Verification]:
+        """Return what was found out here; what nobody whom we know has signed is not known."""
         columns = [column.name for column in fields(Verification) if column.name != "key"]
         query = self._rows(MigrationVerification)
         try:
-            rows = self._values(query, "app_label", "migration_name", *columns)
+            rows = self._values(query, "app_label", "migration_name", "result_signature", *columns)
         except Unreadable:
             # Nothing is known then, until they are verified again.
             return {}
-        return {verification.key: verification for verification in map(_noted, rows)}
+        signed = (row for row in rows if self.verifies_fact(row["result_signature"], *_found_out(row)))
+        return {verification.key: verification for verification in map(_noted, signed)}
 
     def note(self, verifications: Iterable[Verification]) -> None:
         rows = [
@@ -158,6 +198,8 @@ class Verifications(IdentifiedTables):
             )
             for verification in verifications
         ]
+        for row in rows:
+            row.result_signature = self.sign_fact(*_found_out(vars(row)))
         with transaction.atomic(using=self.connection.alias):
             for app_label in {row.app_label for row in rows}:
                 names = [row.migration_name for row in rows if row.app_label == app_label]
@@ -167,8 +209,14 @@ class Verifications(IdentifiedTables):
             self._manager(MigrationVerification).bulk_create(rows, batch_size=100)
 
 
+def _found_out(row: Mapping[str, Any]) -> list[Any]:
+    """Return what a signature of a verification covers."""
+    names = ("problem", "next_step", "differs", "signature", "file_digest")
+    return ["verification", *_key(row), *(row[name] for name in names)]
+
+
 def _noted(row: dict[str, Any]) -> Verification:
-    """Return what a row says; it is shown, and nobody has signed it."""
+    """Return what a row says, to be shown."""
     return Verification(
         key=(row["app_label"], row["migration_name"]),
         problem=printable(row["problem"]),

@@ -23,6 +23,12 @@ _LOOKED_AT = 100
 class IdentifiedTables(Tables):
     """The tables of one database in which what is written is signed for that database."""
 
+    def __init__(self, connection: Any, identity: Identity | None = None) -> None:
+        super().__init__(connection)
+        if identity is not None:
+            # It was read already.
+            self.identity = identity
+
     @cached_property
     def identity(self) -> Identity:
         """Which database this is, as of the first time that it matters."""

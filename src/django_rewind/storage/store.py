@@ -29,7 +29,7 @@ from ..sources.stored import (
     why_unusable,
 )
 from ..utils.types import Key
-from .audit_log import AuditEntry, AuditLog
+from .audit_log import AUDITED, AuditEntry, AuditLog
 from .facts import StoredFacts
 from .records import newest_record
 from .tables import Unreadable, cleaned, in_batches
@@ -125,7 +125,7 @@ class Store(StoredFacts):
     def rows(self) -> dict[Key, StoredMigration]:
         """Return everything but the texts, each with the newest serial number that is known of it."""
         rows = self._as_they_are()
-        newest = self.newest_serials() if rows else {}
+        newest = self.newest_serials({key: row.serial for key, row in rows.items()}) if rows else {}
         return {key: replace(row, newest=newest.get(key, 0)) for key, row in rows.items()}
 
     def _as_they_are(self) -> dict[Key, StoredMigration]:
@@ -138,22 +138,47 @@ class Store(StoredFacts):
             rows = self._values(query, *_COLUMNS)
         return {row.key: row for row in map(self._stored, rows)}
 
-    def newest_serials(self) -> dict[Key, int]:
+    def newest_serials(self, above: Mapping[Key, int] | None = None) -> dict[Key, int]:
         """
         Return the newest serial number that history or audit log know of each migration.
 
-        Where both were emptied, nothing is known, and nothing is refused for it.
+        A number counts where what it is written beside was signed for this database. Where both
+        were emptied, nothing is known, and nothing is refused for it.
+
+        Args:
+            above: numbers by migration, of which only greater ones matter.
         """
-        newest: dict[Key, int] = {}
-        for rows in (
-            self._rows(MigrationCodeHistory),
-            self._rows(MigrationEvent).filter(event__in=_STORING),
+        newest = dict(above or {})
+        audit_log = AuditLog(self.connection, self.identity)
+        events = self._rows(MigrationEvent).filter(event__in=_STORING)
+        for rows, columns, verifies in (
+            (self._rows(MigrationCodeHistory), _COLUMNS, self._verifies_revision),
+            (events, AUDITED, audit_log.verifies_columns),
         ):
-            valid = rows.filter(serial__gt=0, serial__lte=LAST_SERIAL)
-            grouped = valid.values_list("app_label", "migration_name").annotate(Max("serial"))
-            for app_label, name, serial in self._read(grouped):
-                newest[app_label, name] = max(serial, newest.get((app_label, name), 0))
+            claimed = self._claimed_above(rows, newest)
+            for batch in in_batches(claimed, 250):
+                apps, names = map(set, zip(*batch))
+                of_batch = rows.filter(app_label__in=apps, migration_name__in=names)
+                found = of_batch.filter(serial__gt=0, serial__lte=LAST_SERIAL).order_by("-serial")
+                # The greatest first: nearly always it is the one that counts.
+                for row in self._values(found, *columns):
+                    key = (row["app_label"], row["migration_name"])
+                    if row["serial"] > newest.get(key, 0) and verifies(row):
+                        newest[key] = row["serial"]
         return newest
+
+    def _claimed_above(self, rows: QuerySet[Any], newest: Mapping[Key, int]) -> list[Key]:
+        """Return the migrations of which a row claims a greater number, whoever has written it."""
+        valid = rows.filter(serial__gt=0, serial__lte=LAST_SERIAL)
+        grouped = valid.values_list("app_label", "migration_name").annotate(Max("serial"))
+        return [
+            (app_label, name)
+            for app_label, name, serial in self._read(grouped)
+            if serial > newest.get((app_label, name), 0)
+        ]
+
+    def _verifies_revision(self, row: dict[str, Any]) -> bool:
+        return self._stored(row).verdict is Verdict.VERIFIED
 
     def as_stored(self, row: MigrationCode, *, newest: int = 0) -> StoredMigration:
         """Return a row that was read to be shown as one whose verdict can be asked."""
@@ -454,9 +479,20 @@ _STORING = (
 LAST_SERIAL = 2**31 - 1
 
 
-def next_serial(*serials: int) -> int:
-    """Return the serial number that comes after these; what cannot be one does not count."""
-    return min(max((serial for serial in serials if 0 <= serial <= LAST_SERIAL), default=0) + 1, LAST_SERIAL)
+# Numbers that nobody has signed count up to here: so much room is left above them that none is the last.
+_LAST_CLAIMED = 2**30
+
+
+def next_serial(claimed: int, newest: int = 0) -> int:
+    """
+    Return the serial number that comes after both.
+
+    Args:
+        claimed: what a row says of itself, which somebody may have written to use up all numbers.
+        newest: what is known from what was signed.
+    """
+    numbers = [newest, claimed if 0 <= claimed <= _LAST_CLAIMED else 0]
+    return min(max(numbers) + 1, LAST_SERIAL)
 
 
 # What was adopted is no news of the store: its record has moved as well, and its name.
@@ -611,7 +647,7 @@ def _serial(
 ) -> int:
     """Return the next serial number, or the same where only the key is another."""
     if stored is None:
-        return next_serial(newest)
+        return next_serial(0, newest)
     row = _row(entry, stored.serial, database)
     is_same = all(
         getattr(stored, name) == getattr(row, column)

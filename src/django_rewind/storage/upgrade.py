@@ -2,7 +2,7 @@
 What happens once in a database, when migrations of django-rewind are applied to it.
 
 It works on the models as those migrations know them, not on those of today. Nothing here signs or binds
-anything: whoever can delete the records of these migrations can have them applied again.
+a stored source: whoever can delete the records of these migrations can have them applied again.
 """
 
 from __future__ import annotations
@@ -11,16 +11,18 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from django.db import transaction
 from django.db.migrations.loader import MigrationLoader
 
 from ..backends import backend_for
 from ..backends.fields import NameField
-from ..models import MigrationCode
+from ..models import MigrationCode, Origin
 from ..sources import signing
 from ..sources.bundle.modules import SourceUnavailable
 from ..sources.description import module_of, read_text
 from ..sources.static import parse
 from ..utils.types import APP_LABEL, Key
+from .facts import MissingBeforeInstall
 from .records import record_ids
 from .tables import Tables
 
@@ -114,12 +116,15 @@ def alter_name_columns(apps: Any, connection: Any) -> None:
 
 def note_missing_before_install(apps: Any, connection: Any) -> None:
     """
-    Write down which applied migrations have no file at this moment.
+    Write down, signed, which applied migrations have no file at this moment, and were never captured.
 
     With a source from version 0.1.0 they can be rolled back when they are named, but
-    nothing is known of what they do: they may be leftovers of a remade app.
+    nothing is known of what they do: they may be leftovers of a remade app. A database that has
+    an identity was asked before. What is missing by now may have been captured since.
     """
-    model = apps.get_model(APP_LABEL, "BaselineMigration")
+    facts = MissingBeforeInstall(connection)
+    if facts.identity.value:
+        return
     loader = MigrationLoader(connection, load=False)
     loader.load_disk()
     # Where a run died after this, it is there already.
@@ -127,17 +132,15 @@ def note_missing_before_install(apps: Any, connection: Any) -> None:
     known.update(_rows(apps, connection, "BaselineMigration").values_list("app_label", "migration_name"))
     for migration in loader.disk_migrations.values():
         known.update(migration.replaces)
+    captured = _rows(apps, connection).exclude(provenance=Origin.INHERITED)
+    known.update(captured.values_list("app_label", "migration_name"))
     rows = _rows(apps, connection, "BaselineMigration")
-    # Where this migration was applied before, they are noted already.
-    known.update(rows.values_list("app_label", "migration_name"))
-    rows.bulk_create(
-        [
-            model(app_label=key[0], migration_name=key[1], record_id=record_id)
-            for key, record_id in record_ids(connection).items()
-            if key not in known
-        ],
-        batch_size=500,
-    )
+    # Together with the identity: a process that is killed here begins anew.
+    with transaction.atomic(using=connection.alias):
+        for key, record_id in sorted(record_ids(connection).items()):
+            if key not in known:
+                values = {"record_id": record_id, "signature": facts.signature(key, record_id)}
+                rows.update_or_create(app_label=key[0], migration_name=key[1], defaults=values)
 
 
 def unsign(apps: Any, connection: Any) -> None:

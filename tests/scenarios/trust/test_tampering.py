@@ -384,15 +384,11 @@ def test_senseless_serials_in_the_audit_log(left, serial):
 
 
 def test_audit_log_that_claims_too_much(left):
-    """It is refused, and has a way out: the next text has a number above."""
+    """Nobody has signed that, and it keeps nobody from going back."""
     note(left, 2147483646)
-    refused(left)
-    left.switch("feature")
 
-    left.manage("backfill_migration_code", "shop")
-
-    left.switch("main")
     left.manage("migrate", "shop", "0001")
+
     assert left.columns("shop_product") == {"id", "name"}
 
 

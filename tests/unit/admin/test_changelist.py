@@ -17,6 +17,7 @@ from django_rewind.inventory.status import statuses_of
 from django_rewind.models import BaselineMigration, MigrationCode
 from django_rewind.sources.description import describe
 from django_rewind.sources.stored import NewSource
+from django_rewind.storage.facts import MissingBeforeInstall
 from django_rewind.storage.store import Store
 from tests.support.fixtures import forget_modules, in_memory, migrate, record_id
 from tests.support.helpers import add, create
@@ -105,7 +106,9 @@ def test_a_baseline_is_none_that_is_missing(reader, shop):
     """It had no file already when we were installed."""
     shop.delete("0003_b")
     key = shop.key("0003_b")
-    BaselineMigration.objects.create(app_label=key[0], migration_name=key[1], record_id=record_id(key))
+    of_record = {"app_label": key[0], "migration_name": key[1], "record_id": record_id(key)}
+    signature = MissingBeforeInstall(connection).signature(key, record_id(key))
+    BaselineMigration.objects.create(**of_record, signature=signature)
     assert files(reader)["0003_b"] == "◇ missing before install"
 
 

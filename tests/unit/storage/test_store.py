@@ -294,11 +294,34 @@ def test_what_may_have_been_rolled_back_does_not_count(store, event):
 
 
 def test_an_older_row_is_seen(store):
-    """By history or audit log."""
+    """By the audit log, or by the history, where what they say was signed."""
     store.put([entry(text="a")])
+    row = MigrationCode.objects.filter(app_label=KEY[0], migration_name=KEY[1])
+    older = row.values().get()
     store.put([entry(text="b")])
-    MigrationCodeHistory.objects.update(serial=3)
+    newer = row.values().get()
+    row.update(**older)
     assert store.rows()[KEY].verdict is Verdict.REPLAYED_REVISION
+    MigrationEvent.objects.update(signature="")
+    assert store.rows()[KEY].verdict is Verdict.VERIFIED
+    newer.pop("id")
+    MigrationCodeHistory.objects.create(**newer)
+    assert store.rows()[KEY].verdict is Verdict.REPLAYED_REVISION
+    MigrationCodeHistory.objects.update(serial=LAST_SERIAL)
+    assert store.rows()[KEY].verdict is Verdict.VERIFIED
+
+
+def test_nobody_uses_up_the_numbers(store):
+    """What a row claims without a signature leaves room above it."""
+    store.put([entry(text="a")])
+    row = MigrationCode.objects.filter(app_label=KEY[0], migration_name=KEY[1])
+    row.update(serial=LAST_SERIAL - 1)
+    serial = store.put([entry(text="b")])[KEY].serial
+    assert serial == 2
+    row.update(serial=2**30)
+    serial = store.put([entry(text="c")])[KEY].serial
+    assert serial == 2**30 + 1
+    assert store.put([entry(text="d")])[KEY].serial == serial + 1
 
 
 def test_the_last_number_is_not_passed(store):
@@ -340,9 +363,15 @@ def test_contents_that_were_changed_by_hand_are_put_right(store):
 
 
 def test_the_baseline_is_read_with_its_records(store):
-    """A record with another id was applied later."""
-    BaselineMigration.objects.create(app_label="shop", migration_name="0009", record_id=3)
-    assert MissingBeforeInstall(connection).records()[("shop", "0009")] == 3
+    """A record with another id was applied later, and what nobody has signed does not count."""
+    missing = MissingBeforeInstall(connection)
+    missing.acknowledge(("shop", "0009"), 3)
+    BaselineMigration.objects.create(app_label="shop", migration_name="0010", record_id=3)
+    assert missing.records() == {("shop", "0009"): 3}
+    assert missing.acknowledged() == {("shop", "0009")}
+    assert missing.unsigned() == [("shop", "0010")]
+    BaselineMigration.objects.filter(migration_name="0009").update(forgotten_at=None)
+    assert missing.records() == {}
 
 
 # The table is not there

@@ -91,13 +91,18 @@ class Command(ReportingCommand):
         if options["format"] == "json":
             self.write_json(
                 {
-                    alias: {"migrations": [finding.as_data() for finding in listed]}
+                    alias: {
+                        "migrations": [finding.as_data() for finding in listed],
+                        "warnings": [on_database(line, alias) for line in verifiers[alias].warnings()],
+                    }
                     for alias, listed in found.items()
                 }
             )
         else:
             for alias, listed in found.items():
                 self._show(alias, listed, options)
+                for line in verifiers[alias].warnings():
+                    self.warn(line, alias)
         wrong = [finding for listed in found.values() for finding in listed if _counts(finding, options)]
         if wrong:
             total = sum(map(len, found.values()))
