@@ -360,19 +360,33 @@ class ConflictsWithMissing(RewindError):
         what: it does to what the missing one needs.
         command: rolls back the missing one.
         reason: why they do not go together, where `what` cannot be said.
+        is_initial: whether the step may be a remade initial migration, which Django can record as it is.
     """
 
     def __init__(
-        self, key: Key, missing: Key, what: str, command: str = "manage.py rewind", reason: str = ""
+        self,
+        key: Key,
+        missing: Key,
+        what: str,
+        command: str = "manage.py rewind",
+        reason: str = "",
+        *,
+        is_initial: bool = False,
     ) -> None:
         self.key = key
         self.missing = missing
+        keeping = (
+            f"If {label(key)} stands for {label(missing)}, run 'manage.py migrate {key[0]} {key[1]} --fake-initial', "
+            "which keeps its tables.\n"
+            if is_initial
+            else ""
+        )
         without_file = f"{label(missing)}, which is applied but has no file in this checkout"
         super().__init__(
             f"Migration {label(key)} cannot be applied beside {without_file}: {reason}."
             if reason
             else f"Migration {label(key)} {what}, and {without_file}, needs it as it is.",
-            f"Run '{command}' to undo {label(missing)} first, or bring back its file.",
+            f"{keeping}Run '{command}' to undo {label(missing)} first, or bring back its file.",
         )
 
 

@@ -63,6 +63,21 @@ def target_before(migration: Migration) -> list[str]:
     return (names or ["zero"]) if len(names) < 2 else []
 
 
+def is_initial(migration: Migration) -> bool:
+    """Say whether Django takes a migration for an initial one, as `--fake-initial` does."""
+    if migration.initial is None:
+        return all(app_label != migration.app_label for app_label, _ in migration.dependencies)
+    return bool(migration.initial)
+
+
+def _make_the_same_model(effects: Iterable[Effect], others: Iterable[Effect]) -> bool:
+    """Say whether both make a model of the same name."""
+    made = [
+        {effect["model"] for effect in of if effect["effect"] == "create_model"} for of in (effects, others)
+    ]
+    return not made[0].isdisjoint(made[1])
+
+
 def check_conflicts(
     steps: Iterable[Migration],
     missing: dict[Key, list[Effect]],
@@ -85,7 +100,8 @@ def check_conflicts(
             if other not in ancestors.get(key, ()):
                 what = conflict((key[0], effects), (other[0], of_other))
                 if what:
-                    raise ConflictsWithMissing(key, other, what, way_out(other))
+                    makes_again = _make_the_same_model(effects, of_other) and is_initial(migration)
+                    raise ConflictsWithMissing(key, other, what, way_out(other), is_initial=makes_again)
 
 
 def check_unknown_columns(

@@ -175,3 +175,25 @@ def test_the_next_step_of_main(excluding):
     excluding.migration("shop.0003_more", add("tag", "more", "IntegerField(null=True)"), after="0002_main")
     excluding.manage("migrate")
     assert "more" in excluding.columns("shop_tag")
+
+
+def test_an_initial_migration_that_was_remade(shop):
+    """Django can record it as it is: that is named first, and keeps the rows."""
+    price = add("product", "price", "IntegerField(default=7)")
+    shop.migration("shop.0002_price", price, after="0001_initial")
+    shop.manage("migrate")
+    shop.execute("INSERT INTO shop_product (name, price) VALUES ('Tea', 4)")
+    for name in ("0001_initial", "0002_price"):
+        shop.delete(f"shop/migrations/{name}.py")
+    product = create("Product", name="CharField(max_length=50)", price="IntegerField(default=7)")
+    shop.migration("shop.0001_again", product, initial=True)
+
+    said = shop.refused("migrate", naming=("shop.0001_again", "shop.0001_initial", "--fake-initial")).stderr
+    command = next(line for line in said.splitlines() if "--fake-initial" in line).split("'")[1]
+    shop.manage(*command.split()[1:])
+
+    assert shop.rows("SELECT name, price FROM shop_product") == [("Tea", 4)]
+    assert "No migrations to apply" in shop.manage("migrate").stdout
+    shop.manage("migrate", "shop", "zero")
+    assert "shop_product" not in shop.tables()
+    assert shop.applied("shop") == []
