@@ -397,7 +397,8 @@ def _with_field(index: Any, old: str, new: str) -> Any:
     fields = getattr(index, "fields", ())
     if old in (field.lstrip("-").lower() for field in fields):
         index = index.clone()
-        index.fields = type(fields)(
+        kind: Any = type(fields)
+        index.fields = kind(
             field.replace(field.lstrip("-"), new) if field.lstrip("-").lower() == old else field
             for field in fields
         )

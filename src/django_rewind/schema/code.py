@@ -70,7 +70,7 @@ def lacking(step: Migration, meant: Any, actual: Any) -> set[Key]:
     found = {
         key
         for key, fields in _gone(meant, actual).items()
-        for name in ([(*key, field.lower()) for field in fields] or [key])
+        for name in _names(key, fields)
         if any(is_named(name, words, meant) for words in named)
     }
     for operation in operations_in(step, database=True):
@@ -78,6 +78,11 @@ def lacking(step: Migration, meant: Any, actual: Any) -> set[Key]:
         if words and code_of(operation, backwards=False) is None:
             found |= _out_of_place(words, meant, actual)
     return found
+
+
+def _names(model: Key, fields: list[str]) -> list[Name]:
+    """Return the names of the fields of a model, or its own where it has none."""
+    return [(*model, field.lower()) for field in fields] if fields else [model]
 
 
 def _gone(meant: Any, actual: Any) -> dict[Key, list[str]]:
@@ -97,6 +102,6 @@ def _out_of_place(words: Collection[str], meant: Any, actual: Any) -> set[Key]:
         table = own_table(meant, key).lower()
         if table and table in words:
             there = columns_of(actual, tables[table]) if table in tables else set()
-            if not there or not words.isdisjoint(columns_of(meant, key) - there):
+            if not there or not (columns_of(meant, key) - there).isdisjoint(words):
                 found.add(key)
     return found
