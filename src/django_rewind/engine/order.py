@@ -22,7 +22,7 @@ from ..schema.code import executes_code, lacking
 from ..schema.graph import apps_by_setting, closure, inverted
 from ..schema.operations import table_of
 from ..utils import compat
-from ..utils.types import Key
+from ..utils.types import Key, key_of
 from .states import Models, Simulation, models_changed, models_needed
 
 # The options of a model that the database knows.
@@ -158,7 +158,25 @@ class Order:
         except StateNotBuilt:
             # Nobody knows then.
             return set()
+        if blamed := self._lacking_backwards(as_applied, as_unapplied, suspects):
+            return blamed
         return self.blamed(suspects, differing(as_it_is, self.simulation.after(as_unapplied).models))
+
+    def _lacking_backwards(
+        self, as_applied: list[Migration], as_unapplied: list[Migration], suspects: Collection[Key]
+    ) -> set[Key]:
+        """Return which of some migrations have taken away what code names that unapplies others."""
+        for place, step in enumerate(as_unapplied):
+            if key_of(step) in self.files or not executes_code(step, backwards=True):
+                continue
+            then = as_applied[: as_applied.index(step) + 1]
+            try:
+                meant, actual = self.simulation.after(then), self.simulation.after(as_unapplied[: place + 1])
+            except StateNotBuilt:
+                return set()
+            if blamed := self.about(suspects, lacking(step, meant, actual, backwards=True)):
+                return blamed
+        return set()
 
     def about(self, keys: Iterable[Key], models: Collection[Key]) -> set[Key]:
         """Return those of some migrations that are about models."""

@@ -50,23 +50,24 @@ def _ways(words: Collection[str], state: Any) -> dict[Key, list[Key]]:
     return ways
 
 
-def executes_code(step: Migration) -> bool:
-    """Say whether a migration executes code or SQL of its own when it is applied."""
+def executes_code(step: Migration, *, backwards: bool = False) -> bool:
+    """Say whether a migration executes code or SQL of its own when it is applied, or unapplied."""
     return any(
-        named_when_executed(operation, backwards=False) != set()
+        named_when_executed(operation, backwards=backwards) != set()
         for operation in operations_in(step, database=True)
     )
 
 
-def lacking(step: Migration, meant: Any, actual: Any) -> set[Key]:
+def lacking(step: Migration, meant: Any, actual: Any, *, backwards: bool = False) -> set[Key]:
     """
-    Return the models of which a migration that is applied would not find what its code and its SQL name.
+    Return the models of which a migration would not find what its code and its SQL name.
 
     Args:
         meant: the state that it was written for.
-        actual: the one in which it would be applied.
+        actual: the one in which it would be applied, or unapplied.
+        backwards: whether it is unapplied.
     """
-    named = list(words_in_code(step, backwards=False))
+    named = list(words_in_code(step, backwards=backwards))
     found = {
         key
         for key, fields in _gone(meant, actual).items()
@@ -74,8 +75,8 @@ def lacking(step: Migration, meant: Any, actual: Any) -> set[Key]:
         if any(is_named(name, words, meant) for words in named)
     }
     for operation in operations_in(step, database=True):
-        words = named_when_executed(operation, backwards=False)
-        if words and code_of(operation, backwards=False) is None:
+        words = named_when_executed(operation, backwards=backwards)
+        if words and code_of(operation, backwards=backwards) is None:
             found |= _out_of_place(words, meant, actual)
     return found
 

@@ -282,6 +282,19 @@ def test_code_that_comes_first_by_now_finds_what_it_names(shop, case):
     settles(shop)
 
 
+def test_sql_that_unapplies_finds_what_it_names(shop):
+    """What stays was applied later, under the name of a file, and has taken the table away: it is unapplied first."""
+    sql = "migrations.RunSQL('', 'UPDATE shop_product SET name = name')"
+    with shop.on_branch("feature"):
+        shop.migration("shop.0002_sql", sql, after="0001_initial")
+        shop.migration("shop.0003_bees", table("product", "bees"), after="0002_sql")
+        shop.manage("migrate")
+    shop.migration("shop.0002_stock", STOCK, after="0001_initial")
+    shop.migration("shop.0003_bees", table("product", "bees"), after="0002_stock")
+
+    settles(shop)
+
+
 def test_code_that_names_nothing_of_it(shop):
     """Then what is applied stays, with its data."""
     with shop.on_branch("feature"):
