@@ -17,7 +17,6 @@ from django.apps import apps
 from django.conf import settings
 from django.core.management.base import CommandError
 from django.db.migrations.loader import MigrationLoader
-from django.db.migrations.recorder import MigrationRecorder
 
 from .. import conf
 from ..engine.capture import Packing
@@ -32,6 +31,7 @@ from ..sources.git_history import FoundSource, GitHistory, WantedSource
 from ..sources.stored import NewSource
 from ..storage.facts import unstored_among
 from ..storage.integrity import not_as_signed
+from ..storage.records import records
 from ..storage.store import Store
 from ..utils.printable import printable_name
 from ..utils.types import Key, label
@@ -82,7 +82,7 @@ class Backfill:
             raise NotInitialized(connection.alias)
         self.disk = loader.files
         self.snapshot = loader.snapshot
-        self.records: Mapping[Key, Any] = MigrationRecorder(connection).applied_migrations()
+        self.records: Mapping[Key, Any] = records(connection)
 
     @property
     def keys(self) -> set[Key]:

@@ -18,6 +18,8 @@ from django_rewind.utils.printable import printable_name
 from .changelist import Known
 from .states import SETTLED, Knowledge
 
+_NEVER_USED = (Verdict.SIGNATURE_MISMATCH, Verdict.REPLAYED_REVISION, Verdict.UNREADABLE)
+
 
 @dataclass(frozen=True)
 class Command:
@@ -98,7 +100,7 @@ def _on_signature(known: Known) -> Iterator[str]:
     verdict = known.stored.strict_verdict
     if verdict is not Verdict.VERIFIED:
         yield _("Its signature says: %(verdict)s.") % {"verdict": Knowledge[verdict.name].label}
-    if verdict in (Verdict.SIGNATURE_MISMATCH, Verdict.REPLAYED_REVISION):
+    if verdict in _NEVER_USED:
         yield _("It is never used like that.")
 
 
@@ -120,7 +122,7 @@ def _to_trust(known: Known) -> Iterator[tuple[str, ...]]:
     verdict = known.stored.strict_verdict
     if verdict in SIGNABLE:
         yield _("Look at it and sign it"), "verify_migrations", "--sign", *known.key
-    elif verdict in (Verdict.SIGNATURE_MISMATCH, Verdict.REPLAYED_REVISION):
+    elif verdict in _NEVER_USED:
         yield _("Replace it by its file"), "backfill_migration_code", known.key[0]
         yield _("Look for it in git"), "backfill_migration_code", known.key[0], "--from-git"
 

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 from django.db import connections, router
 from django.http import HttpRequest
-from django.urls import reverse
+from django.urls import NoReverseMatch, reverse
 
 from django_rewind.models import MigrationCode
 from django_rewind.storage.store import Store
@@ -53,5 +53,10 @@ def in_database(address: str, alias: str, **values: object) -> str:
 
 def address_of(page: str, *args: Any, alias: str, admin_name: str) -> str:
     """Return the address of a page: "changelist", "change" of a row, "graph" of all apps, "app"."""
-    name = f"admin:django_rewind_migrationcode_{page}"
-    return in_database(reverse(name, args=args, current_app=admin_name), alias)
+    name = "admin:django_rewind_migrationcode_"
+    try:
+        address = reverse(f"{name}{page}", args=args, current_app=admin_name)
+    except NoReverseMatch:
+        # No address has a name that is empty, or of two lines.
+        address = reverse(f"{name}graph", current_app=admin_name)
+    return in_database(address, alias)

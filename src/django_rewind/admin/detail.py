@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -18,7 +18,9 @@ from django_rewind.sources.bundle.manifest import BundleMember
 from django_rewind.sources.description import Metadata
 from django_rewind.sources.stored import EarlierRevision
 from django_rewind.storage.audit_log import AuditLog
+from django_rewind.storage.tables import LONGEST
 from django_rewind.utils.printable import printable, printable_name
+from django_rewind.utils.syntax import LONGEST_TO_COMPARE
 from django_rewind.utils.types import Key, label
 
 from .advice import Advice, advice
@@ -87,10 +89,18 @@ class SideBySide:
 
 
 class Detail:
-    """One stored migration, and which of its texts to compare, as the address says: from, to."""
+    """One stored migration; which of its texts to compare and what part of a long one to show, as the address says."""
 
-    def __init__(self, row: MigrationCode, survey: Survey, wanted: tuple[str, str], admin_name: str) -> None:
+    def __init__(
+        self,
+        row: MigrationCode,
+        survey: Survey,
+        wanted: tuple[str, str],
+        admin_name: str,
+        part: str = "",
+    ) -> None:
         self.row = row
+        self._wanted_part = part
         self.survey = survey
         self.wanted = wanted
         self.admin_name = admin_name
@@ -182,7 +192,34 @@ class Detail:
 
     @cached_property
     def source(self) -> list[SafeString]:
-        return highlighted(self.text)
+        """The lines of the source, or of the part of it that is shown."""
+        begin, end = self._parts[self.part - 1]
+        return highlighted(self.text[begin:end])
+
+    @cached_property
+    def _parts(self) -> list[tuple[int, int]]:
+        return list(parts_of(self.text))
+
+    @property
+    def part(self) -> int:
+        """Which part of a long source is shown, from 1 on."""
+        wanted = self._wanted_part
+        number = int(wanted) if wanted.isascii() and wanted.isdigit() and len(wanted) < 10 else 1
+        return min(max(number, 1), len(self._parts))
+
+    @property
+    def parts(self) -> list[int]:
+        """The numbers of the parts; none where there is only one."""
+        return list(range(1, len(self._parts) + 1)) if len(self._parts) > 1 else []
+
+    @property
+    def lines_before(self) -> int:
+        return self.text.count("\n", 0, self._parts[self.part - 1][0])
+
+    @property
+    def is_too_long(self) -> bool:
+        """Whether the source is so long that it is not read."""
+        return not self.text and (self.row.octets or 0) > LONGEST  # type: ignore[attr-defined]
 
     @cached_property
     def earlier(self) -> list[EarlierRevision]:
@@ -272,7 +309,7 @@ class Detail:
         bundle = self.metadata.bundle if self.metadata else None
         members = bundle.members if bundle else []
         shown = [member.digest for member in members if member.size <= _LONGEST_CONTENT]
-        contents = self.survey.store.contents(shown) if shown else {}
+        contents = self.survey.store.contents(shown, longest=_LONGEST_CONTENT) if shown else {}
         return [
             Content(member, printable_name(member.name), _content(contents.get(member.digest)))
             for member in members
@@ -286,6 +323,17 @@ class Detail:
     @property
     def timeline(self) -> list[Moment]:
         return [_moment(event) for event in AuditLog(self.survey.connection).of(self.key)]
+
+
+def parts_of(text: str) -> Iterator[tuple[int, int]]:
+    """Yield where the parts of a text begin and end, of which each fits on a page: at the end of a line, if it can."""
+    begin = 0
+    while begin < len(text) or begin == 0:
+        end = begin + LONGEST_TO_COMPARE
+        if end < len(text):
+            end = text.rfind("\n", begin, end) + 1 or end
+        yield begin, end
+        begin = end
 
 
 def _parents(stored: Any) -> list[Key]:

@@ -10,6 +10,8 @@ from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 
+from django_rewind.utils.syntax import LONGEST_TO_COMPARE
+
 from .highlight import highlighted, lines_of
 
 # How many lines that are the same are shown around those that are not.
@@ -55,7 +57,7 @@ class Row:
 def rows_of(before: str, after: str) -> list[Row]:
     """Return the rows of two texts; none where they are the same."""
     left, right = lines_of(before), lines_of(after)
-    if max(len(left), len(right)) > _LONGEST:
+    if max(len(left), len(right)) > _LONGEST or max(len(before), len(after)) > LONGEST_TO_COMPARE:
         raise TooLong
     return list(_rows(left, right, _sides(before), _sides(after))) if left != right else []
 

@@ -9,7 +9,6 @@ import django
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.db.models.functions import Length
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.defaultfilters import filesizeformat
 from django.template.response import TemplateResponse
@@ -18,6 +17,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
+from django_rewind.backends.fields import Octets
 from django_rewind.models import MigrationCode
 from django_rewind.utils.printable import printable_name
 from django_rewind.utils.types import label
@@ -67,7 +67,7 @@ class MigrationCodeAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         rows = survey.store.all().order_by("app_label", "migration_name")
         if not survey.has_store:
             return rows.none()
-        return rows.defer("source_code").annotate(characters=Length("source_code"))
+        return rows.defer("source_code").annotate(octets=Octets("source_code"))
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[StoredMigrationsList]:
         return StoredMigrationsList
@@ -90,7 +90,7 @@ class MigrationCodeAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         """Show all that is known of one; `obj` was found and may be looked at."""
         row = kwargs["obj"]
         wanted = (request.GET.get("from", ""), request.GET.get("to", ""))
-        detail = Detail(row, survey_of(request), wanted, self.admin_site.name)
+        detail = Detail(row, survey_of(request), wanted, self.admin_site.name, request.GET.get("part", ""))
         name = label(detail.key)
         context.update(detail=detail, original=name, title=name, subtitle=None, database=detail.alias)
         return super().render_change_form(request, context, *args, **kwargs)
@@ -178,15 +178,13 @@ class MigrationCodeAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             '<span title="{}">{}</span>', origin(row.provenance), printable_name(row.provenance)
         )
 
-    @admin.display(description=_("size"), ordering="characters")
+    @admin.display(description=_("size"), ordering="octets")
     def size(self, row: Any) -> str:
-        return filesizeformat(row.characters)
+        return filesizeformat(row.octets)
 
     @admin.display(description=_("stored at"), ordering="stored_at")
     def stored(self, row: Any) -> str:
-        if "stored_at" in row.get_deferred_fields():
-            return "?"
-        return short_moment(row.stored_at)
+        return short_moment(row.stored_at) if row.stored_at else "?"
 
     @admin.display(description=_("signature"))
     def signed(self, row: Any) -> SafeString:

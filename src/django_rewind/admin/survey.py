@@ -13,8 +13,8 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
+from django.core.management.base import CommandError
 from django.db import DatabaseError
-from django.db.migrations.recorder import MigrationRecorder
 
 from django_rewind.inventory.reading import Comparisons, ReadFiles
 from django_rewind.inventory.snapshot import FileStatus, Snapshot, disabled_apps, tables_in_use
@@ -22,7 +22,7 @@ from django_rewind.inventory.status import file_status
 from django_rewind.sources.description import Metadata
 from django_rewind.sources.stored import StoredMigration, StoredSummary, why_unusable
 from django_rewind.storage.facts import MissingBeforeInstall, Verification, Verifications
-from django_rewind.storage.records import with_ids_as_noted
+from django_rewind.storage.records import records, with_ids_as_noted
 from django_rewind.storage.store import Store
 from django_rewind.utils.types import Applied, Key
 
@@ -62,8 +62,8 @@ class Survey:
     def records(self) -> dict[Key, Any]:
         """The rows of django_migrations."""
         try:
-            return dict(MigrationRecorder(self.connection).applied_migrations())
-        except DatabaseError:
+            return records(self.connection)
+        except (CommandError, DatabaseError):
             return {}
 
     @cached_property

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from django.db.models import CharField, TextField
+from django.db.models import CharField, F, Func, IntegerField, TextField
 
 if TYPE_CHECKING:
     # What Django's classes take only for a type checker.
@@ -46,6 +46,30 @@ def read_out(value: Any) -> Any:
 def _read(match: re.Match[str]) -> str:
     escaped = match.group(1)
     return escaped if escaped == "\\" else chr(int(escaped[1:], 16))
+
+
+class Octets(Func):
+    """How many bytes a text or a content takes, which the database knows without sending it."""
+
+    template = "OCTET_LENGTH(%(expressions)s)"
+    output_field = IntegerField()
+
+    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
+        # To its LENGTH() a text ends at the first NUL, and OCTET_LENGTH() came late.
+        measured = self.template.replace(
+            "OCTET_LENGTH(%(expressions)s)", "LENGTH(CAST(%(expressions)s AS BLOB))"
+        )
+        return self.as_sql(compiler, connection, template=measured, **context)
+
+
+class UpTo(Octets):
+    """A text or a content, or NULL where it takes more bytes than so many."""
+
+    template = f"CASE WHEN {Octets.template} <= %(longest)s THEN %(expressions)s END"
+
+    def __init__(self, name: str, longest: int, output_field: Any) -> None:
+        super().__init__(F(name), longest=longest)
+        self.output_field = output_field
 
 
 class _AnyText:

@@ -12,9 +12,7 @@ from functools import partial
 from typing import Any
 
 from django.apps import apps
-from django.db import Error
 from django.db.migrations import Migration
-from django.db.migrations.recorder import MigrationRecorder
 from django.db.models.signals import post_migrate
 
 from .. import conf
@@ -24,7 +22,7 @@ from ..exceptions import LockLost, LockTimeout, LockWaitCancelled, PlanOutdated
 from ..models import Event
 from ..schema.graph import children_in, parents_in
 from ..storage.audit_log import AuditEntry, AuditLog
-from ..storage.tables import Unreadable
+from ..storage.records import records
 from ..utils.printable import printable_name
 from ..utils.types import Key, Steps, key_of
 from .loader import RewindLoader
@@ -159,7 +157,8 @@ class Lock:
             self._reconnect()
 
     def _holder(self, lock: DatabaseLock) -> str:
-        with suppress(Error, OSError, ValueError, Unreadable):
+        # Whatever it holds, it is no reason not to wait.
+        with suppress(Exception):
             # Names of machines come from a file or a table, which others may write.
             return printable_name(lock.holder(self._last_to_begin) or self._last_to_begin() or _SOMEBODY)
         return _SOMEBODY
@@ -234,8 +233,7 @@ class Turn:
             return False
         seen: dict[Key, Any] = dict(loader.applied_migrations)
         beside = {*loader.replacements, *(key for key, of in seen.items() if isinstance(of, Migration))}
-        now = MigrationRecorder(self.lock.connection).applied_migrations()
-        return _ids(seen, beside) != _ids(now, beside)
+        return _ids(seen, beside) != _ids(records(self.lock.connection), beside)
 
     def catch_up(self, loader: Any, steps: Steps) -> Steps:
         """

@@ -7,12 +7,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from django.apps import apps
+from django.db import Error
 from django.db.migrations import Migration
 from django.db.migrations.exceptions import NodeNotFoundError
 from django.db.migrations.loader import MigrationLoader
 
 from .. import conf
-from ..storage.records import record_ids, with_ids_as_noted
+from ..storage.records import check_records, named, record_ids, with_ids_as_noted
 from ..storage.tables import all_of_ours
 from ..utils.types import NO_CHANGES, Applied, Key
 from .squashes import in_order_of_originals, originals_of, to_the_end
@@ -39,7 +40,16 @@ class InventoryLoader(MigrationLoader):
     @applied_migrations.setter
     def applied_migrations(self, records: Any) -> None:
         # Django's loader sets it when it builds the graph.
+        records = named(records) if records else records
         self._applied_migrations = self.foreseen.made_to(records) if records and self.foreseen else records
+
+    def build_graph(self) -> None:
+        try:
+            super().build_graph()
+        except (Error, OverflowError, TypeError, ValueError, AttributeError) as error:
+            if self.connection is not None:
+                check_records(self.connection, error)
+            raise
 
     @property
     def files(self) -> Mapping[Key, Migration]:

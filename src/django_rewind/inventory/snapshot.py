@@ -95,6 +95,7 @@ _NOT_OF_HERE = (
     Verdict.REPLAYED_REVISION,
     Verdict.ANOTHER_DATABASE,
     Verdict.NO_IDENTITY,
+    Verdict.UNREADABLE,
 )
 
 

@@ -35,6 +35,9 @@ _MODIFIED = (FileStatus.MODIFIED, FileStatus.MODIFIED_OPERATIONS)
 _WITH_FILE = (FileStatus.ON_DISK, FileStatus.NOT_COMPARED, FileStatus.UNREADABLE, *_MODIFIED)
 _SETTLED = (FileStatus.SQUASHED, FileStatus.RECREATED, FileStatus.DISABLED)
 
+# Beside these it tells nothing that a source is not bound to its record.
+_SAYS_ALL = (Verdict.SIGNATURE_MISMATCH, Verdict.UNREADABLE)
+
 LEFT_BEHIND = "its record is gone, and what it did is still in the database"
 
 
@@ -132,7 +135,7 @@ class Status:
         if self.stored.stored_at is not None:
             words[0] += f" {in_local_time(self.stored.stored_at):%Y-%m-%d %H:%M}"
         verdict = self.stored.strict_verdict
-        if self.is_applied and not self.is_bound and verdict is not Verdict.SIGNATURE_MISMATCH:
+        if self.is_applied and not self.is_bound and verdict not in _SAYS_ALL:
             words.append("unbound")
         if verdict is not Verdict.VERIFIED:
             words.append(IN_SHORT[verdict])

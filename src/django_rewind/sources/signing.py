@@ -35,6 +35,7 @@ class Verdict(Enum):
     REPLAYED_REVISION = "its stored source is an older one, put back in the place of a newer"
     ANOTHER_DATABASE = "its stored source was signed for another database"
     NO_IDENTITY = "its stored source was signed for one database, and it is not known whether this is the one"
+    UNREADABLE = "its stored source cannot be read: a column holds something else than it is for"
     NO_KEY = "its stored source cannot be verified without a key"
 
 
@@ -50,6 +51,7 @@ IN_SHORT = {
     Verdict.REPLAYED_REVISION: "older than what was stored last",
     Verdict.ANOTHER_DATABASE: "signed for another database",
     Verdict.NO_IDENTITY: "this database has no identity",
+    Verdict.UNREADABLE: "unreadable",
     Verdict.NO_KEY: "there is no key to verify it",
 }
 

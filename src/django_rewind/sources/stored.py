@@ -105,6 +105,8 @@ class StoredMigration:
     # The how manieth text stored for this migration it is, and the newest that is known of.
     serial: int = 0
     newest: int = 0
+    # Its columns that hold something else than they are for.
+    unreadable: tuple[str, ...] = ()
     # Whether its text was read and is not the one that `digest` is of.
     has_other_text: bool = False
     # The identity of the database that it says it was signed for, and of the one that it was read from;
@@ -138,6 +140,8 @@ class StoredMigration:
     @cached_property
     def strict_verdict(self) -> Verdict:
         """What the row is worth where signatures are required."""
+        if self.unreadable:
+            return Verdict.UNREADABLE
         if self.has_other_text:
             return Verdict.SIGNATURE_MISMATCH
         binding = None if self.record_id is None else (self._bound(self.record_id), self.binding)
@@ -174,9 +178,10 @@ class StoredMigration:
         """Say whether this is known to be the applied version for a row of django_migrations."""
         if record_id is None or self.record_id != record_id or not self._is_for_here:
             return False
-        return self.strict_verdict is not Verdict.SIGNATURE_MISMATCH or signing.verifies_binding(
-            self._bound(record_id), self.binding
-        )
+        return self.strict_verdict not in (
+            Verdict.SIGNATURE_MISMATCH,
+            Verdict.UNREADABLE,
+        ) or signing.verifies_binding(self._bound(record_id), self.binding)
 
     @property
     def _is_for_here(self) -> bool:

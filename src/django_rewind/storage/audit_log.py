@@ -15,11 +15,12 @@ from django.utils.timezone import now
 
 from .. import conf
 from ..backends.fields import NameField
+from ..conf import MEBIBYTE
 from ..models import Event, MigrationEvent
 from ..utils.types import Key
 from .identity import IdentifiedTables
 from .records import newest_record_id
-from .tables import Unreadable, cleaned, in_batches
+from .tables import in_batches
 
 
 @dataclass(frozen=True)
@@ -152,20 +153,25 @@ class AuditLog(IdentifiedTables):
         """
         rows = self._rows(MigrationEvent).filter(app_label=key[0], migration_name=key[1])
         # A collation may take another name for the same.
-        events: list[MigrationEvent] = [
+        events = [
             event
-            for event in self._read(rows.order_by("id"))
+            for event in self._events(rows.order_by("id"))
             if (event.app_label, event.migration_name) == key
         ]
         over = {event.record_id for event in events if event.event in _ENDS}
-        told = [event for event in events if event.event != Event.PARTIAL or event.record_id not in over]
-        cleaned(MigrationEvent, [vars(event) for event in told])
-        return told
+        return [event for event in events if event.event != Event.PARTIAL or event.record_id not in over]
+
+    def _events(self, rows: Any) -> list[MigrationEvent]:
+        """Return entries as they can be shown: a column that cannot be read is empty."""
+        columns = [field.attname for field in MigrationEvent._meta.concrete_fields]
+        return [
+            MigrationEvent(**{name: row[name] for name in columns})
+            for row in self._values(rows, *columns, longest=MEBIBYTE)
+        ]
 
     def verifies(self, event: MigrationEvent) -> bool:
         """Say whether an entry was written by us, about this database; then it may decide something."""
-        (columns,) = cleaned(MigrationEvent, [dict(vars(event))])
-        return self.verifies_columns(columns)
+        return self.verifies_columns(vars(event))
 
     def verifies_columns(self, columns: Mapping[str, Any]) -> bool:
         """Say it of an entry of which what is `AUDITED` was read."""
@@ -210,22 +216,16 @@ class AuditLog(IdentifiedTables):
         for batch in in_batches(sorted({name for _, name in keys}), 500):
             rows = self._rows(MigrationEvent).filter(migration_name__in=batch, event__in=(*_TELLING, *_ENDS))
             rows = rows.order_by("id")
-            try:
-                yield from self._values(rows, *columns, "at")
-            except Unreadable:
-                # A time that is none.
-                yield from self._values(rows, *columns)
+            yield from self._values(rows, *columns, "at")
 
     def keys(self, app_label: str) -> set[Key]:
         """Return the migrations of an app to which something happened."""
         rows = self._rows(MigrationEvent).filter(app_label=app_label)
-        return {
-            (app_label, name) for name in self._read(rows.values_list("migration_name", flat=True).distinct())
-        }
+        return {(app_label, row["migration_name"]) for row in self._values(rows.distinct(), "migration_name")}
 
     def newest(self, event: Event) -> MigrationEvent | None:
         """Return the last entry of a kind."""
-        found = self._read(self._rows(MigrationEvent).filter(event=event).order_by("-id")[:1])
+        found = self._events(self._rows(MigrationEvent).filter(event=event).order_by("-id")[:1])
         return found[0] if found else None
 
 

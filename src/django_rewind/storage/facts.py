@@ -12,6 +12,7 @@ from django.db.models import BooleanField, Case, Q, Subquery, Value, When
 from django.utils.timezone import now
 
 from .. import conf
+from ..conf import MEBIBYTE
 from ..models import (
     NOT_DESCRIBED,
     BaselineMigration,
@@ -26,7 +27,7 @@ from ..utils.printable import printable, printable_name
 from ..utils.types import Applied, Key
 from .identity import IdentifiedTables
 from .records import is_bound
-from .tables import Unreadable, as_text, in_batches
+from .tables import UNREADABLE, as_text, in_batches
 
 
 class StoredFact(NamedTuple):
@@ -134,11 +135,7 @@ class MissingBeforeInstall(IdentifiedTables):
 
     def _all(self) -> list[dict[str, Any]]:
         columns = ("pk", "app_label", "migration_name", "record_id", "forgotten_at", "signature")
-        try:
-            return self._values(self._rows(BaselineMigration), *columns)
-        except Unreadable:
-            # Nothing is known then, until somebody acknowledges it again.
-            return []
+        return self._values(self._rows(BaselineMigration), *columns)
 
     def _verifies(self, row: Mapping[str, Any]) -> bool:
         signed = self._signed(_key(row), row["record_id"], is_acknowledged=row["forgotten_at"] is not None)
@@ -175,13 +172,14 @@ class Verifications(IdentifiedTables):
     def newest(self) -> dict[Key, Verification]:
         """Return what was found out here; what nobody whom we know has signed is not known."""
         columns = [column.name for column in fields(Verification) if column.name != "key"]
-        query = self._rows(MigrationVerification)
-        try:
-            rows = self._values(query, "app_label", "migration_name", "result_signature", *columns)
-        except Unreadable:
-            # Nothing is known then, until they are verified again.
-            return {}
-        signed = (row for row in rows if self.verifies_fact(row["result_signature"], *_found_out(row)))
+        rows = self._values(
+            *(self._rows(MigrationVerification), "app_label", "migration_name", "result_signature"),
+            *columns,
+            longest=MEBIBYTE,
+        )
+        # Of others nothing is known, until they are verified again.
+        readable = (row for row in rows if not row[UNREADABLE])
+        signed = (row for row in readable if self.verifies_fact(row["result_signature"], *_found_out(row)))
         return {verification.key: verification for verification in map(_noted, signed)}
 
     def note(self, verifications: Iterable[Verification]) -> None:

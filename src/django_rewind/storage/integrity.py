@@ -16,6 +16,7 @@ from .store import Store
 _NOT_AS_SIGNED = (
     Verdict.SIGNATURE_MISMATCH,
     Verdict.REPLAYED_REVISION,
+    Verdict.UNREADABLE,
     Verdict.UNSIGNED,
     Verdict.ANOTHER_DATABASE,
 )

@@ -106,7 +106,8 @@ class Pruning(Tables):
 
     def _by_key(self, rows: Any, kept: Collection[Key]) -> dict[Key, frozenset[int]]:
         found: dict[Key, set[int]] = {}
-        for app_label, name, pk in self._read(rows.values_list("app_label", "migration_name", "pk")):
+        for row in self._values(rows, "app_label", "migration_name", "pk"):
+            app_label, name, pk = row["app_label"], row["migration_name"], row["pk"]
             # Not in SQL, where some databases do not tell upper case from lower.
             if (app_label, name) not in kept and name.startswith(self.prefix):
                 found.setdefault((app_label, name), set()).add(pk)
@@ -117,11 +118,11 @@ class Pruning(Tables):
         used: set[str] = set()
         for model, discarded in ((MigrationCode, sources), (MigrationCodeHistory, revisions)):
             gone = _all(discarded)
-            for pk, metadata in self._read(self._rows(model).values_list("pk", "metadata")):
-                if pk not in gone:
-                    used.update(_DIGEST.findall(metadata))
-        rows = self._read(self._rows(StoredContent).values_list("digest", "pk"))
-        return frozenset(pk for digest, pk in rows if digest not in used)
+            for row in self._values(self._rows(model), "pk", "metadata"):
+                if row["pk"] not in gone:
+                    used.update(_DIGEST.findall(row["metadata"]))
+        rows = self._values(self._rows(StoredContent), "digest", "pk")
+        return frozenset(row["pk"] for row in rows if row["digest"] not in used)
 
     def discard(self, agreed: Leftovers) -> Leftovers:
         """Discard what was agreed to and is still left, in one transaction; note it, and return it."""
@@ -143,7 +144,8 @@ class Pruning(Tables):
 
     def _discarded(self, key: Key, found: Leftovers) -> AuditEntry:
         rows = self._rows(MigrationCode).filter(pk__in=found.stored.get(key, ()))
-        digest, serial = rows.values_list("digest", "serial").first() or ("", None)
+        (row, *_) = self._values(rows, "digest", "serial") or [{"digest": "", "serial": None}]
+        digest, serial = row["digest"], row["serial"]
         return AuditEntry(Event.DISCARDED, key, digest=digest, serial=serial, detail=found.in_words(key))
 
     def _delete(self, model: Any, ids: Iterable[int]) -> None:

@@ -2,20 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
 from django.db.migrations.recorder import MigrationRecorder
 
 from ..utils.types import APP_LABEL, Applied, Key
-from .tables import in_batches
+from .tables import UNREADABLE, Tables, Unreadable, in_batches
+
+
+def records(connection: Any) -> dict[Key, Any]:
+    """
+    Return the record of each applied migration, as Django's recorder does.
+
+    A value that Django cannot read harms its own record: that comes without its time, and one
+    without a name is the record of no migration.
+    """
+    recorder = MigrationRecorder(connection)
+    if not recorder.has_table():
+        return {}
+    rows = _Records(connection).rows(recorder.migration_qs.order_by("pk"))
+    # Of two with the same name, Django has the last one as well.
+    made = (recorder.Migration(**{name: row[name] for name in _COLUMNS}) for row in rows)
+    return {(record.app, record.name): record for record in made}
+
+
+def named(recorded: Mapping[Any, Any]) -> dict[Key, Any]:
+    """
+    Return what a recorder has found without the records whose app or name is no text.
+
+    They are of no migration. Django passes over them, and nobody could put them in order.
+    """
+    return {key: of for key, of in recorded.items() if all(isinstance(part, str) for part in key)}
+
+
+def check_records(connection: Any, error: Exception) -> None:
+    """Raise `Unreadable` where an error is Django's, which stumbles over one of its own records."""
+    try:
+        MigrationRecorder(connection).applied_migrations()
+    except type(error) as again:
+        raise Unreadable(MigrationRecorder.Migration._meta.db_table, again) from error
+
+
+class _Records(Tables):
+    def rows(self, query: Any) -> list[dict[str, Any]]:
+        return [row for row in self._values(query, *_COLUMNS) if not {"app", "name"} & {*row[UNREADABLE]}]
+
+
+_COLUMNS = ("id", "app", "name", "applied")
 
 
 def record_ids(connection: Any) -> Applied:
     """Return the id of the record of each applied migration."""
-    recorded = MigrationRecorder(connection).applied_migrations()
-    return {key: record.pk for key, record in recorded.items()}
+    return {key: record.pk for key, record in records(connection).items()}
 
 
 def newest_record(connection: Any) -> str:
@@ -74,11 +114,11 @@ def with_ids_as_noted(connection: Any, applied: Applied, noted: Iterable[tuple[K
         record_id: key for key, record_id in noted if record_id and applied.get(key, record_id) != record_id
     }
     found: Applied = {}
-    records = MigrationRecorder.Migration.objects.using(connection.alias)
+    rows, recorded = _Records(connection), MigrationRecorder.Migration.objects.using(connection.alias)
     for batch in in_batches(list(others), 500):
-        for record in records.filter(pk__in=batch):
-            if others[record.pk] == (record.app, record.name):
-                found[others[record.pk]] = record.pk
+        for row in rows.rows(recorded.filter(pk__in=batch)):
+            if others[row["id"]] == (row["app"], row["name"]):
+                found[others[row["id"]]] = row["id"]
     return {**applied, **found}
 
 

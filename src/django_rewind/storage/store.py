@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
 from typing import Any, NamedTuple
 
 from django.db import DatabaseError, DataError, IntegrityError, router, transaction
@@ -32,7 +31,7 @@ from ..utils.types import Key
 from .audit_log import AUDITED, AuditEntry, AuditLog
 from .facts import StoredFacts
 from .records import newest_record
-from .tables import Unreadable, cleaned, in_batches
+from .tables import LONGEST, UNREADABLE, in_batches
 
 
 class Put(NamedTuple):
@@ -78,11 +77,16 @@ class Store(StoredFacts):
         return rows
 
     def shown(self, rows: QuerySet[MigrationCode]) -> list[MigrationCode]:
-        """Read rows that are to be shown; where a time is out of range, they come without it."""
-        try:
-            return self._read(rows)
-        except Unreadable:
-            return self._read(rows.defer("source_code", "stored_at"))
+        """Read rows that are to be shown, without their texts; whatever they hold, each is shown."""
+        # In their order, as Django makes objects of them.
+        fields = [field.attname for field in MigrationCode._meta.concrete_fields]
+        columns = [name for name in fields if name != "source_code"]
+        found = []
+        for row in self._values(rows, *columns, "octets"):
+            made = MigrationCode.from_db(self.connection.alias, columns, [row[name] for name in columns])
+            vars(made).update(octets=row["octets"], unreadable=row[UNREADABLE])
+            found.append(made)
+        return found
 
     def summaries(self) -> list[StoredSummary]:
         """Return of each stored migration what little it takes to tell it from its file."""
@@ -130,12 +134,7 @@ class Store(StoredFacts):
 
     def _as_they_are(self) -> dict[Key, StoredMigration]:
         """Return everything but the texts; whether it is the newest is not looked at."""
-        query = self._rows(MigrationCode)
-        try:
-            rows = self._values(query, *_COLUMNS, "stored_at")
-        except Unreadable:
-            # A time out of range; it is only shown, and must not keep the rest from being read.
-            rows = self._values(query, *_COLUMNS)
+        rows = self._values(self._rows(MigrationCode), *_COLUMNS, "stored_at")
         return {row.key: row for row in map(self._stored, rows)}
 
     def newest_serials(self, above: Mapping[Key, int] | None = None) -> dict[Key, int]:
@@ -163,7 +162,7 @@ class Store(StoredFacts):
                 # The greatest first: nearly always it is the one that counts.
                 for row in self._values(found, *columns):
                     key = (row["app_label"], row["migration_name"])
-                    if row["serial"] > newest.get(key, 0) and verifies(row):
+                    if (row["serial"] or 0) > newest.get(key, 0) and verifies(row):
                         newest[key] = row["serial"]
         return newest
 
@@ -182,14 +181,13 @@ class Store(StoredFacts):
 
     def as_stored(self, row: MigrationCode, *, newest: int = 0) -> StoredMigration:
         """Return a row that was read to be shown as one whose verdict can be asked."""
-        (values,) = cleaned(MigrationCode, [dict(vars(row))])
-        return replace(self._stored(values), newest=newest)
+        return replace(self._stored(vars(row)), newest=newest)
 
     def _stored(self, row: dict[str, Any]) -> StoredMigration:
         return _stored(row, self.identity.value)
 
     def texts(self, keys: Iterable[Key]) -> dict[Key, str]:
-        """Return the texts of some stored migrations."""
+        """Return the texts of some stored migrations, but for those that are longer than any is stored."""
         wanted = set(keys)
         found: dict[Key, str] = {}
         for batch in in_batches(sorted(wanted), 250):
@@ -197,7 +195,8 @@ class Store(StoredFacts):
             apps, names = map(set, zip(*batch))
             rows = self._rows(MigrationCode).filter(app_label__in=apps, migration_name__in=names)
             for row in self._values(rows, "app_label", "migration_name", "source_code"):
-                found[row["app_label"], row["migration_name"]] = row["source_code"]
+                if row["source_code"] or "source_code" not in row[UNREADABLE]:
+                    found[row["app_label"], row["migration_name"]] = row["source_code"]
         return {key: text for key, text in found.items() if key in wanted}
 
     def unsigned_texts(self, keys: Iterable[Key]) -> dict[Key, str]:
@@ -206,16 +205,20 @@ class Store(StoredFacts):
         unsigned = self._values(self._rows(MigrationCode).filter(elsewhere), "app_label", "migration_name")
         return self.texts({(row["app_label"], row["migration_name"]) for row in unsigned} & {*keys})
 
-    def contents(self, digests: Iterable[str]) -> dict[str, bytes]:
+    def contents(self, digests: Iterable[str], *, longest: int | None = None) -> dict[str, bytes]:
         """
         Return what is stored under these digests; it may be something else by now.
 
         Whoever uses it compares it with its digest.
+
+        Args:
+            longest: in bytes; what is longer is not read, and comes empty.
         """
         found: dict[str, bytes] = {}
         for batch in in_batches(sorted(set(digests)), 500):
-            rows = self._rows(StoredContent).filter(digest__in=batch).values_list("digest", "content")
-            found.update({digest: _as_bytes(content) for digest, content in self._read(rows)})
+            rows = self._rows(StoredContent).filter(digest__in=batch)
+            for row in self._values(rows, "digest", "content", longest=longest):
+                found[row["digest"]] = bytes(row["content"] or b"")
         return found
 
     def put(
@@ -235,6 +238,8 @@ class Store(StoredFacts):
             the revision that is stored now of each.
         """
         by_key = {source.key: source for source in sources}
+        for source in by_key.values():
+            _check_size(source.text)
         stored, database = self._as_they_are(), self.identify()
         same = {key for key, source in by_key.items() if _is_same(stored.get(key), source, database)}
         texts = self.texts(same) if same else {}
@@ -390,8 +395,8 @@ class Store(StoredFacts):
 
     def earlier_text(self, pk: int) -> str:
         """Return the text of an earlier one."""
-        text: str = self._rows(MigrationCodeHistory).values_list("source_code", flat=True).get(pk=pk)
-        return text
+        rows = self._values(self._rows(MigrationCodeHistory).filter(pk=pk), "source_code")
+        return str(rows[0]["source_code"]) if rows else ""
 
     def retire(self, key: Key) -> None:
         """Move what is stored for a migration into the history."""
@@ -525,21 +530,24 @@ def _stored(row: dict[str, Any], here: str) -> StoredMigration:
         serial=row["serial"] or 0,
         signed_for=row["signed_for"],
         here=here,
+        # A time is only shown, and must not keep the rest from being used.
+        unreadable=tuple(name for name in row[UNREADABLE] if name not in ("stored_at", "replaced_at")),
     )
 
 
 def _as_history(row: dict[str, Any]) -> MigrationCodeHistory:
     numbers = {"record_id": row["record_id"], "serial": row["serial"] or 0}
-    times = {"stored_at": row["stored_at"] if isinstance(row["stored_at"], datetime) else now()}
-    others = {name: value for name, value in row.items() if name not in {*numbers, *times}}
+    times = {"stored_at": row["stored_at"] or now()}
+    others = {name: value for name, value in row.items() if name not in {*numbers, *times, UNREADABLE}}
     # Bytes that are no text cannot be written as one.
     texts = {name: text.encode("utf-8", "backslashreplace").decode() for name, text in others.items()}
     return MigrationCodeHistory(**texts, **numbers, **times)
 
 
-def _as_bytes(content: Any) -> bytes:
-    # Where it is something else, SQLite was given it by somebody: no digest matches.
-    return bytes(content) if isinstance(content, (bytes, memoryview)) else b""
+def _check_size(text: str) -> None:
+    size = len(text.encode("utf-8", "surrogatepass"))
+    if size > LONGEST:
+        raise ValueError(f"it takes {size:,} bytes, and a source is stored up to {LONGEST:,}")
 
 
 def _row(entry: NewSource, serial: int, database: str) -> MigrationCode:
@@ -629,7 +637,7 @@ def _acts_differently(stored: StoredMigration, row: MigrationCode) -> bool:
 
 def _is_same(stored: StoredMigration | None, entry: NewSource, database: str) -> bool:
     """Return whether the very same is stored, signed with the first key."""
-    if stored is None:
+    if stored is None or stored.unreadable:
         return False
     # The signature covers text, metadata, module and origin.
     row = _row(entry, stored.serial, database)

@@ -85,7 +85,9 @@ def test_the_list_reads_no_source(reader, stored):
         reader.get(LIST)
     # The database is asked for its length.
     texts = [one["sql"].upper() for one in queries if "source_code" in one["sql"]]
-    assert all(sql.count("SOURCE_CODE") == sql.count("LENGTH(") for sql in texts)
+    assert texts
+    measured = r"LENGTH\((CAST\()?[^()]*SOURCE_CODE[^()]*\)"
+    assert not [sql for sql in texts if "SOURCE_CODE" in re.sub(measured, "", sql)]
 
 
 def test_who_may_look_sees_a_stored_migration(reader, stored):
