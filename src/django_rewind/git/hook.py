@@ -42,7 +42,7 @@ _BOOT = (
     "import sys; sys.path[:] = [*filter(None, sys.path), {place}]; "
     "from django_rewind.git.hook import main; main(sys.argv)"
 )
-_PYTHONPATH = "DJANGO_REWIND_PYTHONPATH"
+_PYTHONPATH = "REWIND_HOOK_PYTHONPATH"
 
 _BLOCK = """\
 {begin}

@@ -94,7 +94,7 @@ def without_constraints():
                     kind = cursor.fetchone()[0]
                 execute(f"ALTER TABLE {quote(table)} MODIFY {quote(field.column)} {kind} NULL")
 
-def spoil(value):
+def spoil(value, models):
     global taken
     for model in models:
         columns = [field.column for field in model._meta.concrete_fields if not field.primary_key]
@@ -141,13 +141,17 @@ client = Client()
 client.force_login(user)
 LIST = "/admin/django_rewind/migrationcode/"
 saved = {model: rows_of(model) for model in models}
-for value in json.load(open("values.json")):
+
+def restore():
     for model, (columns, rows) in saved.items():
         execute(f"DELETE FROM {quote(model._meta.db_table)}")
         with connection.cursor() as cursor:
             cursor.executemany(
                 f"INSERT INTO {quote(model._meta.db_table)} ({', '.join(map(quote, columns))}) VALUES ({', '.join(['%s'] * len(columns))})", rows)
-    spoil(value)
+
+for value in json.load(open("values.json")):
+    restore()
+    spoil(value, models)
     listed = command(value, "show_stored_migrations")
     if "0002_shelf" not in listed or "[X] 0019_step" not in listed:
         failures.append([value, "show_stored_migrations", listed])
@@ -184,6 +188,9 @@ for value in json.load(open("values.json")):
     command(value, "verify_migrations", sign=[])
     command(value, "backfill_migration_code")
     command(value, "migrate", interactive=False)
+# Without the identity of the database, nothing that has no file is rolled back.
+restore()
+spoil(value, [model for model in models if model._meta.model_name != "databaseidentity"])
 print("FOUND", json.dumps({"failures": failures, "taken": taken}))
 """
 
