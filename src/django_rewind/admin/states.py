@@ -27,7 +27,8 @@ class Knowledge(TextChoices):
     REPLAYED_REVISION = "replayed_revision", _of_signature(Verdict.REPLAYED_REVISION)
     ANOTHER_DATABASE = "another_database", _of_signature(Verdict.ANOTHER_DATABASE)
     NO_IDENTITY = "no_identity", _of_signature(Verdict.NO_IDENTITY)
-    UNREADABLE = "unreadable_row", _of_signature(Verdict.UNREADABLE)
+    # A file can be unreadable, too.
+    UNREADABLE = "row_unreadable", _of_signature(Verdict.UNREADABLE)
     NO_KEY = "no_key", _of_signature(Verdict.NO_KEY)
 
 

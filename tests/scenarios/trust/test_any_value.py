@@ -90,11 +90,11 @@ def without_constraints():
                 execute(f"ALTER TABLE {quote(table)} ALTER COLUMN {quote(field.column)} DROP NOT NULL")
             else:
                 with connection.cursor() as cursor:
-                    cursor.execute("SELECT column_type FROM information_schema.columns WHERE table_schema = database() AND table_name = %s AND column_name = %s", [table, field.column])
+                    cursor.execute("SELECT CONCAT_WS(' COLLATE ', column_type, collation_name) FROM information_schema.columns WHERE table_schema = database() AND table_name = %s AND column_name = %s", [table, field.column])
                     kind = cursor.fetchone()[0]
                 execute(f"ALTER TABLE {quote(table)} MODIFY {quote(field.column)} {kind} NULL")
 
-def spoil(value, models):
+def spoil(value):
     global taken
     for model in models:
         columns = [field.column for field in model._meta.concrete_fields if not field.primary_key]
@@ -141,22 +141,18 @@ client = Client()
 client.force_login(user)
 LIST = "/admin/django_rewind/migrationcode/"
 saved = {model: rows_of(model) for model in models}
-
-def restore():
+for value in json.load(open("values.json")):
     for model, (columns, rows) in saved.items():
         execute(f"DELETE FROM {quote(model._meta.db_table)}")
         with connection.cursor() as cursor:
             cursor.executemany(
                 f"INSERT INTO {quote(model._meta.db_table)} ({', '.join(map(quote, columns))}) VALUES ({', '.join(['%s'] * len(columns))})", rows)
-
-for value in json.load(open("values.json")):
-    restore()
-    spoil(value, models)
+    spoil(value)
     listed = command(value, "show_stored_migrations")
     if "0002_shelf" not in listed or "[X] 0019_step" not in listed:
         failures.append([value, "show_stored_migrations", listed])
     as_data = command(value, "show_stored_migrations", format="json")
-    if not as_data.startswith("{") or "NaN" in as_data:
+    if not as_data.startswith("{") or ": NaN" in as_data:
         failures.append([value, "show_stored_migrations --format json", as_data])
     for label in LABELS:
         for number in (1, 2, 5, 9, 13, 17) if label == "gone" else ():
@@ -188,9 +184,13 @@ for value in json.load(open("values.json")):
     command(value, "verify_migrations", sign=[])
     command(value, "backfill_migration_code")
     command(value, "migrate", interactive=False)
-# Without the identity of the database, nothing that has no file is rolled back.
-restore()
-spoil(value, [model for model in models if model._meta.model_name != "databaseidentity"])
+# The identity of the database is one row for all that is signed: without it, nothing here is of this database.
+identity = next(model for model in models if model.__name__ == "DatabaseIdentity")
+columns, rows = saved[identity]
+execute(f"DELETE FROM {quote(identity._meta.db_table)}")
+with connection.cursor() as cursor:
+    cursor.executemany(
+        f"INSERT INTO {quote(identity._meta.db_table)} ({', '.join(map(quote, columns))}) VALUES ({', '.join(['%s'] * len(columns))})", rows)
 print("FOUND", json.dumps({"failures": failures, "taken": taken}))
 """
 
@@ -258,6 +258,8 @@ BIG = 17 * 1024 * 1024
 @pytest.mark.parametrize("column", ["source_code", "metadata", "module", "signature", "app_label"])
 def test_long_value(two, column):
     """The database is asked for the size first: what is longer than any text of ours is not read."""
+    if two.db().vendor == "mysql":
+        pytest.skip("max_allowed_packet keeps so long a value out")
     if column != "source_code" and two.db().vendor != "sqlite" and column not in ("metadata", "module"):
         pytest.skip("the column is as long as its type says")
     two.execute(
@@ -278,8 +280,7 @@ def test_long_value(two, column):
     )
 
     assert result.returncode == 0, str(result)
-    if two.db().vendor != "mysql":
-        assert int(result.stdout.splitlines()[0]) < 40_000, str(result)
+    assert int(result.stdout.splitlines()[0]) < 40_000, str(result)
     assert column in ("source_code", "app_label") or "unreadable" in result.stdout
     two.manage("migrate")
     two.refused("migrate", "shop", "0001", naming="0002_price")
