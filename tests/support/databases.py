@@ -130,7 +130,9 @@ class SQLite(Database):
         """Leave it to the temporary folder."""
 
     def copy(self, template: Database) -> None:
-        shutil.copyfile(str(template.settings["NAME"]), str(self.settings["NAME"]))
+        # One that nobody has connected to is empty, and so is its copy.
+        if Path(str(template.settings["NAME"])).exists():
+            shutil.copyfile(str(template.settings["NAME"]), str(self.settings["NAME"]))
 
     def connect(self, name: str | None = None) -> sqlite3.Connection:
         return sqlite3.connect(str(self.settings["NAME"]), isolation_level=None)

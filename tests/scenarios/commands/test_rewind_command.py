@@ -430,6 +430,7 @@ def test_json(left):
                         "app": "shop",
                         "name": "0002_price",
                         "origin": "stored",
+                        "commit": "",
                         "operations": ["Undo Add field price to product"],
                         "reversible": True,
                         "losses": [

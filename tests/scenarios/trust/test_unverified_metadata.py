@@ -135,7 +135,10 @@ def test_a_plan_shows_the_file(with_file: Project) -> None:
 def test_redo_does_not_apply_what_a_row_claims(with_file: Project) -> None:
     """That a file was captured by a run that stopped is believed of a signed row alone."""
     with_file.migration("shop.0003_size", create("Cart"), after="0002_price")
-    columns = "module, metadata, provenance, digest, signature, key_fingerprint, proof, serial, source_code, stored_at"
+    columns = (
+        "module, metadata, provenance, digest, signature, key_fingerprint, signed_for, "
+        "proof, serial, source_code, stored_at"
+    )
     with_file.execute(
         f"INSERT INTO django_migrations_code (app_label, migration_name, {columns}) "
         f"SELECT 'shop', '0003_size', {columns} FROM django_migrations_code WHERE migration_name = '0002_price'"
