@@ -77,6 +77,8 @@ class Trust:
         if problem:
             raise CommandError(problem)
         self.connection = connection
+        # Whether it is the whole database that is looked at.
+        self.is_whole = not app_label
         self.store = Store(connection)
         self.store.check_is_there()
         self.statuses = self._asked_for(app_label, name)
@@ -113,9 +115,15 @@ class Trust:
         rows = [status.stored for status in self.statuses if status.stored and status.key not in doubtful]
         return [row for row in rows if signing.sign(row.signed)[0] != row.signature]
 
-    def sign(self, agreed: list[Doubt], renewed: Iterable[StoredMigration] = ()) -> None:
+    def sign(self, agreed: list[Doubt], renewed: Iterable[StoredMigration] = ()) -> bool:
         """
         Sign what a person has looked at, exactly as it was shown, and anew what is trusted already.
+
+        What is noted of the database itself belongs to no migration: it is signed anew
+        along with any of them, and where the whole database is looked at.
+
+        Returns:
+            Whether something is signed anew that is noted of the database itself.
 
         Raises:
             RewindError: it was changed in the meantime; nothing is signed.
@@ -133,11 +141,16 @@ class Trust:
             for row in renewed:
                 again = f"signed again, with the first key after {row.key_fingerprint}"
                 entries.append(self._sign(row, row.serial, row.record_id, again))
-            Identities(self.connection).renew()
-            MissingBeforeInstall(self.connection).renew()
+            is_renewed = (self.is_whole or bool(entries)) and self._renew_the_rest()
             audit_log = AuditLog(self.connection)
             if entries and audit_log.is_there():
                 audit_log.note(entries)
+        return is_renewed
+
+    def _renew_the_rest(self) -> bool:
+        """Sign anew what an older key has signed beside the migrations, and return whether there was any."""
+        renewed = [Identities(self.connection).renew(), MissingBeforeInstall(self.connection).renew()]
+        return any(renewed)
 
     def _sign(
         self,

@@ -30,6 +30,7 @@ from django_rewind.sources.bundle.collector import Collector
 from django_rewind.sources.bundle.manifest import BundleMember
 from django_rewind.sources.description import OPAQUE, Metadata
 from django_rewind.sources.signing import Verdict
+from django_rewind.sources.stored import StoredMigration
 from django_rewind.utils.files import read_file
 from django_rewind.utils.printable import with_zone
 from django_rewind.utils.types import Key, label, names_of
@@ -64,8 +65,8 @@ def sign(command: Any, trust: Trust) -> None:
     askable = [doubt for doubt in trust.doubts if not doubt.reason]
     agreed = [doubt for doubt in askable if _agrees(command, doubt)]
     renewed = trust.of_older_keys
-    _sign(command, trust, agreed, renewed)
-    if not trust.doubts and not renewed:
+    has_signed = _sign(command, trust, agreed, renewed)
+    if not trust.doubts and not has_signed:
         command.stdout.write("There is nothing to sign: all of it is signed with the first key.")
     lines = [
         f"{_name(doubt)} is never signed: {plainly(doubt.reason.rstrip('.'))}.\n{plainly(doubt.way_out)}"
@@ -76,7 +77,7 @@ def sign(command: Any, trust: Trust) -> None:
     if declined:
         lines.append(f"Not signed: {plainly(names_of(declined))}.")
     if lines:
-        raise CommandError("\n".join([*lines, *([] if agreed or renewed else [UNCHANGED])]))
+        raise CommandError("\n".join([*lines, *([] if has_signed else [UNCHANGED])]))
 
 
 def asking_for_trust(handle: Callable[..., None]) -> Callable[..., None]:
@@ -117,12 +118,16 @@ def _is_trusted_now(command: Any, error: NotRecoverable, alias: str) -> bool:
     return bool(agreed)
 
 
-def _sign(command: Any, trust: Trust, agreed: list[Doubt], renewed: Any = ()) -> None:
-    trust.sign(agreed, renewed)
+def _sign(command: Any, trust: Trust, agreed: list[Doubt], renewed: Collection[StoredMigration] = ()) -> bool:
+    """Sign it, say so, and return whether anything was signed."""
+    of_the_database = trust.sign(agreed, renewed)
     for doubt in agreed:
         command.stdout.write(f"{_name(doubt)} is signed.")
     for row in renewed:
         command.stdout.write(f"{plainly(label(row.key))} is signed with the first key.")
+    if of_the_database:
+        command.stdout.write("What is noted of the database itself is signed with the first key.")
+    return bool(agreed or renewed or of_the_database)
 
 
 def confirm_execution(command: Any, connection: Any, keys: Collection[Key]) -> None:

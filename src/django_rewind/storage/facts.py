@@ -122,16 +122,18 @@ class MissingBeforeInstall(IdentifiedTables):
     def signature(self, key: Key, record_id: int, *, is_acknowledged: bool = False) -> str:
         return self.sign_fact(*self._signed(key, record_id, is_acknowledged=is_acknowledged))
 
-    def renew(self) -> None:
-        """Sign anew, with the first key, what an older one has signed: nothing new is trusted."""
+    def renew(self) -> bool:
+        """Sign anew, with the first key, what an older one has signed: nothing new is trusted. Return whether any was."""
+        is_renewed = False
         if not conf.requires_signatures():
-            return
+            return is_renewed
         for row in filter(self._verifies, self._all()):
             same = self._rows(BaselineMigration).filter(pk=row["pk"], signature=row["signature"])
             is_acknowledged = row["forgotten_at"] is not None
-            same.update(
-                signature=self.signature(_key(row), row["record_id"], is_acknowledged=is_acknowledged)
-            )
+            signature = self.signature(_key(row), row["record_id"], is_acknowledged=is_acknowledged)
+            if signature != row["signature"]:
+                is_renewed |= same.update(signature=signature) > 0
+        return is_renewed
 
     def _all(self) -> list[dict[str, Any]]:
         columns = ("pk", "app_label", "migration_name", "record_id", "forgotten_at", "signature")

@@ -102,11 +102,14 @@ class Identities(Tables):
             return self.read()
         return Identity(value)
 
-    def renew(self) -> None:
-        """Sign anew, with the first key, what an older one has signed: nothing new is trusted."""
+    def renew(self) -> bool:
+        """Sign anew, with the first key, what an older one has signed: nothing new is trusted. Return whether any was."""
+        is_renewed = False
         for row in self._values(self._in_order()[:_LOOKED_AT], "pk", *_COLUMNS):
             value, *signed = (row[column] for column in _COLUMNS)
             if signing.verify_identity(value, *signed) is Verdict.VERIFIED:
                 signature, fingerprint = signing.sign_identity(value)
                 same = self._rows(DatabaseIdentity).filter(pk=row["pk"], identity=value, signature=signed[0])
-                same.update(signature=signature, key_fingerprint=fingerprint)
+                if signature != signed[0]:
+                    is_renewed |= same.update(signature=signature, key_fingerprint=fingerprint) > 0
+        return is_renewed

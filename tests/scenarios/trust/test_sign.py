@@ -290,6 +290,29 @@ def test_old_key_is_dropped(foreign):
     assert foreign.columns("shop_product") == {"id", "name"}
 
 
+def test_identity_of_a_database_in_which_nothing_else_is_of_the_old_key(foreign):
+    """It is signed with the first key as well, and it is not said that nothing was changed."""
+    foreign.configure(DJANGO_REWIND_SIGNING_KEYS=["the new key", "a key of the story"])
+    (of_the_old_key,) = foreign.rows("SELECT signature, key_fingerprint FROM django_migrations_identity")
+    foreign.manage("verify_migrations", "--sign")
+    # As where all of it was captured with the new key, and nobody has asked for it to be signed anew.
+    foreign.execute(
+        "UPDATE django_migrations_identity SET signature = %s, key_fingerprint = %s", *of_the_old_key
+    )
+    change(foreign, source_code="x")
+
+    assert "Nothing has been changed" in foreign.attempt("verify_migrations", "--sign", "shop", "0002").stderr
+    result = foreign.attempt("verify_migrations", "--sign")
+
+    assert result.returncode == 1
+    assert "shop.0002_price is never signed" in result.stderr
+    assert "What is noted of the database itself is signed with the first key." in result.stdout
+    assert "Nothing has been changed" not in result.output
+    foreign.configure(DJANGO_REWIND_SIGNING_KEYS=["the new key"])
+    assert "no identity" not in foreign.attempt("verify_migrations").output
+    assert foreign.attempt("verify_migrations", "shop", "0001").returncode == 0
+
+
 def test_two_of_which_one_is_agreed(shop):
     """The other one stays as it is."""
     with shop.on_branch("feature"):
