@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
+from django.db import Error
 from django.db.migrations.recorder import MigrationRecorder
 
 from ..utils.types import APP_LABEL, Applied, Key
@@ -39,10 +40,16 @@ def named(recorded: Mapping[Any, Any]) -> dict[Key, Any]:
 
 def check_records(connection: Any, error: Exception) -> None:
     """Raise `Unreadable` where an error is Django's, which stumbles over one of its own records."""
+    recorder = MigrationRecorder(connection)
     try:
-        MigrationRecorder(connection).applied_migrations()
+        recorder.applied_migrations()
     except type(error) as again:
-        raise Unreadable(MigrationRecorder.Migration._meta.db_table, again) from error
+        try:
+            # It reads no value: where it fails as well, the database is down, or none.
+            recorder.migration_qs.count()
+        except Error:
+            return
+        raise Unreadable(recorder.Migration._meta.db_table, again) from error
 
 
 class _Records(Tables):
