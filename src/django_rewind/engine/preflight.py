@@ -141,7 +141,7 @@ def what_is_in_the_way(
     loader: RewindLoader, snapshot: Snapshot, targets: Sequence[Target], undone: list[Key]
 ) -> RewindError | None:
     """Return the error of a run that must not be anything but a fake one."""
-    _refuse_what_is_out_of_reach(loader, targets, undone)
+    _refuse_what_is_out_of_reach(loader, snapshot, targets, undone)
     _refuse_to_leave_stale_apps_behind(loader, snapshot, undone)
     return (
         pruned_original(loader, snapshot, _originals_above(loader, snapshot, targets))
@@ -172,7 +172,9 @@ def _originals_above(loader: RewindLoader, snapshot: Snapshot, targets: Sequence
     return sorted(above)
 
 
-def _refuse_what_is_out_of_reach(loader: RewindLoader, targets: Sequence[Target], undone: list[Key]) -> None:
+def _refuse_what_is_out_of_reach(
+    loader: RewindLoader, snapshot: Snapshot, targets: Sequence[Target], undone: list[Key]
+) -> None:
     """
     Refuse when something unrecoverable was applied later than where we go back to.
 
@@ -183,16 +185,17 @@ def _refuse_what_is_out_of_reach(loader: RewindLoader, targets: Sequence[Target]
         return
     # Of what is unusable nobody knows what it depends on: its record alone has a place for it.
     ids, children = loader.recorded_ids, children_in(loader.graph)
+    earliest = snapshot.earliest_ids
     bounds: dict[str, float] = {}
     for app_label, name in targets:
         if name is None:
             bounds[app_label] = -inf
         elif (app_label, name) in loader.asked and (app_label, name) in ids:
             above = closure([(app_label, name)], children) & ids.keys()
-            bounds[app_label] = min(ids[key] - (key != (app_label, name)) for key in above)
+            bounds[app_label] = min(earliest[key] - (key != (app_label, name)) for key in above)
     for key in undone:
-        earliest = ids.get(key, 0) - 1
-        bounds[key[0]] = min(bounds.get(key[0], earliest), earliest)
+        below = earliest.get(key, 0) - 1
+        bounds[key[0]] = min(bounds.get(key[0], below), below)
     errors = [
         error for key, error in loader.unusable.items() if key[0] in bounds and ids[key] > bounds[key[0]]
     ]

@@ -213,6 +213,20 @@ class Snapshot:
         signed = {key: bound[key] for key in bound if why_unusable(self.stored[key]) is None}
         return self.squashed_by.order({**self.applied, **signed})
 
+    @property
+    def earliest_ids(self) -> Applied:
+        """
+        The same, each no higher than what it is signed for.
+
+        Nobody makes something else older than a migration by giving its record a higher id.
+        """
+        return {
+            key: min(record_id, stored.record_id)
+            if (stored := self.stored.get(key)) and stored.record_id and why_unusable(stored) is None
+            else record_id
+            for key, record_id in self.recorded_ids.items()
+        }
+
     @cached_property
     def in_order(self) -> list[Key]:
         """What is applied, in the order in which it was applied."""

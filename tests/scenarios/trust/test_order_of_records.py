@@ -127,6 +127,14 @@ def test_a_raised_target_does_not_hide(shop: Project) -> None:
     shop.refused("migrate", "shop", "0001", naming="shop.0003_price")
 
 
+def test_a_raised_target_with_nothing_above_it_does_not_hide(left: Project) -> None:
+    """What it is signed for says how old it is at least."""
+    left.execute("UPDATE django_migrations_code SET signature = '0' WHERE migration_name = '0002_price'")
+    move(left, _0001=9000)
+
+    left.refused("migrate", "shop", "0001", naming="shop.0002_price")
+
+
 @pytest.mark.parametrize("ids", [*SWAPS.values()], ids=[*SWAPS])
 def test_forwards_goes_on(filled: Project, ids: dict[str, int]) -> None:
     """A run that applies something is not kept from it."""

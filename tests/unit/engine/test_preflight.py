@@ -92,6 +92,7 @@ def snapshot(*, dependents=(), left_behind=(), **statuses):
         stored={LOST: None},
         applied={},
         squashed_by=Squashes({}, {}, ()),
+        earliest_ids={INITIAL: 1, PRICE: 2, LOST: 3},
         dependents_in_stale_apps=lambda unapplied: list(dependents),
         left_behind=lambda unapplied: list(left_behind),
     )
