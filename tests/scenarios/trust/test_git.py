@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.helpers import Project, add, create
 
-pytestmark = pytest.mark.deep
+pytestmark = [pytest.mark.deep, pytest.mark.once]
 
 GIT = ("backfill_migration_code", "--from-git")
 PRICE = add("product", "price", "IntegerField(default=7)")
