@@ -55,7 +55,7 @@ class Runner:
         self.plan: Plan | None = None
         self._journal: Journal | None = None
         self._has_begun = False
-        # Whether our own migrations have nothing to make.
+        # Whether none of our own migrations has anything to make.
         self._takes_up = False
         # Whether our own migrations have nothing to reverse.
         self._takes_down = False
@@ -402,19 +402,30 @@ class Runner:
 
     def takes_up(self, migration: Migration, *, fake: bool) -> bool:
         """
-        Say of one of our own whether all that they make is there, and none is recorded.
+        Say of one of our own whether what it makes is there, and only its record is not: that is made again.
 
-        So it is when a test has dropped the tables of managed models, which ours are
-        not, and emptied the one of records: they are to be recorded again.
+        So it is with all of them when a test has dropped the tables of managed models, which ours
+        are not, and emptied the one of records. With a single one it is where its record was deleted,
+        if no run that died can have left a part of it.
         """
         if fake or migration.app_label != APP_LABEL:
             return False
         from ..storage.store import Store
 
+        store = Store(self.connection)
         known = (*self.loader.applied_migrations, *self.executor.recorder.changes)
         if not any(app_label == APP_LABEL for app_label, _ in known):
-            self._takes_up = Store(self.connection).is_complete
-        return self._takes_up
+            self._takes_up = store.is_complete
+        if self._takes_up or not store.backend.rolls_back(migration):
+            return self._takes_up
+        from ..schema.effects import effects_of
+
+        made = [
+            (effect["model"], effect.get("fields") or [effect["field"]])
+            for effect in effects_of(migration)
+            if effect["effect"] in ("create_model", "add_field")
+        ]
+        return bool(made) and store.has(made)
 
     def takes_down(self, migration: Migration, *, fake: bool) -> bool:
         """

@@ -64,6 +64,11 @@ class Store(StoredFacts):
         """Whether the routers let the tables exist here, and they are complete, whatever the records say."""
         return self.is_allowed and self.is_complete
 
+    def has(self, columns: Iterable[tuple[str, Iterable[str]]]) -> bool:
+        """Return whether our tables have columns, which are given by the names of models."""
+        models = {model._meta.model_name: model for model in MigrationCode._meta.app_config.get_models()}
+        return all(name in models and {*names} <= self._columns(models[name]) for name, names in columns)
+
     def drop(self) -> None:
         """Drop those of the tables of django-rewind that are there."""
         models = [model for model in MigrationCode._meta.app_config.get_models() if self.exists(model)]
