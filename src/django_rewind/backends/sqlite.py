@@ -14,7 +14,6 @@ from typing import Any
 from django.db.models import Field
 
 from ..exceptions import LockUnavailable
-from ..utils.files import NotAFile, read_file, read_open
 from ..utils.printable import printable_name
 from .base import Backend
 from .locks import DatabaseLock, process_in_words
@@ -100,7 +99,7 @@ class FileLock(DatabaseLock):
     A lock of the operating system on a file beside the database.
 
     The file stays: if it were deleted, one who has opened it and one who makes it
-    anew would both have a lock.
+    anew would both have a lock. Most processes take none, and import nothing that reads files.
     """
 
     def __init__(self, connection: Any, path: str) -> None:
@@ -109,6 +108,8 @@ class FileLock(DatabaseLock):
         self._descriptor: int | None = None
 
     def take(self) -> bool:
+        from ..utils.files import NotAFile
+
         try:
             self._descriptor = os.open(self.path, _OPEN, 0o666)
             if not self._is_ours():
@@ -139,6 +140,8 @@ class FileLock(DatabaseLock):
 
     def _is_ours(self) -> bool:
         """Say whether what was opened is a file, and holds nothing but what a lock of ours does."""
+        from ..utils.files import read_open
+
         return self._descriptor is not None and _is_of_a_lock(read_open(self._descriptor, _LONGEST))
 
     def _not_ours(self) -> LockUnavailable:
@@ -177,6 +180,8 @@ class FileLock(DatabaseLock):
             self._descriptor = None
 
     def holder(self, last_to_begin: Callable[[str], str]) -> str:
+        from ..utils.files import read_file
+
         words = read_file(self.path, _LONGEST).decode("utf-8", "replace").split()
         if len(words) != 3:  # The process, its host and the time.
             return ""

@@ -14,7 +14,6 @@ from typing import Any
 from ..storage.facts import StoredFact, StoredFacts, unstored_among
 from ..storage.records import with_ids_as_noted
 from ..storage.tables import all_of_ours
-from ..utils.advice import on_database
 from ..utils.types import APP_LABEL, Key, some_names_of
 from .handover import Outcome, outcome_of
 
@@ -41,6 +40,8 @@ def reconcile(
     """
 
     def ask_here(line: str) -> None:
+        from ..utils.advice import on_database
+
         ask(on_database(line, connection.alias))
 
     outcome = outcome_of(connection)
