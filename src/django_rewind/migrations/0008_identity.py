@@ -62,7 +62,7 @@ def unsign(apps: Any, schema_editor: Any) -> None:
 
 
 def note_missing(apps: Any, schema_editor: Any) -> None:
-    """Remember what has no file already"""
+    """Remember what was missing before install"""
     from django_rewind.storage.upgrade import note_missing_before_install
 
     note_missing_before_install(apps, schema_editor.connection)
