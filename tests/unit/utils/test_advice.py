@@ -72,3 +72,11 @@ def test_any_error_of_a_command():
 
     assert str(error) == "Run 'manage.py rewind --database other'."
     assert error.returncode == 3
+
+
+@pytest.mark.parametrize("alias", ["default", "other"])
+def test_names_from_rows(alias):
+    """A control character in a name does not reach the terminal."""
+    text = "Run 'manage.py verify_migrations --acknowledge depot \x1b[31mred'."
+    assert "\x1b" not in on_database(text, alias)
+    assert r"\x1b[31mred" in on_database(text, alias)

@@ -100,10 +100,10 @@ class Command(ReportingCommand):
                 f"{printable_name(status.key[1]):<{widths[0]}}",
                 of_file(f"{status.of_file:<{widths[1]}}"),
                 of_store(f"{status.of_store:<{widths[2]}}"),
-                *status.notes,
+                *(on_database(note, alias) for note in status.notes),
             ]
             line = f" {'[X]' if status.is_applied else '[ ]'} {'  '.join(parts)}".rstrip()
-            self.stdout.write(on_database(line, alias))
+            self.stdout.write(line)
 
     def _show_history(self, options: dict[str, Any]) -> None:
         found = timelines(self.connections(options), *named(options["history"], "--history"))
