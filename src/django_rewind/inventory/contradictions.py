@@ -101,7 +101,8 @@ def contradictions(connection: Any, files: Mapping[Key, str], applied: Applied) 
     files = {key: text for key, text in files.items() if key[0] != APP_LABEL}
     if not files:
         return {}
-    store, audit_log = Store(connection), AuditLog(connection)
+    store = Store(connection)
+    audit_log = AuditLog(connection, store.identity)
     unsigned = store.unsigned_texts(files)
     found = {
         key: Contradiction(key, _UNSIGNED)
@@ -119,23 +120,22 @@ def contradictions(connection: Any, files: Mapping[Key, str], applied: Applied) 
         if different:
             is_of_before = all(_is_of_before(connection, last, applied.get(key)) for last in different)
             found[key] = Contradiction(key, _OTHER_TEXT, is_of_before)
-    return {**_with_another_bundle(connection, noted, applied), **found}
+    return {**_with_another_bundle(store, noted, applied), **found}
 
 
 def _with_another_bundle(
-    connection: Any, noted: Mapping[Key, list[LastApplied]], applied: Applied
+    store: Store, noted: Mapping[Key, list[LastApplied]], applied: Applied
 ) -> dict[Key, Contradiction]:
     """Return those whose files are what was applied, as far as is known, and what goes with them is not."""
     if not noted:
         return {}
-    store = Store(connection)
     changes = BundleChanges(Collector(), store.contents)
     found = {}
     for key, row in store.of_apps(app_label for app_label, _ in noted).items():
         told = [last for last in noted.get(key, ()) if last.digest == row.digest]
         # Of a row that does not verify, nothing is known to go with its file.
         if told and changes.is_bundle_modified(row):
-            is_of_before = all(_is_of_before(connection, last, applied.get(key)) for last in told)
+            is_of_before = all(_is_of_before(store.connection, last, applied.get(key)) for last in told)
             found[key] = Contradiction(key, _OTHER_BUNDLE, is_of_before)
     return found
 

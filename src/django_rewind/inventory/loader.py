@@ -89,11 +89,11 @@ class InventoryLoader(MigrationLoader):
         from_store: dict[str, Any] = {}
         applied = self.bound_ids()
         if self.store_is_ready:
-            stored = from_store["stored"] = Store(self.connection).rows()
+            store = Store(self.connection)
+            stored = from_store["stored"] = store.rows()
             if any(key not in self.files for key in self.applied_migrations):
-                before = from_store["missing_before_install"] = MissingBeforeInstall(
-                    self.connection
-                ).records()
+                missing = MissingBeforeInstall(self.connection, store.identity)
+                before = from_store["missing_before_install"] = missing.records()
                 applied = with_ids_as_noted(self.connection, applied, before.items())
             bound = ((key, row.record_id) for key, row in stored.items())
             applied = with_ids_as_noted(self.connection, applied, bound)

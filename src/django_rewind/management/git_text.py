@@ -5,11 +5,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Iterator, Sequence
 
-from django.template.defaultfilters import filesizeformat
-
 from django_rewind.actions.backfill import Backfilled
 from django_rewind.git.repository import Version
-from django_rewind.management.trust import plainly
+from django_rewind.management.trust import no_text, plainly, text_in
 from django_rewind.sources.git_history import FoundSource
 from django_rewind.utils.printable import in_local_time, in_short
 from django_rewind.utils.types import label, some_of
@@ -65,14 +63,9 @@ def lines_of_unreachable(source: Backfilled) -> Iterator[str]:
     metadata = source.entry.metadata
     for member in metadata.bundle.members:
         content = source.entry.contents[member.digest]
-        name = plainly(member.name)
-        try:
-            text = content.decode()
-        except UnicodeDecodeError:
-            text = "\0"
-        if "\0" in text:
-            size = filesizeformat(len(content)).replace("\xa0", " ")
-            yield f"  It is bundled with {name}: {size} that are no text, with the SHA-256 {member.digest}."
+        name, text = plainly(member.name), text_in(content)
+        if text is None:
+            yield f"  It is bundled with {name}: {no_text(member, content)}."
         else:
             yield f"  It is bundled with {name}, which reads:"
             yield from _shown(text.split("\n"))

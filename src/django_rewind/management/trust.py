@@ -191,18 +191,29 @@ def _lines(doubt: Doubt) -> Iterator[str]:
     yield from _compared("Its text", doubt.text, text_on_disk(doubt.key))
     for member in metadata.bundle.members:
         content = doubt.contents[member.digest]
-        try:
-            text = content.decode()
-        except UnicodeDecodeError:
-            text = "\0"
-        if "\0" in text:
-            size = filesizeformat(len(content)).replace("\xa0", " ")
-            yield f"  It carries along {member.name}: {size} that are no text, with the SHA-256 {member.digest}."
+        text = text_in(content)
+        if text is None:
+            yield f"  It carries along {member.name}: {no_text(member, content)}."
         else:
             # An excerpt is of these classes; in the place of models it has stand-ins.
             parts = [".".join(path) for path in member.paths] + member.models
             of = f" ({', '.join(parts)})" if parts else ""
             yield from _compared(f"It carries along {member.name}{of}, which", text, _here(doubt, member))
+
+
+def text_in(content: bytes) -> str | None:
+    """Return what a bundled content reads, if it is a text that can be shown."""
+    try:
+        text = content.decode()
+    except UnicodeDecodeError:
+        return None
+    return None if "\0" in text else text
+
+
+def no_text(member: BundleMember, content: bytes) -> str:
+    """Return what is shown in the place of a content that is no text."""
+    size = filesizeformat(len(content)).replace("\xa0", " ")
+    return f"{size} that are no text, with the SHA-256 {member.digest}"
 
 
 def _described(metadata: Metadata) -> Iterator[str]:

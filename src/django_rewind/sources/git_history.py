@@ -11,7 +11,7 @@ import ast
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,6 +19,7 @@ from importlib.machinery import ModuleSpec
 from importlib.util import spec_from_file_location
 from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 from .. import conf
 from ..git.repository import GitUnavailable, Repository, Version
@@ -36,6 +37,9 @@ from .bundle.modules import (
 )
 from .description import Metadata
 from .static import parse
+
+# What is known of a blob.
+_Known = TypeVar("_Known")
 
 _LFS = b"version https://git-lfs.github.com/spec/"
 
@@ -434,13 +438,7 @@ class ModulesAtCommit(Modules):
             size, limit = self._size(path), conf.size_limit()
             if size > limit:
                 raise OSError(f"its {size:,} bytes are more than DJANGO_REWIND_SIZE_LIMIT allows")
-            try:
-                self._contents.update(self.repository.read([blob]))
-            except GitUnavailable as error:
-                raise OSError(str(error)) from None
-        if blob not in self._contents:
-            raise OSError("this clone does not hold its content")
-        return self._contents[blob]
+        return _known(self._contents, blob, self.repository.read)
 
     def _blob(self, path: str) -> str:
         try:
@@ -449,15 +447,19 @@ class ModulesAtCommit(Modules):
             raise FileNotFoundError(f"the commit has no file {path}") from None
 
     def _size(self, path: str) -> int:
-        blob = self._blob(path)
-        if blob not in self._sizes:
-            try:
-                self._sizes.update(self.repository.sizes([blob]))
-            except GitUnavailable as error:
-                raise OSError(str(error)) from None
-        if blob not in self._sizes:
-            raise OSError("this clone does not hold its content")
-        return self._sizes[blob]
+        return _known(self._sizes, self._blob(path), self.repository.sizes)
+
+
+def _known(known: dict[str, _Known], blob: str, ask: Callable[[list[str]], Mapping[str, _Known]]) -> _Known:
+    """Return what is known of a blob; git is asked, and it is kept, where nothing is."""
+    if blob not in known:
+        try:
+            known.update(ask([blob]))
+        except GitUnavailable as error:
+            raise OSError(str(error)) from None
+    if blob not in known:
+        raise OSError("this clone does not hold its content")
+    return known[blob]
 
 
 def _joined(folder: str, name: str) -> str:

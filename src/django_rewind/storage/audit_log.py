@@ -199,8 +199,7 @@ class AuditLog(IdentifiedTables):
         last_signed: dict[Key, LastApplied] = {}
         for row in self._of_applied_texts(keys):
             key = (row["app_label"], row["migration_name"])
-            is_signed = self.verifies_fact(row["signature"], *_signed(row))
-            for found in (last, last_signed) if is_signed else (last,):
+            for found in (last, last_signed) if self.verifies_columns(row) else (last,):
                 if row["event"] in _ENDS or not row["digest"]:
                     # Another one may have been applied since, of which nothing is known.
                     found.pop(key, None)
@@ -212,11 +211,10 @@ class AuditLog(IdentifiedTables):
         }
 
     def _of_applied_texts(self, keys: Collection[Key]) -> Iterator[dict[str, Any]]:
-        columns = (*_SIGNED, "signature")
         for batch in in_batches(sorted({name for _, name in keys}), 500):
             rows = self._rows(MigrationEvent).filter(migration_name__in=batch, event__in=(*_TELLING, *_ENDS))
             rows = rows.order_by("id")
-            yield from self._values(rows, *columns, "at")
+            yield from self._values(rows, *AUDITED, "at")
 
     def keys(self, app_label: str) -> set[Key]:
         """Return the migrations of an app to which something happened."""

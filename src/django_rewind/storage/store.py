@@ -303,7 +303,7 @@ class Store(StoredFacts):
         # Another process may be storing the same at this moment.
         new = [row for key, row in fresh.items() if key not in stored]
         self._insert(new)
-        audit_log = AuditLog(self.connection)
+        audit_log = AuditLog(self.connection, self.identity)
         entries = [_entry(row) for row in fresh.values() if row.provenance in _STORED_AS]
         if entries and audit_log.is_kept():
             audit_log.note(entries)

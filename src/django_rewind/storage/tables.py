@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator, Sequence
 from datetime import datetime
+from functools import cache
 from math import isfinite
 from typing import Any, TypeVar
 
@@ -223,10 +224,16 @@ _TYPES: list[tuple[Any, Any]] = [
 ]
 
 
+@cache
+def _types_of(field_class: type) -> Any:
+    # Asked for with each value that is read.
+    return next(types for kind, types in _TYPES if issubclass(field_class, kind))
+
+
 def _fits(field: Any, value: Any) -> bool:
     if value is None:
         return bool(field.null)
-    if not isinstance(value, next(types for kind, types in _TYPES if isinstance(field, kind))):
+    if not isinstance(value, _types_of(field.__class__)):
         return False
     if isinstance(value, str):
         # Halves of a character cannot be written into a column that does not spell them out.
