@@ -15,6 +15,7 @@ from pathlib import Path
 from textwrap import dedent
 
 import django_rewind
+from tests.settings import base
 from tests.support.databases import Database, make_database
 from tests.support.zygote import zygote
 
@@ -153,6 +154,23 @@ class Project:
     @property
     def installed(self) -> list[str]:
         return list(self.settings["INSTALLED_APPS"])
+
+    def serve_admin(self) -> None:
+        """Have the admin at /admin/, with all that it needs."""
+        self.write(
+            "urls.py",
+            "from django.contrib import admin\nfrom django.urls import path\nurlpatterns = [path('admin/', admin.site.urls)]\n",
+        )
+        names = ("contenttypes", "auth", "sessions", "messages", "admin")
+        self.install(*(f"django.contrib.{name}" for name in names), *self.installed)
+        self.configure(
+            ROOT_URLCONF="urls",
+            ALLOWED_HOSTS=["*"],
+            STATIC_URL=base.STATIC_URL,
+            PASSWORD_HASHERS=base.PASSWORD_HASHERS,
+            MIDDLEWARE=base.MIDDLEWARE,
+            TEMPLATES=base.TEMPLATES,
+        )
 
     def add_database(self, alias: str, template: Database | None = None) -> None:
         self.databases[alias] = make_database(self.path / f"{alias}.sqlite3", template, self.active)

@@ -7,7 +7,6 @@ import json
 import pytest
 from django.db import connection
 
-from tests.settings import base
 from tests.support.helpers import Project, add, create
 
 pytestmark = [pytest.mark.deep, pytest.mark.alone]
@@ -201,20 +200,7 @@ def many(shop: Project) -> Project:
     for label in ("gone", "depot"):
         shop.app(label, "class Room(models.Model):\n    pass\n")
         shop.migration(f"{label}.0001_initial", create("Room"))
-    shop.write(
-        "urls.py",
-        "from django.contrib import admin\nfrom django.urls import path\nurlpatterns = [path('admin/', admin.site.urls)]\n",
-    )
-    names = ("contenttypes", "auth", "sessions", "messages", "admin")
-    shop.install(*(f"django.contrib.{name}" for name in names), *shop.installed)
-    shop.configure(
-        ROOT_URLCONF="urls",
-        ALLOWED_HOSTS=["*"],
-        STATIC_URL=base.STATIC_URL,
-        PASSWORD_HASHERS=base.PASSWORD_HASHERS,
-        MIDDLEWARE=base.MIDDLEWARE,
-        TEMPLATES=base.TEMPLATES,
-    )
+    shop.serve_admin()
     steps(shop, "shop")
     shop.git("add", "-A")
     shop.git("commit", "-qm", "Main")
@@ -329,19 +315,3 @@ def test_times_in_records(two, value):
         result = two.attempt(*command)
         assert "Traceback" not in result.output, str(result)
         assert result.returncode == 0 or "django_migrations" in result.stderr, str(result)
-
-
-@pytest.fixture
-def two(shop: Project) -> Project:
-    """The shop with 0002, and another app with 0002, both applied and missing."""
-    shop.app("depot", "class Room(models.Model):\n    pass\n")
-    shop.migration("depot.0001_initial", create("Room"))
-    with shop.on_branch("feature"):
-        shop.migration(
-            "shop.0002_price", add("product", "price", "IntegerField(default=7)"), after="0001_initial"
-        )
-        shop.migration(
-            "depot.0002_shelf", add("room", "shelf", "IntegerField(default=7)"), after="0001_initial"
-        )
-        shop.manage("migrate")
-    return shop

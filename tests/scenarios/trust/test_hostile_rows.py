@@ -9,7 +9,7 @@ import time
 import pytest
 
 from tests.support import hostile
-from tests.support.helpers import Project, add, create
+from tests.support.helpers import Project
 
 pytestmark = [pytest.mark.alone, pytest.mark.deep, pytest.mark.once]
 
@@ -62,22 +62,6 @@ for app, name, text, columns, is_signed in json.load(open("rows.json")):
         # To MariaDB it is the name of another, in other letters.
         record.delete()
 """
-
-
-@pytest.fixture
-def two(shop: Project) -> Project:
-    """The shop with 0002, and another app with 0002, both applied and missing."""
-    shop.app("depot", "class Room(models.Model):\n    pass\n")
-    shop.migration("depot.0001_initial", create("Room"))
-    with shop.on_branch("feature"):
-        shop.migration(
-            "shop.0002_price", add("product", "price", "IntegerField(default=7)"), after="0001_initial"
-        )
-        shop.migration(
-            "depot.0002_shelf", add("room", "shelf", "IntegerField(default=7)"), after="0001_initial"
-        )
-        shop.manage("migrate")
-    return shop
 
 
 def put(project: Project, *rows: list) -> None:

@@ -27,67 +27,57 @@ def digest(text: str) -> str:
     return sha256(text.encode()).hexdigest()
 
 
-@pytest.fixture
-def left(shop):
-    """Feature's 0002, which leaves a mark when it is executed, is applied and missing."""
-    with shop.on_branch("feature"):
-        shop.migration(f"shop.{NAME}", PRICE, after="0001_initial", header=MARK)
-        shop.manage("migrate")
-        shop.delete("executed")
-    return shop
-
-
 # Migrations of django-rewind
 
 
 @pytest.mark.parametrize("target", ["0002", "0005"])
 @pytest.mark.parametrize("text", ["other", "the same"])
-def test_our_migrations_sign_nothing(left, target, text):
+def test_our_migrations_sign_nothing(traced, target, text):
     """Whoever has them applied again gets no signature for what stands in the table."""
-    left.manage("migrate", "django_rewind", target)
+    traced.manage("migrate", "django_rewind", target)
     if text == "other":
         change(
-            left,
+            traced,
             source_code=f"from django.db import migrations\n{MARK}class Migration(migrations.Migration): pass\n",
         )
 
-    said = left.manage("migrate").stderr
+    said = traced.manage("migrate").stderr
 
     assert "verify_migrations --sign" in said
-    assert stored(left, "signature") == ("",)
-    refused = left.refused(
+    assert stored(traced, "signature") == ("",)
+    refused = traced.refused(
         "migrate", "shop", "0001", naming=(f"shop.{NAME}", "verify_migrations --sign shop")
     )
     assert "not signed" in refused.stderr
-    left.refused("rewind", "shop", "0001", "--noinput", naming=f"shop.{NAME}")
-    left.manage("migrate")
-    assert stored(left, "signature") == ("",)
-    assert not executed(left)
+    traced.refused("rewind", "shop", "0001", "--noinput", naming=f"shop.{NAME}")
+    traced.manage("migrate")
+    assert stored(traced, "signature") == ("",)
+    assert not executed(traced)
 
 
-def test_what_has_its_file_is_signed_again(left):
+def test_what_has_its_file_is_signed_again(traced):
     """It is read from the file; nobody has to look at it."""
-    left.switch("feature")
-    left.manage("migrate", "django_rewind", "0002")
-    left.manage("migrate")
-    left.switch("main")
-    left.delete("executed")
+    traced.switch("feature")
+    traced.manage("migrate", "django_rewind", "0002")
+    traced.manage("migrate")
+    traced.switch("main")
+    traced.delete("executed")
 
-    left.manage("migrate", "shop", "0001")
+    traced.manage("migrate", "shop", "0001")
 
-    assert left.columns("shop_product") == {"id", "name"}
+    assert traced.columns("shop_product") == {"id", "name"}
 
 
-def test_a_person_has_the_rest_signed(left):
+def test_a_person_has_the_rest_signed(traced):
     """That is the way out which the refusal names."""
-    left.manage("migrate", "django_rewind", "0002")
-    left.manage("migrate")
-    shown = left.manage("verify_migrations", "--sign", "shop", NAME, answer="y").stdout
+    traced.manage("migrate", "django_rewind", "0002")
+    traced.manage("migrate")
+    shown = traced.manage("verify_migrations", "--sign", "shop", NAME, answer="y").stdout
     assert "open('executed', 'a')" in shown
 
-    left.manage("migrate", "shop", "0001")
+    traced.manage("migrate", "shop", "0001")
 
-    assert left.columns("shop_product") == {"id", "name"}
+    assert traced.columns("shop_product") == {"id", "name"}
 
 
 # Filling in
@@ -344,16 +334,16 @@ def test_text_alone_made_to_be_the_file(edited):
     edited.manage("verify_migrations")
 
 
-def test_text_alone_made_to_be_another_file(left):
+def test_text_alone_made_to_be_another_file(traced):
     """It is not taken for a renamed one, whose record the file would get."""
-    file = left.migration("shop.0002_cost", COST, after="0001_initial")
-    change(left, source_code=file.read_text())
+    file = traced.migration("shop.0002_cost", COST, after="0001_initial")
+    change(traced, source_code=file.read_text())
 
-    assert "0002_cost does the same" not in left.manage("show_stored_migrations").stdout
-    left.attempt("rewind", "--adopt", "--noinput")
+    assert "0002_cost does the same" not in traced.manage("show_stored_migrations").stdout
+    traced.attempt("rewind", "--adopt", "--noinput")
 
-    assert left.applied("shop") == ["0001_initial", NAME]
-    assert "shop.0002_cost" not in left.stored()
+    assert traced.applied("shop") == ["0001_initial", NAME]
+    assert "shop.0002_cost" not in traced.stored()
 
 
 def test_a_file_brought_back_is_stored(edited):

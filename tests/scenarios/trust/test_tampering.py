@@ -57,16 +57,6 @@ def refused(shop: Project) -> None:
     assert not executed(shop)
 
 
-@pytest.fixture
-def left(shop):
-    """Feature's 0002, which leaves a mark when it is executed, is applied and missing."""
-    with shop.on_branch("feature"):
-        shop.migration(f"shop.{NAME}", PRICE, after="0001_initial", header=MARK)
-        shop.manage("migrate")
-        shop.delete("executed")
-    return shop
-
-
 OTHER_VALUES = {
     "source_code": "import os\n" + MARK,
     "module": "os",
@@ -81,20 +71,20 @@ OTHER_VALUES = {
 
 
 @pytest.mark.parametrize("column", OTHER_VALUES)
-def test_each_column(left, column):
+def test_each_column(traced, column):
     """Changed alone."""
-    change(left, **{column: OTHER_VALUES[column]})
+    change(traced, **{column: OTHER_VALUES[column]})
 
-    refused(left)
+    refused(traced)
 
 
 @pytest.mark.parametrize("pair", [*combinations(OTHER_VALUES, 2)], ids="-".join)
-def test_each_two_columns(left, pair):
+def test_each_two_columns(traced, pair):
     """Changed together: no two of them make up for one another."""
-    change(left, **{column: OTHER_VALUES[column] for column in pair})
+    change(traced, **{column: OTHER_VALUES[column] for column in pair})
 
-    left.refused("migrate", "shop", "0001", naming=f"shop.{NAME}")
-    assert not executed(left)
+    traced.refused("migrate", "shop", "0001", naming=f"shop.{NAME}")
+    assert not executed(traced)
 
 
 @pytest.mark.parametrize(
@@ -117,59 +107,59 @@ def test_each_two_columns(left, pair):
     ],
     ids=lambda columns: "-".join(map(str, sum(columns.items(), ()))),
 )
-def test_each_column_emptied(left, columns):
+def test_each_column_emptied(traced, columns):
     """What is taken away is missed."""
-    change(left, **columns)
+    change(traced, **columns)
 
-    left.refused("migrate", "shop", "0001", naming=f"shop.{NAME}")
-    left.refused("rewind", "--noinput", naming=f"shop.{NAME}")
-    assert not executed(left)
+    traced.refused("migrate", "shop", "0001", naming=f"shop.{NAME}")
+    traced.refused("rewind", "--noinput", naming=f"shop.{NAME}")
+    assert not executed(traced)
 
 
-def test_all_columns(left):
+def test_all_columns(traced):
     """A row made anew without a key."""
     text = MARK
     digest = sha256(text.encode()).hexdigest()
-    change(left, **{**OTHER_VALUES, "source_code": text, "digest": digest, "key_fingerprint": "0" * 16})
+    change(traced, **{**OTHER_VALUES, "source_code": text, "digest": digest, "key_fingerprint": "0" * 16})
 
-    left.refused("migrate", "shop", "0001", naming=f"shop.{NAME}")
-    assert not executed(left)
+    traced.refused("migrate", "shop", "0001", naming=f"shop.{NAME}")
+    assert not executed(traced)
 
 
 # Records
 
 
-def test_unproven_made_proven(left):
+def test_unproven_made_proven(traced):
     """A record that is written into a row that was proven for none is no proof."""
-    (before,) = left.rows("SELECT record_id FROM django_migrations_code WHERE migration_name = %s", NAME)
-    change(left, record_id=None, proof="")
-    left.refused("migrate", "shop", "0001", naming="not proven")
-    change(left, record_id=before[0])
+    (before,) = traced.rows("SELECT record_id FROM django_migrations_code WHERE migration_name = %s", NAME)
+    change(traced, record_id=None, proof="")
+    traced.refused("migrate", "shop", "0001", naming="not proven")
+    change(traced, record_id=before[0])
 
-    refused(left)
+    refused(traced)
 
 
-def test_proof_of_another_migration(left):
+def test_proof_of_another_migration(traced):
     """A proof is worth nothing beside another signature."""
-    change(left, proof=row(left, "0001_initial")["proof"])
+    change(traced, proof=row(traced, "0001_initial")["proof"])
 
-    refused(left)
+    refused(traced)
 
 
-def test_record_moved(left):
+def test_record_moved(traced):
     """The record of the migration itself was given another id."""
-    left.execute("UPDATE django_migrations SET id = 4711 WHERE name = %s", NAME)
+    traced.execute("UPDATE django_migrations SET id = 4711 WHERE name = %s", NAME)
 
-    left.refused("migrate", "shop", "0001", naming=f"shop.{NAME}")
-    assert not executed(left)
+    traced.refused("migrate", "shop", "0001", naming=f"shop.{NAME}")
+    assert not executed(traced)
 
 
-def test_record_and_row_moved(left):
+def test_record_and_row_moved(traced):
     """Both were given the same other id."""
-    left.execute("UPDATE django_migrations SET id = 4711 WHERE name = %s", NAME)
-    change(left, record_id=4711)
+    traced.execute("UPDATE django_migrations SET id = 4711 WHERE name = %s", NAME)
+    change(traced, record_id=4711)
 
-    refused(left)
+    refused(traced)
 
 
 # Rows of others
@@ -201,12 +191,12 @@ def test_row_of_another_migration(two, columns):
 
 
 @pytest.mark.parametrize("app_label", ["stock", "SHOP", "sh\u00f6p"])
-def test_row_of_another_app(left, app_label):
+def test_row_of_another_app(traced, app_label):
     """Moved to another app, it is stored for nobody."""
-    change(left, app_label=app_label)
+    change(traced, app_label=app_label)
 
-    left.refused("migrate", "shop", "0001", naming=f"shop.{NAME}")
-    assert not executed(left)
+    traced.refused("migrate", "shop", "0001", naming=f"shop.{NAME}")
+    assert not executed(traced)
 
 
 def test_names_swapped(two):
@@ -291,18 +281,18 @@ def refused_with_damage(shop: Project) -> None:
 
 
 @pytest.fixture
-def again(left):
+def again(traced):
     """Applied, undone, and applied again with other source; what ran first leaves a mark."""
-    first = row(left)
-    left.manage("migrate", "shop", "0001")
-    left.delete("executed")
-    with left.on_branch("feature"):
-        left.migration(f"shop.{NAME}", PRICE, after="0001_initial")
-        left.manage("migrate")
-    assert row(left)["serial"] == 2
-    note(left, 2)
-    left.first = first
-    return left
+    first = row(traced)
+    traced.manage("migrate", "shop", "0001")
+    traced.delete("executed")
+    with traced.on_branch("feature"):
+        traced.migration(f"shop.{NAME}", PRICE, after="0001_initial")
+        traced.manage("migrate")
+    assert row(traced)["serial"] == 2
+    note(traced, 2)
+    traced.first = first
+    return traced
 
 
 REPLAYS = {
@@ -372,24 +362,24 @@ def test_audit_log_emptied(again):
 
 
 @pytest.mark.parametrize("serial", [0, 4294967295], ids=str)
-def test_senseless_serials_in_the_audit_log(left, serial):
+def test_senseless_serials_in_the_audit_log(traced, serial):
     """They say nothing, and keep nobody from going back."""
-    if left.db().vendor != "sqlite" and serial != 0:
+    if traced.db().vendor != "sqlite" and serial != 0:
         pytest.skip("This database does not take it.")
-    note(left, serial)
+    note(traced, serial)
 
-    left.manage("migrate", "shop", "0001")
+    traced.manage("migrate", "shop", "0001")
 
-    assert left.columns("shop_product") == {"id", "name"}
+    assert traced.columns("shop_product") == {"id", "name"}
 
 
-def test_audit_log_that_claims_too_much(left):
+def test_audit_log_that_claims_too_much(traced):
     """Nobody has signed that, and it keeps nobody from going back."""
-    note(left, 2147483646)
+    note(traced, 2147483646)
 
-    left.manage("migrate", "shop", "0001")
+    traced.manage("migrate", "shop", "0001")
 
-    assert left.columns("shop_product") == {"id", "name"}
+    assert traced.columns("shop_product") == {"id", "name"}
 
 
 # Replaced from the file, or from git
@@ -401,25 +391,25 @@ def test_audit_log_that_claims_too_much(left):
     ids="-".join,
 )
 @pytest.mark.parametrize("from_git", [False, True], ids=["file", "git"])
-def test_replaced(left, columns, from_git):
+def test_replaced(traced, columns, from_git):
     """What was tampered with is kept as evidence, and what replaces it is recoverable."""
-    change(left, **columns)
-    tampered = row(left)
+    change(traced, **columns)
+    tampered = row(traced)
     if not from_git:
-        left.switch("feature")
+        traced.switch("feature")
 
     options = {"answer": "yes"} if from_git else {}
-    done = left.manage("backfill_migration_code", "shop", *(["--from-git"] if from_git else []), **options)
+    done = traced.manage("backfill_migration_code", "shop", *(["--from-git"] if from_git else []), **options)
 
-    left.switch("main")
+    traced.switch("main")
     assert f"Of shop.{NAME}, its stored source" in done.stderr
-    kept = row(left, table="django_migrations_code_history")
+    kept = row(traced, table="django_migrations_code_history")
     assert kept["source_code"] == tampered["source_code"]
     assert kept["signature"] == tampered["signature"]
-    assert row(left)["provenance"] == ("git" if from_git else "backfilled")
-    left.delete("executed") if executed(left) else None
-    left.manage("migrate", "shop", "0001")
-    assert left.columns("shop_product") == {"id", "name"}
+    assert row(traced)["provenance"] == ("git" if from_git else "backfilled")
+    traced.delete("executed") if executed(traced) else None
+    traced.manage("migrate", "shop", "0001")
+    assert traced.columns("shop_product") == {"id", "name"}
 
 
 def test_damaged_contents_are_replaced(carrying):
@@ -434,15 +424,15 @@ def test_damaged_contents_are_replaced(carrying):
     assert carrying.columns("shop_product") == {"id", "name"}
 
 
-def test_what_is_well_is_not_replaced(left):
+def test_what_is_well_is_not_replaced(traced):
     """There is nothing to store."""
-    left.switch("feature")
-    left.delete("executed") if executed(left) else None
-    before = row(left)
+    traced.switch("feature")
+    traced.delete("executed") if executed(traced) else None
+    before = row(traced)
 
-    left.manage("backfill_migration_code", "shop")
+    traced.manage("backfill_migration_code", "shop")
 
-    assert row(left) == before
+    assert row(traced) == before
 
 
 # Keys
@@ -453,58 +443,58 @@ def test_what_is_well_is_not_replaced(left):
     [["x", ""], "a key of the story", [], {"a key of the story": 1}, [None], ["\x00"], [b"bytes"]],
     ids=str,
 )
-def test_hostile_lists_of_keys(left, keys):
+def test_hostile_lists_of_keys(traced, keys):
     """Whatever stands there, it is no way in, and no crash."""
-    left.configure(
+    traced.configure(
         DJANGO_REWIND_SIGNING_KEYS=keys, SECRET_KEY="another", SILENCED_SYSTEM_CHECKS=["django_rewind.E001"]
     )
 
-    left.refused("migrate", "shop", "0001", naming=f"shop.{NAME}")
-    assert not executed(left)
+    traced.refused("migrate", "shop", "0001", naming=f"shop.{NAME}")
+    assert not executed(traced)
 
 
-def test_a_random_key_for_each_process(left):
+def test_a_random_key_for_each_process(traced):
     """What one process signs is foreign to the next: refused, never tampered with, and no crash."""
-    left.configure(raw="import secrets\nSECRET_KEY = secrets.token_hex()")
+    traced.configure(raw="import secrets\nSECRET_KEY = secrets.token_hex()")
 
-    error = left.refused("migrate", "shop", "0001", naming=f"shop.{NAME}").stderr
+    error = traced.refused("migrate", "shop", "0001", naming=f"shop.{NAME}").stderr
 
     assert "another key" in error
-    assert not executed(left)
+    assert not executed(traced)
 
 
-def test_rotation_step_by_step(left):
+def test_rotation_step_by_step(traced):
     """Old alone, both, the new one first, and, signed again, the new one alone."""
     old, new = "a key of the story", "the new one"
     for keys in ([old], [old, new], [new, old]):
-        left.configure(DJANGO_REWIND_SIGNING_KEYS=keys)
-        assert f"shop.{NAME}" not in left.attempt("verify_migrations", "shop").output
-    left.configure(DJANGO_REWIND_SIGNING_KEYS=[new])
-    left.refused("migrate", "shop", "0001", naming="another key")
-    left.configure(DJANGO_REWIND_SIGNING_KEYS=[new, old])
-    left.manage("verify_migrations", "--sign")
-    left.configure(DJANGO_REWIND_SIGNING_KEYS=[new])
-    left.manage("migrate", "shop", "0001")
+        traced.configure(DJANGO_REWIND_SIGNING_KEYS=keys)
+        assert f"shop.{NAME}" not in traced.attempt("verify_migrations", "shop").output
+    traced.configure(DJANGO_REWIND_SIGNING_KEYS=[new])
+    traced.refused("migrate", "shop", "0001", naming="another key")
+    traced.configure(DJANGO_REWIND_SIGNING_KEYS=[new, old])
+    traced.manage("verify_migrations", "--sign")
+    traced.configure(DJANGO_REWIND_SIGNING_KEYS=[new])
+    traced.manage("migrate", "shop", "0001")
 
-    assert left.columns("shop_product") == {"id", "name"}
+    assert traced.columns("shop_product") == {"id", "name"}
 
 
 @pytest.mark.parametrize("column", OTHER_VALUES)
-def test_tampered_under_an_old_key(left, column):
+def test_tampered_under_an_old_key(traced, column):
     """A key further down in the list is no weaker."""
-    left.configure(DJANGO_REWIND_SIGNING_KEYS=["the new one", "a key of the story"])
-    change(left, **{column: OTHER_VALUES[column]})
+    traced.configure(DJANGO_REWIND_SIGNING_KEYS=["the new one", "a key of the story"])
+    change(traced, **{column: OTHER_VALUES[column]})
 
-    refused(left)
+    refused(traced)
 
 
 # Signatures that are not required
 
 
 @pytest.fixture
-def relaxed(left):
-    left.configure(DJANGO_REWIND_REQUIRE_SIGNATURES=False)
-    return left
+def relaxed(traced):
+    traced.configure(DJANGO_REWIND_REQUIRE_SIGNATURES=False)
+    return traced
 
 
 @pytest.mark.parametrize(

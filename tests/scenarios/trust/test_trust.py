@@ -6,7 +6,6 @@ import json
 
 import pytest
 
-from tests.settings import base
 from tests.support.helpers import Project, add, create
 
 pytestmark = [pytest.mark.deep, pytest.mark.once]
@@ -228,22 +227,7 @@ def test_edited_file_executes_nothing_stored(shop):
 
 def test_admin_shows_and_changes_nothing(left):
     """The admin page exists, for who may see it, and nobody adds, edits or deletes there."""
-    left.write(
-        "urls.py",
-        "from django.contrib import admin\nfrom django.urls import path\nurlpatterns = [path('admin/', admin.site.urls)]\n",
-    )
-    left.install(
-        *("django.contrib." + name for name in ("contenttypes", "auth", "sessions", "messages", "admin")),
-        *left.installed,
-    )
-    left.configure(
-        ROOT_URLCONF="urls",
-        ALLOWED_HOSTS=["*"],
-        STATIC_URL=base.STATIC_URL,
-        PASSWORD_HASHERS=base.PASSWORD_HASHERS,
-        MIDDLEWARE=base.MIDDLEWARE,
-        TEMPLATES=base.TEMPLATES,
-    )
+    left.serve_admin()
     left.manage("migrate")
     before = left.stored()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-from pathlib import Path
 
 import pytest
 
@@ -14,14 +13,6 @@ from tests.support.workdir import WorkDir
 pytestmark = pytest.mark.deep
 
 A = {"a.py": "a = 1\n"}
-
-
-@pytest.fixture
-def work(tmp_path: Path) -> WorkDir:
-    """A work tree with one commit."""
-    work = WorkDir(tmp_path / "work")
-    work.commit(README="Read me.\n")
-    return work
 
 
 def versions(work: WorkDir, *paths: str, start: str = "") -> list[Version]:

@@ -19,14 +19,6 @@ pytestmark = pytest.mark.deep
 A = {"a.py": "a = 1\n"}
 
 
-@pytest.fixture
-def work(tmp_path: Path) -> WorkDir:
-    """A work tree with one commit."""
-    work = WorkDir(tmp_path / "work")
-    work.commit(README="Read me.\n")
-    return work
-
-
 def versions(work: WorkDir, *paths: str) -> list[Version]:
     return Repository.around(work.path).versions(f":(literal){path}" for path in paths or ["a.py"])
 
