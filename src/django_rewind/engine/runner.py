@@ -405,8 +405,8 @@ class Runner:
         Say of one of our own whether what it makes is there, and only its record is not: that is made again.
 
         So it is with all of them when a test has dropped the tables of managed models, which ours
-        are not, and emptied the one of records. With a single one it is where its record was deleted,
-        if no run that died can have left a part of it.
+        are not, and emptied the one of records. With some of them it is where their records were deleted,
+        if no run that died can have left a part of one.
         """
         if fake or migration.app_label != APP_LABEL:
             return False
@@ -418,14 +418,19 @@ class Runner:
             self._takes_up = store.is_complete
         if self._takes_up or not store.backend.rolls_back(migration):
             return self._takes_up
+        # What one makes is there: then so is what those before it did, and a table that is altered once more
+        # has the columns that were added since.
+        since = (key for key in self.loader.files if key[0] == APP_LABEL and key[1] >= migration.name)
+        return any(made and store.has(made) for made in map(self._made_by_own, since))
+
+    def _made_by_own(self, key: Key) -> list[tuple[str, list[str]]]:
         from ..schema.effects import effects_of
 
-        made = [
+        return [
             (effect["model"], effect.get("fields") or [effect["field"]])
-            for effect in effects_of(migration)
+            for effect in effects_of(self.loader.files[key])
             if effect["effect"] in ("create_model", "add_field")
         ]
-        return bool(made) and store.has(made)
 
     def takes_down(self, migration: Migration, *, fake: bool) -> bool:
         """

@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[3]
 @pytest.mark.once
 def test_at_random(tmp_path):
     """Nothing is executed that was not signed for this place, nothing goes unsaid, nothing crashes or blocks `migrate`."""
-    options = ["--seed=7000", "--rows=34", "--no-shrink", f"--world={tmp_path}"]
+    options = ["--seed=7000", "--rows=40", "--no-shrink", f"--world={tmp_path}"]
 
     done = subprocess.run(
         [sys.executable, "scripts/attack.py", *options], cwd=ROOT, capture_output=True, text=True, check=False
